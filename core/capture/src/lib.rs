@@ -1,0 +1,1 @@
+//! Where frames come from: capture files, read up to the break.

@@ -1,0 +1,1 @@
+//! Frames in, batches of facts out: shards, roles, counting, copies, journal.

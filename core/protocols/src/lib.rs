@@ -1,0 +1,33 @@
+//! Dissectors: one file a protocol, bytes in, messages out. No I/O, no clock.
+//!
+//! A protocol is one row of [`registry::PROTOCOLS`]: its names, where it is found, a `probe` that
+//! recognises it by structure, and a constructor of its [`Session`], which reads the bytes of one
+//! flow. What a session understood it pushes into [`Out`]; keys, counting, addresses and roles are
+//! the engine's.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`session`] | what a dissector is given and must provide |
+//! | [`out`] | what a dissector can say |
+//! | [`pending`] | requests that wait for their response |
+//! | [`text`] | text of the wire, without its padding |
+//! | [`registry`] | the table of all protocols |
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+pub mod out;
+pub mod pending;
+pub mod registry;
+pub mod session;
+pub mod text;
+
+pub use out::{
+    Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,
+    Out, Outcome, Payload, Value, Violation, Who,
+};
+pub use pending::Pending;
+pub use registry::{Carrier, Probe, Protocol};
+pub use session::{Input, Session, Side, Transport};

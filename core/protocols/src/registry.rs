@@ -1,0 +1,67 @@
+//! The table of all protocols. A new protocol is one file and one row here.
+
+use crate::session::{Input, Session};
+
+/// Where a protocol is carried, and the numbers that hint at it.
+#[derive(Debug, Clone, Copy)]
+pub enum Carrier {
+    /// EtherType values.
+    EtherType(&'static [u16]),
+    /// LLC DSAP values (SSAP equal).
+    Llc(&'static [u8]),
+    /// SNAP organisation and protocol ids.
+    Snap(&'static [(u32, u16)]),
+    /// BACnet over ARCNET and MS/TP link types, and whatever the link layer names by itself.
+    Link(&'static str),
+    /// IP protocol numbers.
+    Ip(&'static [u8]),
+    /// TCP; usual server ports (a hint only, may be empty).
+    Tcp(&'static [u16]),
+    /// UDP; usual server ports (a hint only, may be empty).
+    Udp(&'static [u16]),
+}
+
+/// What a probe says of the first bytes of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Probe {
+    /// Not this protocol.
+    No,
+    /// Too few bytes to tell (TCP only): ask again with more.
+    More,
+    /// Fits, but so would other bytes: believed on the usual port only.
+    Weak,
+    /// Fits in several independent fields: believed on any port unless another is certain.
+    Likely,
+    /// Could hardly be anything else.
+    Certain,
+}
+
+/// One protocol Otic reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Protocol {
+    /// Name used in facts and JSON, lower case with hyphens.
+    pub name: &'static str,
+    /// Name for people.
+    pub title: &'static str,
+    /// The protocol's own words for (client, server).
+    pub roles: (&'static str, &'static str),
+    /// Where it is carried.
+    pub carriers: &'static [Carrier],
+    /// Recognises it by structure; must be cheap and total. Called with the first bytes of a side;
+    /// for carriers without ports it is called for every frame of the right EtherType, SAP or IP
+    /// protocol number.
+    pub probe: fn(&Input<'_>) -> Probe,
+    /// A new session for one flow.
+    pub session: fn() -> Box<dyn Session>,
+    /// Where the wire facts come from: standards with clauses, manuals, captures.
+    pub source: &'static str,
+}
+
+/// All protocols, in the order in which they are tried on ports that hint at none.
+pub const PROTOCOLS: &[Protocol] = &[];
+
+/// The row of the protocol with this name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Protocol> {
+    PROTOCOLS.iter().find(|protocol| protocol.name == name)
+}

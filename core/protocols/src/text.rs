@@ -1,0 +1,40 @@
+//! Text of the wire, without its padding.
+
+use compact_str::CompactString;
+
+/// `bytes` without leading and trailing blanks and NUL bytes, cut at the first NUL after that.
+/// Still a sub-slice, so it can be cited as evidence.
+#[must_use]
+pub fn trim(bytes: &[u8]) -> &[u8] {
+    let is_padding = |byte: &u8| matches!(byte, 0 | b' ' | b'\t' | b'\r' | b'\n');
+    let start = bytes.iter().position(|byte| !is_padding(byte)).unwrap_or(bytes.len());
+    let tail = bytes.get(start..).unwrap_or_default();
+    let tail = tail.get(..memchr::memchr(0, tail).unwrap_or(tail.len())).unwrap_or_default();
+    let end = tail.iter().rposition(|byte| !is_padding(byte)).map_or(0, |last| last + 1);
+    tail.get(..end).unwrap_or_default()
+}
+
+/// `bytes` as UTF-8 text, bad sequences as U+FFFD: reads back with
+/// [`Decode::Utf8`](crate::Decode::Utf8).
+#[must_use]
+pub fn utf8(bytes: &[u8]) -> CompactString {
+    CompactString::from_utf8_lossy(bytes)
+}
+
+/// Whether all bytes are printable ASCII (blank to tilde) and there is at least one.
+#[must_use]
+pub fn is_printable(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| (0x20..0x7f).contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_goes_and_the_rest_stays_in_place() {
+        assert_eq!(b"6ES7 315".as_slice(), trim(b"  6ES7 315 \0\0junk"));
+        assert_eq!(b"".as_slice(), trim(b"\0\0 \0"));
+        assert!(!is_printable(b"a\x01"));
+    }
+}

@@ -1,0 +1,121 @@
+//! MAC and IP addresses as facts name them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A 48-bit IEEE 802 address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// Whether the address names a group (multicast or broadcast): bit 0 of the first octet,
+    /// IEEE 802-2014 clause 8.2.2.
+    #[must_use]
+    pub const fn is_group(self) -> bool {
+        self.0[0] & 1 == 1
+    }
+
+    /// Whether the address was given by an administrator and names no vendor: bit 1 of the first
+    /// octet, IEEE 802-2014 clause 8.2.2.
+    #[must_use]
+    pub const fn is_locally_administered(self) -> bool {
+        self.0[0] & 2 == 2
+    }
+
+    /// Whether all octets are zero.
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        self.0 == [0; 6]
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An address that can speak or be spoken to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    /// A MAC address.
+    Mac(Mac),
+    /// An IPv4 or IPv6 address.
+    Ip(IpAddr),
+}
+
+impl Address {
+    /// Whether the address names a group: a multicast MAC or IP, or the limited broadcast
+    /// 255.255.255.255. A subnet's own broadcast address cannot be told without its mask.
+    #[must_use]
+    pub fn is_group(&self) -> bool {
+        match self {
+            Self::Mac(mac) => mac.is_group(),
+            Self::Ip(IpAddr::V4(ip)) => ip.is_multicast() || ip.is_broadcast(),
+            Self::Ip(IpAddr::V6(ip)) => ip.is_multicast(),
+        }
+    }
+
+    /// Whether the address says "no address yet": 0.0.0.0, ::, 00:00:00:00:00:00.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        match self {
+            Self::Mac(mac) => mac.is_zero(),
+            Self::Ip(ip) => ip.is_unspecified(),
+        }
+    }
+}
+
+impl From<Mac> for Address {
+    fn from(mac: Mac) -> Self {
+        Self::Mac(mac)
+    }
+}
+
+impl From<Ipv4Addr> for Address {
+    fn from(ip: Ipv4Addr) -> Self {
+        Self::Ip(IpAddr::V4(ip))
+    }
+}
+
+impl From<Ipv6Addr> for Address {
+    fn from(ip: Ipv6Addr) -> Self {
+        Self::Ip(IpAddr::V6(ip))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mac(mac) => mac.fmt(f),
+            Self::Ip(ip) => ip.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_known_by_their_bits() {
+        assert!(Mac([0x01, 0x80, 0xc2, 0, 0, 0]).is_group());
+        assert!(!Mac([0x02, 0, 0, 0, 0, 1]).is_group());
+        assert!(Address::from(Ipv4Addr::new(224, 0, 0, 1)).is_group());
+        assert!(Address::from(Ipv4Addr::UNSPECIFIED).is_none());
+        assert_eq!("02:00:00:00:00:01", Mac([2, 0, 0, 0, 0, 1]).to_string());
+    }
+}

@@ -22,6 +22,8 @@ pub mod out;
 pub mod pending;
 pub mod registry;
 pub mod session;
+#[cfg(test)]
+mod testing;
 pub mod text;
 
 pub use out::{

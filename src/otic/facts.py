@@ -1,0 +1,326 @@
+"""The facts the core sends, batch by batch; equal to `core/engine/src/facts.rs` field by field.
+
+Each type is a MessagePack array of its fields in the order they stand here; a test compares names
+and order with the Rust side. Ids are 16 bytes. Times are nanoseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+import msgspec
+
+SCHEMA = 1
+"""Version of this schema; a reader refuses a newer one."""
+
+Span = tuple[int, int, int, int]
+"""A run of bytes of one captured frame: (file ordinal, frame number from 1, offset, length)."""
+
+Value = int | float | str
+"""A value in a change: a whole number, a real number, or text (hexadecimal for raw bytes)."""
+
+
+class Fact(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Base of all facts: how they are written, nothing else."""
+
+
+class Evidence(Fact):
+    """Frame bytes and how they give a value (`otic.evidence`)."""
+
+    spans: list[Span]
+    decode: str
+
+
+class Endpoint(Fact):
+    """An address that speaks or is spoken to, or a child address behind it."""
+
+    id: bytes
+    space: str
+    address: str
+    child: str
+    spoke: bool
+    ts_ns: int
+    spans: list[Span]
+
+
+class Sighting(Fact):
+    """Frame headers showed that a MAC sends an IP; proves nothing about whose IP it is."""
+
+    mac: bytes
+    ip: bytes | None
+    vlans: list[int]
+    interface: str
+    hop_limit: int
+    ts_ns: int
+    spans: list[Span]
+
+
+class Binding(Fact):
+    """Proof that two endpoints are interfaces of one machine."""
+
+    first: bytes
+    second: bytes
+    protocol: str
+    message: str
+    ts_ns: int
+    spans: list[Span]
+
+
+class Connection(Fact):
+    """A long-lived relation client endpoint to server endpoint over transport, port, protocol."""
+
+    id: bytes
+    client_id: bytes
+    server_id: bytes
+    space: str
+    client: str
+    server: str
+    client_child: str
+    server_child: str
+    transport: str
+    port: int | None
+    protocol: str
+    ts_ns: int
+    spans: list[Span]
+
+
+class Operation(Fact):
+    """What a connection does."""
+
+    id: bytes
+    connection: bytes
+    protocol: str
+    reversed: bool
+    code: int | None
+    name: str
+    action: str
+    object: str
+    outcome: str
+    client_child: str
+    server_child: str
+    ts_ns: int
+    spans: list[Span]
+
+
+class Claim(Fact):
+    """An attribute of an endpoint told by one message."""
+
+    id: bytes
+    endpoint: bytes
+    attribute: str
+    value: str
+    protocol: str
+    message: str
+    confidence: str
+    ts_ns: int
+    evidence: Evidence
+
+
+class Change(Fact):
+    """Writes of one connection to one object since the last batch."""
+
+    id: bytes
+    connection: bytes
+    protocol: str
+    reversed: bool
+    object: str
+    old: Value | None
+    new: Value
+    min: float | None
+    max: float | None
+    count: int
+    ts_ns: int
+    evidence: Evidence
+
+
+class Event(Fact):
+    """Something that happened between two endpoints."""
+
+    id: bytes
+    kind: str
+    space: str
+    client_id: bytes
+    server_id: bytes
+    client: str
+    server: str
+    protocol: str
+    values: dict[str, str]
+    ts_ns: int
+    spans: list[Span]
+
+
+class Violation(Fact):
+    """Bytes or order that break the protocol's specification."""
+
+    id: bytes
+    connection: bytes
+    reversed: bool
+    rule: str
+    protocol: str
+    values: dict[str, str]
+    ts_ns: int
+    spans: list[Span]
+
+
+class Payload(Fact):
+    """Bytes of a rare, rich message, at most 64 KiB."""
+
+    id: bytes
+    connection: bytes
+    reversed: bool
+    protocol: str
+    kind: str
+    bytes: bytes
+    ts_ns: int
+    spans: list[Span]
+
+
+class Attempts(Fact):
+    """Attempts of one source in one 10 s bucket that became no connection."""
+
+    source: bytes
+    transport: str
+    start_ns: int
+    hosts: int
+    targets: int
+    ports: int
+    attempts: int
+    failed: int
+    more: bool
+    samples: list[tuple[str, int]]
+    addresses: list[str]
+    spans: list[Span]
+
+
+class Correction(Fact):
+    """A connection's roles were decided wrongly: counts of `old` belong to `new`."""
+
+    old: bytes
+    new: bytes
+    ts_ns: int
+
+
+class Epoch(Fact):
+    """The clock jumped: windows restart, only observed time counts."""
+
+    before_ns: int
+    after_ns: int
+    cause: str
+    spans: list[Span]
+
+
+class Observation(Fact):
+    """A VLAN stack or interface seen on a connection."""
+
+    connection: bytes
+    vlans: list[int]
+    interface: str
+
+
+class Tallies(Fact):
+    """Counts of one batch as packed columns: ids of 16 bytes, numbers of 8 bytes little-endian."""
+
+    connection_ids: bytes = b""
+    forward_packets: bytes = b""
+    reverse_packets: bytes = b""
+    connection_bytes: bytes = b""
+    connection_last: bytes = b""
+    operation_ids: bytes = b""
+    operation_counts: bytes = b""
+    operation_unpaired: bytes = b""
+    operation_last: bytes = b""
+    occurrence_ids: bytes = b""
+    occurrence_counts: bytes = b""
+    occurrence_last: bytes = b""
+
+
+class Coverage(Fact):
+    """What one batch could not see, or saw twice."""
+
+    frames: int = 0
+    bytes: int = 0
+    truncated: int = 0
+    out_of_order: int = 0
+    undecoded_link_types: dict[str, int] = {}
+    copies: dict[str, int] = {}
+    by_cause: dict[str, int] = {}
+    capped: dict[str, int] = {}
+
+
+class Batch(Fact):
+    """Everything new of one batch, in data-time order within each list, and the counts."""
+
+    schema: int
+    number: int
+    start_ns: int
+    end_ns: int
+    endpoints: list[Endpoint] = []
+    sightings: list[Sighting] = []
+    bindings: list[Binding] = []
+    connections: list[Connection] = []
+    operations: list[Operation] = []
+    claims: list[Claim] = []
+    changes: list[Change] = []
+    events: list[Event] = []
+    violations: list[Violation] = []
+    payloads: list[Payload] = []
+    attempts: list[Attempts] = []
+    corrections: list[Correction] = []
+    epochs: list[Epoch] = []
+    observations: list[Observation] = []
+    tallies: Tallies = Tallies()
+    coverage: Coverage = Coverage()
+
+
+class Capture(Fact):
+    """One capture file after reading it."""
+
+    file: str
+    frames: int
+    bytes: int
+    link_types: list[str]
+    first_seen: int | None
+    last_seen: int | None
+    cut_off: str | None
+
+
+_batch_decoder = msgspec.msgpack.Decoder(Batch)
+_captures_decoder = msgspec.msgpack.Decoder(list[Capture])
+_encoder = msgspec.msgpack.Encoder()
+
+
+def decode_batch(data: bytes) -> Batch:
+    """The batch in these MessagePack bytes.
+
+    Raises:
+        msgspec.ValidationError: the bytes are no batch, or of a newer schema.
+    """
+    batch = _batch_decoder.decode(data)
+    if batch.schema > SCHEMA:
+        raise msgspec.ValidationError(
+            f"facts of schema {batch.schema}; this program reads up to {SCHEMA}"
+        )
+    return batch
+
+
+def decode_captures(data: bytes) -> list[Capture]:
+    """The captures in these MessagePack bytes."""
+    return _captures_decoder.decode(data)
+
+
+def encode(fact: object) -> bytes:
+    """A fact or batch as MessagePack, the way the core writes it."""
+    return _encoder.encode(fact)
+
+
+def unpack_ids(column: bytes) -> Iterator[bytes]:
+    """The 16-byte ids of a packed column."""
+    return (column[start : start + 16] for start in range(0, len(column), 16))
+
+
+def unpack_numbers(column: bytes, *, signed: bool = False) -> array[int]:
+    """The 8-byte numbers of a packed column; times are signed."""
+    numbers: array[int] = array("q" if signed else "Q")
+    numbers.frombytes(column)
+    return numbers

@@ -1,0 +1,206 @@
+"""From capture files to state, devices and alerts: one path with and without a database."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from otic.baseline.baseline import Baseline
+from otic.detect.engine import Alert, Detector
+from otic.detect.fields import FieldMaker
+from otic.detect.rules import Compiled
+from otic.errors import CaptureError
+from otic.facts import Batch, Capture, Event, decode_batch, decode_captures
+from otic.inventory.devices import Inventory, inventory
+from otic.inventory.notices import notices
+from otic.inventory.payloads import PayloadReader
+from otic.journal.fold import Novelty, State
+from otic.settings import Settings
+
+AHEAD = 4
+"""Batches read ahead of the analysis; bounds memory and lets both work at once."""
+
+REFRESH_BATCHES = 30
+"""Batches between two looks at the whole inventory while facts arrive."""
+
+Progress = Callable[[int, int], None]
+
+
+class Source(Protocol):
+    """Where batches come from; `otic._core.Replay` is one."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+    def __next__(self) -> bytes: ...
+    def captures(self) -> bytes: ...
+    def progress(self) -> tuple[int, int]: ...
+
+
+class Sink(Protocol):
+    """Where the state is kept: a database, or nowhere."""
+
+    def stored(self) -> int:
+        """Batches already folded into what `load` gives."""
+        ...
+
+    def load(self) -> State: ...
+    def write(self, state: State, batch: Batch, new: Novelty) -> None: ...
+    def refresh(self, state: State, result: Result) -> None: ...
+    def finish(self, state: State, result: Result) -> None: ...
+
+
+class Memory:
+    """Keeps nothing: the state lives as long as the run."""
+
+    def stored(self) -> int:
+        """Nothing was folded before."""
+        return 0
+
+    def load(self) -> State:
+        """An empty state."""
+        return State()
+
+    def write(self, state: State, batch: Batch, new: Novelty) -> None:
+        """Keeps nothing."""
+
+    def refresh(self, state: State, result: Result) -> None:
+        """Keeps nothing."""
+
+    def finish(self, state: State, result: Result) -> None:
+        """Keeps nothing."""
+
+
+class Result(msgspec.Struct):
+    """What a run found."""
+
+    state: State
+    inventory: Inventory
+    captures: list[Capture]
+    alerts: list[Alert]
+    notices: list[Event]
+    detector: Detector
+
+
+def open_captures(paths: list[Path], settings: Settings, threads: int = 1) -> Source:
+    """The core at work on these files.
+
+    Raises:
+        CaptureError: a file is missing, a folder, empty, or no capture.
+    """
+    from otic import _core
+
+    try:
+        return _core.Replay(
+            [str(path) for path in paths], threads=threads, spaces=settings.spaces()
+        )
+    except _core.CaptureError as error:
+        raise CaptureError(str(error)) from None
+
+
+def read_ahead(source: Source) -> Iterator[bytes]:
+    """The source's batches, read by a thread of its own so that core and analysis overlap.
+
+    Raises:
+        CaptureError: the core could not go on.
+    """
+    ready: queue.Queue[bytes | BaseException | None] = queue.Queue(AHEAD)
+    stop = threading.Event()
+
+    def offer(item: bytes | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def read() -> None:
+        try:
+            for data in source:
+                offer(data)
+                if stop.is_set():
+                    return
+            offer(None)
+        except BaseException as error:
+            offer(error)
+
+    thread = threading.Thread(target=read, name="core", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def analyse(
+    source: Source,
+    *,
+    settings: Settings,
+    rules: Iterable[Compiled],
+    baseline: Baseline | None = None,
+    learned_until_ns: int | None = None,
+    sink: Sink | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Folds all batches of the source and gives what they show.
+
+    With `learned_until_ns`, facts first seen until then are learned into `baseline` at the end of
+    the learning time, and only later ones are compared with it.
+    """
+    sink = sink or Memory()
+    fields = FieldMaker(settings)
+    state = sink.load()
+    stored = sink.stored()
+    detector = Detector(rules, fields, baseline, learned_until_ns)
+    learning = baseline is not None and learned_until_ns is not None
+    payloads = PayloadReader()
+    if stored and not learning:
+        detector.everything(state)
+    since = 0
+    for data in read_ahead(source):
+        batch = decode_batch(data)
+        if progress is not None:
+            progress(*source.progress())
+        if batch.number < stored:
+            continue
+        new = state.apply(batch)
+        if not learning:
+            detector.update(state, new)
+        sink.write(state, batch, new)
+        since += 1
+        if since >= REFRESH_BATCHES and not isinstance(sink, Memory) and not learning:
+            since = 0
+            sink.refresh(state, _result(state, settings, source, detector, payloads))
+    if learning and baseline is not None:
+        baseline.learn(state, fields, detector.guarded, learned_until_ns)
+        detector.everything(state)
+    result = _result(state, settings, source, detector, payloads)
+    sink.finish(state, result)
+    return result
+
+
+def _result(
+    state: State,
+    settings: Settings,
+    source: Source,
+    detector: Detector,
+    payloads: PayloadReader,
+) -> Result:
+    found = inventory(state, settings, payloads)
+    events = notices(state, found.contests)
+    return Result(
+        state,
+        found,
+        decode_captures(source.captures()),
+        detector.alerts(state, events),
+        events,
+        detector,
+    )

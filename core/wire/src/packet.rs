@@ -160,6 +160,31 @@ impl Packet {
     }
 }
 
+/// Whether frames of this link type are decoded.
+#[must_use]
+pub const fn is_decoded(link_type: u16) -> bool {
+    matches!(
+        link_type,
+        0 | 1
+            | 7
+            | 9
+            | 12
+            | 50
+            | 51
+            | 101
+            | 104
+            | 108
+            | 113
+            | 129
+            | 165
+            | 166
+            | 228
+            | 229
+            | 239
+            | 276
+    )
+}
+
 /// Reads the headers of `frame`, captured with this link type number.
 #[must_use]
 pub fn decode(link_type: u16, frame: &[u8]) -> Packet {

@@ -103,7 +103,7 @@ impl Stream {
         segment: Segment<'_>,
         peer_acknowledged: Option<u32>,
         cap: usize,
-        read: &mut impl FnMut(Chunk<'_>) -> usize,
+        read: &mut dyn FnMut(Chunk<'_>) -> usize,
     ) -> Arrival {
         let length = segment.bytes.len() as u32 + segment.missing;
         let Some(next) = self.next else {
@@ -167,7 +167,7 @@ impl Stream {
         &mut self,
         sequence: u32,
         cap: usize,
-        read: &mut impl FnMut(Chunk<'_>) -> usize,
+        read: &mut dyn FnMut(Chunk<'_>) -> usize,
     ) {
         while let Some(first) = self.late.first() {
             if (sequence.wrapping_sub(first.sequence) as i32) < 0 {
@@ -184,7 +184,7 @@ impl Stream {
     }
 
     /// The stream ends: hands on what still waited.
-    pub fn finish(&mut self, cap: usize, read: &mut impl FnMut(Chunk<'_>) -> usize) {
+    pub fn finish(&mut self, cap: usize, read: &mut dyn FnMut(Chunk<'_>) -> usize) {
         while !self.late.is_empty() {
             self.skip_hole(cap, read);
         }
@@ -199,7 +199,7 @@ impl Stream {
         &mut self,
         segment: Segment<'_>,
         cap: usize,
-        read: &mut impl FnMut(Chunk<'_>) -> usize,
+        read: &mut dyn FnMut(Chunk<'_>) -> usize,
     ) {
         let length = segment.bytes.len() as u32 + segment.missing;
         self.next = Some(segment.sequence.wrapping_add(length));
@@ -279,7 +279,7 @@ impl Stream {
     }
 
     /// Gives up the bytes before the first late segment and goes on with it.
-    fn skip_hole(&mut self, cap: usize, read: &mut impl FnMut(Chunk<'_>) -> usize) {
+    fn skip_hole(&mut self, cap: usize, read: &mut dyn FnMut(Chunk<'_>) -> usize) {
         if let (Some(next), Some(first)) = (self.next, self.late.first()) {
             if self.holes.len() == HOLES {
                 self.holes.remove(0);
@@ -291,7 +291,7 @@ impl Stream {
         self.deliver_late(cap, read);
     }
 
-    fn deliver_late(&mut self, cap: usize, read: &mut impl FnMut(Chunk<'_>) -> usize) {
+    fn deliver_late(&mut self, cap: usize, read: &mut dyn FnMut(Chunk<'_>) -> usize) {
         while let (Some(next), Some(first)) = (self.next, self.late.first()) {
             let known = next.wrapping_sub(first.sequence) as i32;
             if known < 0 {
@@ -323,7 +323,7 @@ impl Stream {
     fn fill_hole(
         &mut self,
         segment: Segment<'_>,
-        read: &mut impl FnMut(Chunk<'_>) -> usize,
+        read: &mut dyn FnMut(Chunk<'_>) -> usize,
     ) -> Arrival {
         let end = segment.sequence.wrapping_add(segment.bytes.len() as u32);
         let Some(hole) = self.holes.iter_mut().find(|(start, stop)| {

@@ -171,10 +171,10 @@ impl Connection {
             object: operation.object.clone(),
             outcome: operation.outcome,
         };
-        if let Some((recent, index)) = &self.recent {
-            if *recent == key {
-                return Found { index: *index, new: false, capped: None };
-            }
+        if let Some((recent, index)) = &self.recent
+            && *recent == key
+        {
+            return Found { index: *index, new: false, capped: None };
         }
         let mut capped = None;
         let index = match self.operations.get(&key) {

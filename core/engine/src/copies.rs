@@ -43,7 +43,6 @@ struct Slot {
     lan: u8,
     source_mac: Option<Mac>,
     destination_mac: Option<Mac>,
-    vlan: u16,
 }
 
 /// Remembers recent frames of one shard.
@@ -98,7 +97,6 @@ impl CopyCheck {
             lan: 0,
             source_mac: packet.source_mac,
             destination_mac: packet.destination_mac,
-            vlan: packet.vlans.first().copied().unwrap_or_default(),
         };
         let before = *slot;
         *slot = now;
@@ -115,10 +113,11 @@ impl CopyCheck {
         if hops >= 1 && elsewhere {
             let (first, second) =
                 if before.hop_limit > hop_limit { (before, now) } else { (now, before) };
-            if let (Some(entered), Some(left)) = (first.destination_mac, second.source_mac) {
-                if hops == 1 && !entered.is_group() {
-                    return Some(Copy::Routed { entered, left });
-                }
+            if let (Some(entered), Some(left)) = (first.destination_mac, second.source_mac)
+                && hops == 1
+                && !entered.is_group()
+            {
+                return Some(Copy::Routed { entered, left });
             }
         }
         Some(Copy::Mirror)

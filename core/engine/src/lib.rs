@@ -26,6 +26,8 @@ pub mod input;
 pub mod keys;
 pub mod merge;
 pub mod output;
+#[cfg(feature = "python")]
+mod python;
 pub mod replay;
 pub mod shard;
 pub mod spaces;

@@ -139,12 +139,12 @@ impl Replay {
             }
         }
         for (cut, outputs) in block.cuts.iter().zip(per_cut) {
-            if cut.continued {
-                if let Some((before, parts)) = &mut self.open {
-                    join(before, cut);
-                    parts.push(interleave(outputs));
-                    continue;
-                }
+            if cut.continued
+                && let Some((before, parts)) = &mut self.open
+            {
+                join(before, cut);
+                parts.push(interleave(outputs));
+                continue;
             }
             self.close();
             self.open = Some((cut.clone(), vec![interleave(outputs)]));

@@ -800,12 +800,12 @@ impl Shard {
 
     fn announce_connection(&mut self, index: u32, ordinal: u64) {
         let generation = self.generation;
-        if let Some(connection) = self.connections.get_mut(index as usize) {
-            if connection.generation != generation {
-                connection.generation = generation;
-                let fact = connection.fact.clone();
-                self.output.facts.push((ordinal, Fact::Connection(fact)));
-            }
+        if let Some(connection) = self.connections.get_mut(index as usize)
+            && connection.generation != generation
+        {
+            connection.generation = generation;
+            let fact = connection.fact.clone();
+            self.output.facts.push((ordinal, Fact::Connection(fact)));
         }
     }
 
@@ -1137,10 +1137,10 @@ impl Shard {
         (offset, length): (u32, u32),
     ) -> Id {
         let known = self.endpoints.get(&(at.space, address)).copied();
-        if let Some((id, spoken)) = known {
-            if spoken || !spoke {
-                return id;
-            }
+        if let Some((id, spoken)) = known
+            && (spoken || !spoke)
+        {
+            return id;
         }
         let space = at.shared.spaces.name(at.space);
         let text = address.to_compact_string();

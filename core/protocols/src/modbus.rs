@@ -277,14 +277,7 @@ fn probe(input: &Input<'_>) -> Probe {
         Front::Incomplete if datagram => Probe::No,
         Front::Incomplete => Probe::More,
         Front::Message(message) => match shapes(message.pdu) {
-            (false, false) => {
-                // Unknown functions are believed on the usual port, but not function 0 of zeroes.
-                if message.pdu.first().is_some_and(|code| *code != 0) {
-                    Probe::Weak
-                } else {
-                    Probe::No
-                }
-            }
+            (false, false) => Probe::Weak,
             // The header alone is mostly zeroes, which other protocols have too: an exception or a
             // one-byte request does not outweigh that.
             _ if message.pdu.len() < 3 => Probe::Weak,

@@ -2,7 +2,7 @@
 //!
 //! [`decode`] walks from the link header inwards and stops at the first thing that is not a header
 //! it knows. It never fails: what cannot be read further is said in [`Packet::kind`].
-//! Sources: IEEE 802.3, 802.1Q, 802.2; RFC 791, 8200, 2784, 2890, 2516, 3032, 7348, 4380; tcpdump's
+//! Sources: IEEE 802.3, 802.1Q, 802.2; RFC 791, 8200, 2784, 2890, 2516, 3032, 7348, 4380, 8926; tcpdump's
 //! link type registry; IEC 62439-3 (PRP, HSR); 3GPP TS 29.281 (GTP-U).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,7 +13,7 @@ use crate::address::{Address, Bus, Mac};
 use crate::cursor::{Cursor, Short};
 
 /// How many headers are followed in one frame: a crafted frame cannot nest deeper.
-const DEEPEST: u8 = 16;
+const DEEPEST: u8 = 32;
 
 /// A TCP header without options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,6 +249,7 @@ impl Walk<'_, '_> {
             0 | 108 => self.loopback(link_type == 108),
             7 | 129 => self.arcnet(link_type == 129),
             9 | 50 | 166 => self.ppp(),
+            10 => self.fddi(),
             12 | 101 | 228 | 229 => self.ip_by_version(),
             51 => self.pppoe(),
             104 => {
@@ -380,7 +381,28 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// Frame control, addresses, LLC (RFC 1390); frames that are no LLC frames carry no data.
+    fn fddi(&mut self) -> Result<(), Short> {
+        let control = self.cursor.u8()?;
+        let destination = Mac(self.cursor.array()?);
+        let source = Mac(self.cursor.array()?);
+        self.packet.destination_mac = Some(destination);
+        self.packet.source_mac = Some(source);
+        self.packet.mac_offset = 7;
+        if control & 0x30 == 0x10 {
+            return self.llc();
+        }
+        self.stop(Kind::Nothing("fddi-control"));
+        Ok(())
+    }
+
     fn ppp(&mut self) -> Result<(), Short> {
+        // Cisco HDLC is captured under the PPP link types too: address 0x0F or 0x8F, then an
+        // EtherType (observed in BGP_Cisco_hdlc_slarp.pcap, frame 1).
+        if let [0x0f | 0x8f, 0x00, high, low, ..] = *self.cursor.rest() {
+            self.cursor.skip(4)?;
+            return self.ether_type(u16::from_be_bytes([high, low]).max(0x0600));
+        }
         if self.cursor.rest().starts_with(&[0xff, 0x03]) {
             self.cursor.skip(2)?;
         }
@@ -714,6 +736,7 @@ impl Walk<'_, '_> {
         let vlans = self.packet.vlans.len();
         let inner = match destination {
             4789 => self.vxlan(),
+            6081 => self.geneve(),
             2152 => self.gtp_user(),
             _ if source == 3544 || destination == 3544 => self.teredo(),
             _ => None,
@@ -744,6 +767,23 @@ impl Walk<'_, '_> {
         let [0x08, 0, 0, 0, a, b, c, 0, ..] = *self.cursor.rest() else { return None };
         self.packet.tunnel = Some(("vxlan", u32::from_be_bytes([0, a, b, c])));
         self.inside(8, |walk| walk.ethernet(false))
+    }
+
+    /// Geneve version 0: options in units of 4 bytes, then the frame or packet that its protocol type
+    /// names (RFC 8926 §3.4).
+    fn geneve(&mut self) -> Option<()> {
+        let [first, _, high, low, a, b, c, _, ..] = *self.cursor.rest() else { return None };
+        if first >> 6 != 0 {
+            return None;
+        }
+        self.packet.tunnel = Some(("geneve", u32::from_be_bytes([0, a, b, c])));
+        let header = 8 + usize::from(first & 0x3f) * 4;
+        match u16::from_be_bytes([high, low]) {
+            0x6558 => self.inside(header, |walk| walk.ethernet(false)),
+            0x0800 => self.inside(header, Self::ipv4),
+            0x86dd => self.inside(header, Self::ipv6),
+            _ => None,
+        }
     }
 
     /// GTP-U version 1, G-PDU; optional fields when any of E, S, PN is set (3GPP TS 29.281 §5.1).

@@ -1,1 +1,22 @@
 //! Where frames come from: capture files, read up to the break.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`file`] | one pcap or pcapng file, plain or compressed |
+//! | [`merge`] | several files as one stream in time order |
+//! | [`link_type`] | names of link types |
+//! | [`write`] | frames back into a pcapng file |
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+pub mod file;
+pub mod link_type;
+pub mod merge;
+pub mod write;
+
+pub use file::{CaptureFile, Error, FrameHeader};
+pub use link_type::LinkType;
+pub use merge::Merged;

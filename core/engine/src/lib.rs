@@ -1,3 +1,33 @@
 //! Frames in, batches of facts out: shards, roles, counting, copies, journal.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`replay`] | a run over capture files: threads and batches |
+//! | [`input`] | frames with a clock, in blocks |
+//! | [`shard`] | one virtual shard: flows, connections, operations |
+//! | [`flow`] | one 5-tuple: its streams, its dissector, its roles |
+//! | [`conversation`] | counting of connections and operations |
+//! | [`copies`], [`attempts`] | what counts once, what became no connection |
+//! | [`merge`] | outputs of shards into batches |
+//! | [`facts`], [`keys`] | what crosses into Python, and ids |
+//! | [`spaces`] | address spaces |
 
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+pub mod attempts;
+pub mod conversation;
+pub mod copies;
 pub mod facts;
+pub mod flow;
+pub mod input;
+pub mod keys;
+pub mod merge;
+pub mod output;
+#[cfg(feature = "python")]
+mod python;
+pub mod replay;
+pub mod shard;
+pub mod spaces;

@@ -18,9 +18,12 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod iso_transport;
+pub mod modbus;
 pub mod out;
 pub mod pending;
 pub mod registry;
+pub mod s7comm;
 pub mod session;
 #[cfg(test)]
 mod testing;

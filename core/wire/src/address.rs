@@ -49,6 +49,34 @@ pub enum Address {
     Mac(Mac),
     /// An IPv4 or IPv6 address.
     Ip(IpAddr),
+    /// A station of a field bus whose frames were captured as they are.
+    Station(Bus, u8),
+}
+
+/// A field bus with one-byte station addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bus {
+    /// ARCNET (ANSI/ATA 878.1).
+    Arcnet,
+    /// BACnet MS/TP (ASHRAE 135 clause 9).
+    Mstp,
+}
+
+impl Bus {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Arcnet => "arcnet",
+            Self::Mstp => "mstp",
+        }
+    }
+
+    /// The station address that means everybody.
+    const fn broadcast(self) -> u8 {
+        match self {
+            Self::Arcnet => 0,
+            Self::Mstp => 0xff,
+        }
+    }
 }
 
 impl Address {
@@ -60,6 +88,7 @@ impl Address {
             Self::Mac(mac) => mac.is_group(),
             Self::Ip(IpAddr::V4(ip)) => ip.is_multicast() || ip.is_broadcast(),
             Self::Ip(IpAddr::V6(ip)) => ip.is_multicast(),
+            Self::Station(bus, number) => *number == bus.broadcast(),
         }
     }
 
@@ -69,6 +98,7 @@ impl Address {
         match self {
             Self::Mac(mac) => mac.is_zero(),
             Self::Ip(ip) => ip.is_unspecified(),
+            Self::Station(..) => false,
         }
     }
 }
@@ -96,6 +126,7 @@ impl fmt::Display for Address {
         match self {
             Self::Mac(mac) => mac.fmt(f),
             Self::Ip(ip) => ip.fmt(f),
+            Self::Station(bus, number) => write!(f, "{}:{number}", bus.name()),
         }
     }
 }

@@ -7,6 +7,9 @@
 //! |---|---|
 //! | [`cursor`] | the one reader of wire bytes |
 //! | [`address`] | MAC and IP addresses as facts name them |
+//! | [`packet`] | link, VLAN, tunnel, IP and transport headers of a frame |
+//! | [`defragment`] | IP fragments into datagrams |
+//! | [`stream`] | TCP segments into a byte stream |
 //! | [`span`] | where bytes came from: file, frame, offset |
 
 #![cfg_attr(
@@ -16,8 +19,12 @@
 
 pub mod address;
 pub mod cursor;
+pub mod defragment;
+pub mod packet;
 pub mod span;
+pub mod stream;
 
-pub use address::{Address, Mac};
+pub use address::{Address, Bus, Mac};
 pub use cursor::{Cursor, Short};
+pub use packet::{Kind, Packet, TcpHeader};
 pub use span::{FrameSpan, SpanMap, Spans};

@@ -1,0 +1,322 @@
+//! One 5-tuple in time: its streams, the dissector at work on it, and who is the client.
+
+use otic_protocols::registry::{Carrier, PROTOCOLS, Probe, Protocol};
+use otic_protocols::{Child, Input, Out, Session, Side, Transport};
+use otic_wire::stream::Stream;
+use otic_wire::{Address, Mac};
+use smallvec::SmallVec;
+
+use crate::facts::Span;
+
+/// Payload-bearing messages without a known protocol after which a flow counts as unknown.
+const TRIES: u8 = 12;
+/// Bytes of a stream a probe may ask for before it must decide.
+const PROBE_BYTES: usize = 2048;
+
+/// What names a flow: both ends in order, what carries it, and its address space.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FlowKey {
+    /// The smaller (address, port).
+    pub a: (Address, u16),
+    /// The larger one.
+    pub b: (Address, u16),
+    /// What carries it.
+    pub transport: Transport,
+    /// EtherType, SAPs, SNAP id or IP protocol; 0 for UDP and TCP.
+    pub discriminator: u64,
+    /// Address space.
+    pub space: u16,
+}
+
+/// What was last seen of one end, to notice what is new without a table look-up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Seen {
+    /// Its MAC.
+    pub mac: Option<Mac>,
+    /// VLAN stack.
+    pub vlans: SmallVec<[u16; 4]>,
+    /// Interface.
+    pub interface: u32,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// Anything was seen at all.
+    pub any: bool,
+}
+
+/// The dissector of a flow, once one is found.
+pub enum Reader {
+    /// Not recognised yet, after so many messages.
+    Searching(u8),
+    /// Recognised.
+    Found(&'static Protocol, Box<dyn Session>),
+    /// No dissector knows it.
+    Unknown,
+}
+
+/// A connection row this flow counts into.
+#[derive(Debug, Clone)]
+pub struct ConnectionRef {
+    /// Protocol layer.
+    pub protocol: &'static str,
+    /// Child at the flow's client.
+    pub client_child: Child,
+    /// Child at the flow's server.
+    pub server_child: Child,
+    /// Index into the shard's connections.
+    pub index: u32,
+}
+
+/// One 5-tuple in time.
+pub struct Flow {
+    /// Its name.
+    pub key: FlowKey,
+    /// TCP directions, by [`Side`].
+    pub streams: Option<Box<[Stream; 2]>>,
+    /// Last acknowledgement number each side sent.
+    pub acknowledged: [Option<u32>; 2],
+    /// The dissector.
+    pub reader: Reader,
+    /// Who is the client, once decided.
+    pub client: Option<Side>,
+    /// The client was told by a SYN: nothing contradicts that.
+    pub client_by_syn: bool,
+    /// Who sent the first frame.
+    pub first_sender: Side,
+    /// What was last seen of each end.
+    pub seen: [Seen; 2],
+    /// Connection rows.
+    pub connections: Vec<ConnectionRef>,
+    /// The row used last.
+    pub last_connection: usize,
+    /// Frames and bytes of each side that wait for a row: the protocol is not known yet.
+    pub waiting: [(u64, u64); 2],
+    /// Time of the first frame.
+    pub first_ns: i64,
+    /// Bytes of the first frame.
+    pub first_span: Span,
+    /// Time of the last frame.
+    pub last_ns: i64,
+    /// Any payload was seen.
+    pub payload: bool,
+    /// The TCP attempt was refused.
+    pub refused: bool,
+    /// An attempt by this side still waits for its result.
+    pub attempt: Option<Side>,
+}
+
+impl Flow {
+    /// A new flow.
+    #[must_use]
+    pub fn new(key: FlowKey, first_sender: Side, now_ns: i64, first_span: Span) -> Self {
+        let streams = (key.transport == Transport::Tcp).then(Box::default);
+        Self {
+            key,
+            streams,
+            acknowledged: [None; 2],
+            reader: Reader::Searching(0),
+            client: None,
+            client_by_syn: false,
+            first_sender,
+            seen: Default::default(),
+            connections: Vec::new(),
+            last_connection: 0,
+            waiting: [(0, 0); 2],
+            first_ns: now_ns,
+            first_span,
+            last_ns: now_ns,
+            payload: false,
+            refused: false,
+            attempt: None,
+        }
+    }
+
+    /// The address and port of a side.
+    #[must_use]
+    pub fn end(&self, side: Side) -> (Address, u16) {
+        match side {
+            Side::A => self.key.a,
+            Side::B => self.key.b,
+        }
+    }
+
+    /// The client, decided once: SYN; what the dissector said; group addresses are servers; the
+    /// port that a protocol is known by; the lower port; the first sender (contracts.md §4).
+    pub fn decide_client(&mut self, told: Option<Side>) -> Side {
+        if let Some(client) = self.client {
+            return client;
+        }
+        let (a, b) = (self.key.a, self.key.b);
+        let server = |side: Side| side.other();
+        let client = if let Some(side) = told {
+            side
+        } else if b.0.is_group() {
+            Side::A
+        } else if a.0.is_group() {
+            Side::B
+        } else if a.1 != b.1 {
+            match (is_known_port(&self.key, a.1), is_known_port(&self.key, b.1)) {
+                (true, false) => server(Side::A),
+                (false, true) => server(Side::B),
+                _ => server(if a.1 < b.1 { Side::A } else { Side::B }),
+            }
+        } else {
+            self.first_sender
+        };
+        self.client = Some(client);
+        client
+    }
+}
+
+impl Reader {
+    /// Name of the protocol, once found.
+    #[must_use]
+    pub const fn protocol(&self) -> Option<&'static Protocol> {
+        match self {
+            Self::Found(protocol, _) => Some(protocol),
+            _ => None,
+        }
+    }
+
+    /// Reads a message or the next bytes of a stream; returns the bytes used up.
+    pub fn read(&mut self, carrier: &CarrierId, input: &Input<'_>, out: &mut Out) -> usize {
+        if let Self::Found(_, session) = self {
+            return session.read(input, out);
+        }
+        let Self::Searching(tries) = self else { return input.bytes.len() };
+        if input.bytes.is_empty() {
+            return 0;
+        }
+        match recognise(carrier, input) {
+            Recognised::Protocol(protocol) => {
+                let mut session = (protocol.session)();
+                let used = session.read(input, out);
+                *self = Self::Found(protocol, session);
+                used
+            }
+            Recognised::More if input.bytes.len() < PROBE_BYTES => 0,
+            _ => {
+                *tries += 1;
+                if *tries >= TRIES {
+                    *self = Self::Unknown;
+                }
+                input.bytes.len()
+            }
+        }
+    }
+
+    /// Most bytes of a direction to keep.
+    #[must_use]
+    pub fn cap(&self) -> usize {
+        match self {
+            Self::Found(_, session) => session.stream_cap(),
+            _ => PROBE_BYTES,
+        }
+    }
+}
+
+/// What carries a flow, in the terms of [`Carrier`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CarrierId {
+    /// EtherType.
+    EtherType(u16),
+    /// DSAP and SSAP.
+    Llc(u8, u8),
+    /// SNAP organisation and protocol id.
+    Snap(u32, u16),
+    /// Named by the link layer.
+    Link(&'static str),
+    /// IP protocol.
+    Ip(u8),
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl CarrierId {
+    /// A number that tells flows of different carriers between the same MACs apart.
+    #[must_use]
+    pub fn discriminator(self) -> u64 {
+        match self {
+            Self::EtherType(number) => u64::from(number),
+            Self::Llc(dsap, ssap) => 1 << 32 | u64::from(dsap) << 8 | u64::from(ssap),
+            Self::Snap(organisation, id) => 2 << 48 | u64::from(organisation) << 16 | u64::from(id),
+            Self::Link(_) => 3 << 32,
+            Self::Ip(number) => 4 << 32 | u64::from(number),
+            Self::Tcp | Self::Udp => 0,
+        }
+    }
+
+    /// Whether `carrier` is of this kind, and whether its numbers hint at this very flow.
+    fn fits(self, carrier: &Carrier, ports: (u16, u16)) -> Option<bool> {
+        let hinted = |list: &[u16]| list.contains(&ports.0) || list.contains(&ports.1);
+        match (self, carrier) {
+            (Self::Tcp, Carrier::Tcp(list)) | (Self::Udp, Carrier::Udp(list)) => Some(hinted(list)),
+            (Self::EtherType(number), Carrier::EtherType(list)) => {
+                list.contains(&number).then_some(true)
+            }
+            (Self::Llc(dsap, _), Carrier::Llc(list)) => list.contains(&dsap).then_some(true),
+            (Self::Snap(organisation, id), Carrier::Snap(list)) => {
+                list.contains(&(organisation, id)).then_some(true)
+            }
+            (Self::Link(name), Carrier::Link(known)) => (name == *known).then_some(true),
+            (Self::Ip(number), Carrier::Ip(list)) => list.contains(&number).then_some(true),
+            _ => None,
+        }
+    }
+}
+
+enum Recognised {
+    Protocol(&'static Protocol),
+    More,
+    No,
+}
+
+/// Asks every protocol of this carrier; the port decides between equals and makes weak ones
+/// believable.
+fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
+    let ports = (input.source_port, input.destination_port);
+    let mut best: Option<(Probe, bool, &'static Protocol)> = None;
+    let mut more_on_port = false;
+    let mut more = false;
+    for protocol in PROTOCOLS {
+        let Some(hinted) =
+            protocol.carriers.iter().filter_map(|known| carrier.fits(known, ports)).max()
+        else {
+            continue;
+        };
+        let probe = (protocol.probe)(input);
+        match probe {
+            Probe::No => {}
+            Probe::More => {
+                more = true;
+                more_on_port |= hinted;
+            }
+            Probe::Weak if !hinted => {}
+            _ => {
+                if best.is_none_or(|(known, on_port, _)| (probe, hinted) > (known, on_port)) {
+                    best = Some((probe, hinted, protocol));
+                }
+            }
+        }
+    }
+    match best {
+        Some((Probe::Certain, _, protocol)) => Recognised::Protocol(protocol),
+        // A weaker guess waits while the usual protocol of the port still wants to see more.
+        Some((_, hinted, protocol)) if hinted || !more_on_port => Recognised::Protocol(protocol),
+        _ if more && *carrier == CarrierId::Tcp => Recognised::More,
+        _ => Recognised::No,
+    }
+}
+
+/// Whether a protocol is known by this port on this transport.
+fn is_known_port(key: &FlowKey, port: u16) -> bool {
+    PROTOCOLS.iter().flat_map(|protocol| protocol.carriers).any(|carrier| {
+        match (key.transport, carrier) {
+            (Transport::Tcp, Carrier::Tcp(list)) | (Transport::Udp, Carrier::Udp(list)) => {
+                list.contains(&port)
+            }
+            _ => false,
+        }
+    })
+}

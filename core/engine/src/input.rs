@@ -1,0 +1,306 @@
+//! Capture files as blocks of frames with a clock: what workers read.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use compact_str::{CompactString, ToCompactString, format_compact};
+use otic_capture::{CaptureFile, Error, Merged};
+use otic_wire::packet;
+
+use crate::facts::{Capture, Coverage, Epoch};
+use crate::shard::Frame;
+
+/// Frames of a block: enough to keep workers busy, few enough to stay in the caches.
+const BLOCK_FRAMES: usize = 16_384;
+/// Bytes of a block.
+const BLOCK_BYTES: usize = 8 << 20;
+/// Frames of a batch at most (contracts.md §3).
+const BATCH_FRAMES: u64 = 65_536;
+/// A jump of the clock that opens a new epoch, ns (contracts.md §2).
+const EPOCH_NS: i64 = 3_600_000_000_000;
+/// A frame earlier than the clock by more than this is out of order, ns.
+const LATE_NS: i64 = 1_000_000_000;
+
+const SECOND_NS: i64 = 1_000_000_000;
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    ordinal: u64,
+    file: u16,
+    number: u64,
+    clock_ns: i64,
+    link_type: u16,
+    interface: u32,
+    original_length: u32,
+    start: u32,
+    end: u32,
+}
+
+/// A batch inside a block.
+#[derive(Debug, Clone, Default)]
+pub struct Cut {
+    /// Index of its first frame in the block.
+    pub start: usize,
+    /// Clock at its first frame, ns.
+    pub start_ns: i64,
+    /// Clock at its last frame, ns.
+    pub end_ns: i64,
+    /// The batch began in the block before.
+    pub continued: bool,
+    /// What the reader says of its frames.
+    pub coverage: Coverage,
+    /// Clock jumps at its start.
+    pub epochs: Vec<Epoch>,
+}
+
+/// Frames read together.
+#[derive(Debug, Default)]
+pub struct Block {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Batches, in order; the first starts at frame 0.
+    pub cuts: Vec<Cut>,
+}
+
+impl Block {
+    /// Number of frames.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no frame.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The frame at `index`.
+    #[must_use]
+    pub fn frame(&self, index: usize) -> Option<Frame<'_>> {
+        let entry = self.entries.get(index)?;
+        Some(Frame {
+            ordinal: entry.ordinal,
+            file: entry.file,
+            number: entry.number,
+            clock_ns: entry.clock_ns,
+            link_type: entry.link_type,
+            interface: entry.interface,
+            original_length: entry.original_length,
+            bytes: self.bytes.get(entry.start as usize..entry.end as usize)?,
+        })
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+        self.cuts.clear();
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct FileTotals {
+    frames: u64,
+    bytes: u64,
+    link_types: BTreeMap<u16, CompactString>,
+    first_ns: Option<i64>,
+    last_ns: Option<i64>,
+}
+
+/// The capture files of one run, read as one stream.
+pub struct CaptureInput {
+    merged: Merged,
+    names: Vec<CompactString>,
+    totals: Vec<FileTotals>,
+    interface_of: BTreeMap<(usize, u32), u32>,
+    /// Names of all interfaces, by index.
+    pub interfaces: Vec<CompactString>,
+    ordinal: u64,
+    clock_ns: Option<i64>,
+    batch_second: i64,
+    batch_frames: u64,
+    in_batch: bool,
+}
+
+impl CaptureInput {
+    /// Opens the files.
+    ///
+    /// # Errors
+    /// The first file that is no readable capture.
+    pub fn open(paths: &[String]) -> Result<Self, Error> {
+        let files: Vec<CaptureFile> = paths
+            .iter()
+            .map(|path| CaptureFile::open(Path::new(path)))
+            .collect::<Result<_, _>>()?;
+        let base = |path: &String| {
+            Path::new(path).file_name().map_or_else(
+                || path.to_compact_string(),
+                |name| CompactString::from(name.to_string_lossy()),
+            )
+        };
+        let plain: Vec<CompactString> = paths.iter().map(base).collect();
+        let names = (plain.iter().enumerate())
+            .map(|(index, name)| {
+                let doubled = plain.iter().filter(|other| *other == name).count() > 1;
+                if doubled { format_compact!("{}:{name}", index + 1) } else { name.clone() }
+            })
+            .collect();
+        Ok(Self {
+            totals: vec![FileTotals::default(); files.len()],
+            merged: Merged::new(files),
+            names,
+            interface_of: BTreeMap::new(),
+            interfaces: Vec::new(),
+            ordinal: 0,
+            clock_ns: None,
+            batch_second: 0,
+            batch_frames: 0,
+            in_batch: false,
+        })
+    }
+
+    /// Fills `block` with the next frames; false when there are none.
+    pub fn fill(&mut self, block: &mut Block) -> bool {
+        block.clear();
+        while block.entries.len() < BLOCK_FRAMES && block.bytes.len() < BLOCK_BYTES {
+            let Some(file) = self.merged.advance() else { break };
+            self.take(file, block);
+        }
+        !block.is_empty()
+    }
+
+    fn take(&mut self, file: usize, block: &mut Block) {
+        let Some((header, bytes)) = self.merged.frame() else { return };
+        let (start, end) = (block.bytes.len() as u32, (block.bytes.len() + bytes.len()) as u32);
+        block.bytes.extend_from_slice(bytes);
+        let captured = end - start;
+        let interface = match self.interface_of.get(&(file, header.interface)) {
+            Some(index) => *index,
+            None => {
+                let name = (self.merged.files().get(file))
+                    .and_then(|open| open.interfaces().get(header.interface as usize))
+                    .map_or_else(CompactString::default, |found| found.name.as_str().into());
+                self.interfaces.push(name);
+                let index = self.interfaces.len() as u32 - 1;
+                self.interface_of.insert((file, header.interface), index);
+                index
+            }
+        };
+        let ts_ns = header.ts_ns;
+        let mut epoch = None;
+        let before = self.clock_ns.unwrap_or(ts_ns);
+        let clock_ns = match ts_ns.saturating_sub(before) {
+            ahead if ahead > EPOCH_NS => {
+                epoch = Some("gap");
+                ts_ns
+            }
+            ahead if ahead < -EPOCH_NS => {
+                epoch = Some("backward");
+                ts_ns
+            }
+            _ => before.max(ts_ns),
+        };
+        self.clock_ns = Some(clock_ns);
+        let second = clock_ns.div_euclid(SECOND_NS);
+        let new_batch = !self.in_batch
+            || second != self.batch_second
+            || epoch.is_some()
+            || self.batch_frames >= BATCH_FRAMES;
+        if new_batch || block.cuts.is_empty() {
+            block.cuts.push(Cut {
+                start: block.entries.len(),
+                start_ns: clock_ns,
+                continued: !new_batch,
+                ..Cut::default()
+            });
+        }
+        if new_batch {
+            self.in_batch = true;
+            self.batch_second = second;
+            self.batch_frames = 0;
+        }
+        self.batch_frames += 1;
+        let name = header.link_type.to_compact_string();
+        if let Some(cut) = block.cuts.last_mut() {
+            cut.end_ns = clock_ns;
+            if let Some(cause) = epoch {
+                cut.epochs.push(Epoch {
+                    before_ns: before,
+                    after_ns: clock_ns,
+                    cause,
+                    spans: vec![(file as u16, header.number, 0, captured)],
+                });
+            }
+            let coverage = &mut cut.coverage;
+            coverage.frames += 1;
+            coverage.bytes += u64::from(header.original_length);
+            coverage.truncated += u64::from(captured < header.original_length);
+            coverage.out_of_order += u64::from(ts_ns < clock_ns - LATE_NS);
+            if !packet::is_decoded(header.link_type.0) {
+                *coverage.undecoded_link_types.entry(name.clone()).or_default() += 1;
+            }
+        }
+        if let Some(totals) = self.totals.get_mut(file) {
+            totals.frames += 1;
+            totals.bytes += u64::from(header.original_length);
+            totals.link_types.entry(header.link_type.0).or_insert(name);
+            totals.first_ns = Some(totals.first_ns.map_or(ts_ns, |first| first.min(ts_ns)));
+            totals.last_ns = Some(totals.last_ns.map_or(ts_ns, |last| last.max(ts_ns)));
+        }
+        block.entries.push(Entry {
+            ordinal: self.ordinal,
+            file: file as u16,
+            number: header.number,
+            clock_ns,
+            link_type: header.link_type.0,
+            interface,
+            original_length: header.original_length,
+            start,
+            end,
+        });
+        self.ordinal += 1;
+    }
+
+    /// Frames read so far.
+    #[must_use]
+    pub const fn ordinal(&self) -> u64 {
+        self.ordinal
+    }
+
+    /// The clock, ns; 0 before the first frame.
+    #[must_use]
+    pub fn clock_ns(&self) -> i64 {
+        self.clock_ns.unwrap_or_default()
+    }
+
+    /// What is known of each file by now, in argument order.
+    #[must_use]
+    pub fn captures(&self) -> Vec<Capture> {
+        (self.names.iter().zip(&self.totals).zip(self.merged.files()))
+            .map(|((name, totals), file)| {
+                let mut link_types: Vec<CompactString> =
+                    totals.link_types.values().cloned().collect();
+                link_types.sort();
+                Capture {
+                    file: name.clone(),
+                    frames: totals.frames,
+                    bytes: totals.bytes,
+                    link_types,
+                    first_seen: totals.first_ns,
+                    last_seen: totals.last_ns,
+                    cut_off: file.cut_off().map(CompactString::from),
+                }
+            })
+            .collect()
+    }
+
+    /// Bytes of the files read so far, and in all.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        self.merged
+            .files()
+            .iter()
+            .map(CaptureFile::progress)
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+}

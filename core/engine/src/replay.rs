@@ -1,0 +1,312 @@
+//! A run over capture files: reads blocks, lets workers read their shards, merges batches.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash};
+
+use otic_capture::Error;
+use otic_wire::{Packet, packet};
+use rustc_hash::FxBuildHasher;
+
+use crate::attempts::BUCKET_NS;
+use crate::facts::{Batch, Capture};
+use crate::input::{Block, CaptureInput, Cut};
+use crate::merge::Merger;
+use crate::output::Output;
+use crate::shard::{Shard, Shared};
+use crate::spaces::SpaceMap;
+
+/// Virtual shards (contracts.md §3); results do not depend on how threads share them.
+pub const SHARDS: usize = 64;
+
+/// A run over capture files.
+pub struct Replay {
+    input: CaptureInput,
+    shared: Shared,
+    workers: Vec<Worker>,
+    merger: Merger,
+    block: Block,
+    /// A batch that may go on in the next block, and what was said of it so far.
+    open: Option<(Cut, Vec<Vec<Output>>)>,
+    ready: VecDeque<Batch>,
+    last_bucket: Option<i64>,
+    finished: bool,
+}
+
+/// One thread's shards.
+struct Worker {
+    index: usize,
+    step: usize,
+    shards: Vec<Shard>,
+}
+
+impl Replay {
+    /// Opens the files and prepares `threads` workers.
+    ///
+    /// # Errors
+    /// The first file that is no readable capture.
+    pub fn open(paths: &[String], threads: usize, spaces: SpaceMap) -> Result<Self, Error> {
+        let input = CaptureInput::open(paths)?;
+        let step = threads.clamp(1, SHARDS);
+        let workers = (0..step)
+            .map(|index| {
+                let count = (index..SHARDS).step_by(step).count();
+                Worker { index, step, shards: (0..count).map(|_| Shard::default()).collect() }
+            })
+            .collect();
+        Ok(Self {
+            input,
+            shared: Shared { spaces, interfaces: Vec::new() },
+            workers,
+            merger: Merger::default(),
+            block: Block::default(),
+            open: None,
+            ready: VecDeque::new(),
+            last_bucket: None,
+            finished: false,
+        })
+    }
+
+    /// The next batch, or none at the end.
+    pub fn next_batch(&mut self) -> Option<Batch> {
+        loop {
+            if let Some(batch) = self.ready.pop_front() {
+                return Some(batch);
+            }
+            if self.finished {
+                return None;
+            }
+            self.advance();
+        }
+    }
+
+    /// What is known of the files by now.
+    #[must_use]
+    pub fn captures(&self) -> Vec<Capture> {
+        self.input.captures()
+    }
+
+    /// Bytes of the files read so far, and in all.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        self.input.progress()
+    }
+
+    /// A new journal segment begins: facts are sent in full again from the next block on.
+    pub fn next_generation(&mut self) {
+        self.merger.next_generation();
+        for shard in self.workers.iter_mut().flat_map(|worker| &mut worker.shards) {
+            shard.next_generation();
+        }
+    }
+
+    fn advance(&mut self) {
+        let mut block = std::mem::take(&mut self.block);
+        if self.input.fill(&mut block) {
+            self.shared.interfaces.clone_from(&self.input.interfaces);
+            self.read(&block);
+        } else {
+            self.finish();
+        }
+        self.block = block;
+    }
+
+    fn read(&mut self, block: &Block) {
+        let ticks = self.ticks(block);
+        let shared = &self.shared;
+        let results: Vec<Vec<Vec<Output>>> = match self.workers.as_mut_slice() {
+            [worker] => vec![worker.read(block, None, &ticks, shared)],
+            workers => {
+                let shards = shards_of(block, workers.len());
+                let shards = shards.as_slice();
+                let ticks = ticks.as_slice();
+                std::thread::scope(|scope| {
+                    let running: Vec<_> = workers
+                        .iter_mut()
+                        .map(|worker| {
+                            scope.spawn(move || worker.read(block, Some(shards), ticks, shared))
+                        })
+                        .collect();
+                    // A worker does not panic: dissectors are total. Were one to, its shards'
+                    // output of this block would be missing rather than the run lost.
+                    running.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
+                })
+            }
+        };
+        let mut per_cut: Vec<Vec<Vec<Output>>> = block.cuts.iter().map(|_| Vec::new()).collect();
+        for worker in results {
+            for (cut, outputs) in per_cut.iter_mut().zip(worker) {
+                cut.push(outputs);
+            }
+        }
+        for (cut, outputs) in block.cuts.iter().zip(per_cut) {
+            if cut.continued
+                && let Some((before, parts)) = &mut self.open
+            {
+                join(before, cut);
+                parts.push(interleave(outputs));
+                continue;
+            }
+            self.close();
+            self.open = Some((cut.clone(), vec![interleave(outputs)]));
+        }
+    }
+
+    /// Merges the open batch.
+    fn close(&mut self) {
+        if let Some((cut, parts)) = self.open.take() {
+            let batch = self.merger.batch(&cut, parts.into_iter().flatten().collect());
+            self.ready.push_back(batch);
+        }
+    }
+
+    fn finish(&mut self) {
+        self.finished = true;
+        let (clock_ns, ordinal) = (self.input.clock_ns(), self.input.ordinal());
+        let mut outputs = Vec::new();
+        for worker in &mut self.workers {
+            let shared = &self.shared;
+            outputs.push(
+                worker
+                    .shards
+                    .iter_mut()
+                    .map(|shard| {
+                        shard.finish(clock_ns, ordinal, shared);
+                        shard.take_output()
+                    })
+                    .collect(),
+            );
+        }
+        let outputs = interleave(outputs);
+        if outputs.iter().any(|output| !output.is_empty()) {
+            match &mut self.open {
+                Some((_, parts)) => parts.push(outputs),
+                None => {
+                    let cut = Cut { start_ns: clock_ns, end_ns: clock_ns, ..Cut::default() };
+                    self.open = Some((cut, vec![outputs]));
+                }
+            }
+        }
+        self.close();
+    }
+
+    /// For each batch of the block, whether time entered another bucket with it.
+    fn ticks(&mut self, block: &Block) -> Vec<bool> {
+        let mut last = self.last_bucket;
+        let ticks = (block.cuts.iter())
+            .map(|cut| {
+                let bucket = cut.start_ns.div_euclid(BUCKET_NS);
+                last.replace(bucket) != Some(bucket)
+            })
+            .collect();
+        self.last_bucket = last;
+        ticks
+    }
+}
+
+impl Worker {
+    /// Reads the frames of this worker's shards; gives each batch's outputs, in shard order.
+    fn read(
+        &mut self,
+        block: &Block,
+        shards: Option<&[u8]>,
+        ticks: &[bool],
+        shared: &Shared,
+    ) -> Vec<Vec<Output>> {
+        let mut result = Vec::with_capacity(block.cuts.len());
+        for (position, cut) in block.cuts.iter().enumerate() {
+            let end = block.cuts.get(position + 1).map_or(block.len(), |next| next.start);
+            let tick = ticks.get(position).copied().unwrap_or_default();
+            if tick {
+                let ordinal = block.frame(cut.start).map_or(0, |frame| frame.ordinal);
+                for shard in &mut self.shards {
+                    shard.tick(cut.start_ns, ordinal, shared);
+                }
+            }
+            let mut touched = if tick { u64::MAX } else { 0 };
+            for index in cut.start..end {
+                let known =
+                    shards.and_then(|shards| shards.get(index)).map(|shard| *shard as usize);
+                if known.is_some_and(|shard| shard % self.step != self.index) {
+                    continue;
+                }
+                let Some(frame) = block.frame(index) else { continue };
+                let packet = packet::decode(frame.link_type, frame.bytes);
+                let shard = known.unwrap_or_else(|| shard_of(&packet));
+                let own = shard / self.step;
+                if let Some(shard) = self.shards.get_mut(own) {
+                    touched |= 1 << own;
+                    shard.frame(&frame, &packet, shared);
+                }
+            }
+            let outputs = (self.shards.iter_mut().enumerate())
+                .map(|(own, shard)| match touched >> own & 1 {
+                    1 => shard.take_output(),
+                    _ => Output::default(),
+                })
+                .collect();
+            result.push(outputs);
+        }
+        result
+    }
+}
+
+/// The shard of a frame: by its unordered innermost address pair.
+fn shard_of(packet: &Packet) -> usize {
+    let (a, b) = (packet.source(), packet.destination());
+    let pair = if a <= b { (a, b) } else { (b, a) };
+    let hash = FxBuildHasher.hash_one(PairKey(pair));
+    (hash >> 32) as usize % SHARDS
+}
+
+struct PairKey((Option<otic_wire::Address>, Option<otic_wire::Address>));
+
+impl Hash for PairKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+/// The shards of all frames of a block, computed by `threads` threads.
+fn shards_of(block: &Block, threads: usize) -> Vec<u8> {
+    let mut shards = vec![0_u8; block.len()];
+    let size = block.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        for (part, slots) in shards.chunks_mut(size).enumerate() {
+            scope.spawn(move || {
+                for (offset, slot) in slots.iter_mut().enumerate() {
+                    if let Some(frame) = block.frame(part * size + offset) {
+                        *slot = shard_of(&packet::decode(frame.link_type, frame.bytes)) as u8;
+                    }
+                }
+            });
+        }
+    });
+    shards
+}
+
+/// Outputs of all workers (worker w holds shards w, w + step, …) in shard order.
+fn interleave(workers: Vec<Vec<Output>>) -> Vec<Output> {
+    let mut sources: Vec<_> = workers.into_iter().map(Vec::into_iter).collect();
+    let mut outputs = Vec::with_capacity(SHARDS);
+    loop {
+        let round: Vec<Output> = sources.iter_mut().filter_map(Iterator::next).collect();
+        if round.is_empty() {
+            return outputs;
+        }
+        outputs.extend(round);
+    }
+}
+
+/// Adds the rest of a batch that went on in the next block.
+fn join(before: &mut Cut, rest: &Cut) {
+    before.end_ns = rest.end_ns;
+    before.epochs.extend(rest.epochs.iter().cloned());
+    let (sum, more) = (&mut before.coverage, &rest.coverage);
+    sum.frames += more.frames;
+    sum.bytes += more.bytes;
+    sum.truncated += more.truncated;
+    sum.out_of_order += more.out_of_order;
+    for (name, count) in &more.undecoded_link_types {
+        *sum.undecoded_link_types.entry(name.clone()).or_default() += count;
+    }
+}

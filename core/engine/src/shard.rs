@@ -1,0 +1,1464 @@
+//! One virtual shard: all flows between the address pairs that hash to it (contracts.md §3).
+
+use std::net::IpAddr;
+
+use compact_str::{CompactString, ToCompactString, format_compact};
+use hashbrown::hash_map::Entry;
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+use otic_protocols::{
+    Child, Claim, Event, Input, Item, Operation, Out, Side, Transport, Value, Violation, Who,
+};
+use otic_wire::defragment::Defragmenter;
+use otic_wire::packet::{self, Kind, TcpHeader};
+use otic_wire::stream::{Arrival, Chunk, Segment, Stream};
+use otic_wire::{Address, FrameSpan, Mac, Packet, SpanMap};
+
+use crate::attempts::{Attempt, Attempts};
+use crate::conversation::{Connection, ConnectionKey, OperationState, spans};
+use crate::copies::{Copy, CopyCheck};
+use crate::facts::{self, Id, Span};
+use crate::flow::{CarrierId, ConnectionRef, Flow, FlowKey, Reader, Seen};
+use crate::keys;
+use crate::output::{Fact, Output};
+use crate::spaces::SpaceMap;
+
+/// Flows of one shard at once.
+const FLOWS: usize = 8192;
+/// Connections of one shard.
+const CONNECTIONS: usize = 65_536;
+/// Distinct claims, events, violations, payloads, changes, sightings of one shard, each.
+const DISTINCT: usize = 65_536;
+/// Silence after which a flow is over, ns: TCP without payload, UDP and others, TCP with payload.
+const SILENCE_ATTEMPT_NS: i64 = 10_000_000_000;
+const SILENCE_DATAGRAMS_NS: i64 = 120_000_000_000;
+const SILENCE_STREAM_NS: i64 = 4 * 3_600_000_000_000;
+/// Largest payload handed to Python, bytes.
+const PAYLOAD: usize = 64 * 1024;
+
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// One captured frame with what the reader knows of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// Position in the merged stream, from 0.
+    pub ordinal: u64,
+    /// Ordinal of the file.
+    pub file: u16,
+    /// Number in the file, from 1.
+    pub number: u64,
+    /// The clock (never runs back within an epoch), ns.
+    pub clock_ns: i64,
+    /// Link type number.
+    pub link_type: u16,
+    /// Index of the interface over all files.
+    pub interface: u32,
+    /// Length on the wire.
+    pub original_length: u32,
+    /// Bytes captured.
+    pub bytes: &'a [u8],
+}
+
+impl Frame<'_> {
+    fn span(&self, offset: u32, length: u32) -> FrameSpan {
+        FrameSpan { file: self.file, frame: self.number, offset, length }
+    }
+
+    fn fact_span(&self, offset: u32, length: u32) -> Span {
+        (self.file, self.number, offset, length)
+    }
+}
+
+/// What all shards share.
+pub struct Shared {
+    /// Address spaces.
+    pub spaces: SpaceMap,
+    /// Interface names, by index.
+    pub interfaces: Vec<CompactString>,
+}
+
+struct ChangeState {
+    fact: facts::Change,
+    dirty: bool,
+}
+
+/// All state of one shard.
+pub struct Shard {
+    hasher: DefaultHashBuilder,
+    flow_of: HashMap<FlowKey, usize>,
+    flows: Vec<Option<Flow>>,
+    free: Vec<usize>,
+    connection_of: HashMap<ConnectionKey, u32>,
+    connections: Vec<Connection>,
+    operations: Vec<OperationState>,
+    dirty_connections: Vec<u32>,
+    dirty_operations: Vec<u32>,
+    endpoints: HashMap<(u16, Address), (Id, bool)>,
+    children: HashSet<Id>,
+    sightings: HashSet<(Mac, u16, Option<Address>, Seen)>,
+    known: HashSet<Id>,
+    occurrences: HashMap<Id, (u64, i64)>,
+    changes: HashMap<Id, ChangeState>,
+    dirty_changes: Vec<Id>,
+    bindings: HashSet<(Id, Id, &'static str, &'static str)>,
+    copies: CopyCheck,
+    defragmenter: Defragmenter,
+    attempts: Attempts,
+    out: Out,
+    generation: u32,
+    output: Output,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            flow_of: HashMap::new(),
+            flows: Vec::new(),
+            free: Vec::new(),
+            connection_of: HashMap::new(),
+            connections: Vec::new(),
+            operations: Vec::new(),
+            dirty_connections: Vec::new(),
+            dirty_operations: Vec::new(),
+            endpoints: HashMap::new(),
+            children: HashSet::new(),
+            sightings: HashSet::new(),
+            known: HashSet::new(),
+            occurrences: HashMap::new(),
+            changes: HashMap::new(),
+            dirty_changes: Vec::new(),
+            bindings: HashSet::new(),
+            copies: CopyCheck::default(),
+            defragmenter: Defragmenter::default(),
+            attempts: Attempts::default(),
+            out: Out::default(),
+            generation: 0,
+            output: Output::default(),
+        }
+    }
+}
+
+impl Shard {
+    /// Reads one frame whose headers are `packet`.
+    pub fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, shared: &Shared) {
+        let interface =
+            shared.interfaces.get(frame.interface as usize).map_or("", CompactString::as_str);
+        let space = shared.spaces.of(packet, interface);
+        let mut at = Place { frame, packet, space, shared };
+        if let Some(copy) = self.copies.check(packet, frame.bytes, frame.clock_ns, frame.interface)
+        {
+            *self.output.copies.entry(copy.name()).or_default() += 1;
+            self.sight(&at);
+            if let Copy::Routed { entered, left } = copy {
+                self.router(&at, entered, left);
+            }
+            return;
+        }
+        let part = |packet: &Packet| (packet.start as usize, packet.end as usize);
+        match packet.kind {
+            Kind::Fragment(offset, more) => {
+                self.sight(&at);
+                let (start, end) = part(packet);
+                let bytes = frame.bytes.get(start..end).unwrap_or_default();
+                let Some(ip) = packet.ip else { return };
+                let span = frame.span(packet.start, bytes.len() as u32);
+                let whole =
+                    self.defragmenter.push(&ip, (offset, more), bytes, span, frame.clock_ns);
+                let lost = self.defragmenter.take_lost();
+                if lost > 0 {
+                    *self.output.by_cause.entry("fragments-lost".into()).or_default() += lost;
+                }
+                if let Some((payload, spans)) = whole {
+                    let inner = packet::decode_reassembled(packet, &payload);
+                    at.packet = &inner;
+                    let (start, end) = part(&inner);
+                    let mut spans = spans;
+                    spans.consume(start);
+                    self.payload(&at, payload.get(start..end).unwrap_or_default(), &spans);
+                }
+            }
+            Kind::Broken(what) => {
+                self.sight(&at);
+                self.output.cause(format_compact!("broken {what}"));
+            }
+            Kind::Nothing(what) => {
+                self.sight(&at);
+                self.output.cause(what);
+            }
+            Kind::UnknownLink => {}
+            _ => {
+                let (start, end) = part(packet);
+                let bytes = frame.bytes.get(start..end).unwrap_or_default();
+                let spans = SpanMap::single(frame.span(packet.start, bytes.len() as u32));
+                self.payload(&at, bytes, &spans);
+            }
+        }
+    }
+
+    /// Ends the current batch: hands over what was said and counted since the last one.
+    pub fn take_output(&mut self) -> Output {
+        for index in std::mem::take(&mut self.dirty_connections) {
+            let Some(connection) = self.connections.get_mut(index as usize) else { continue };
+            connection.dirty = false;
+            let [forward, back] = std::mem::take(&mut connection.packets);
+            let bytes = std::mem::take(&mut connection.bytes);
+            let tally = (connection.id, forward, back, bytes, connection.last_ns);
+            self.output.connections.push(tally);
+        }
+        for index in std::mem::take(&mut self.dirty_operations) {
+            let Some(state) = self.operations.get_mut(index as usize) else { continue };
+            state.dirty = false;
+            let count = std::mem::take(&mut state.count);
+            let unpaired = std::mem::take(&mut state.unpaired);
+            self.output.operations.push((state.fact.id, count, unpaired, state.last_ns));
+        }
+        for id in std::mem::take(&mut self.dirty_changes) {
+            let Some(state) = self.changes.get_mut(&id) else { continue };
+            state.dirty = false;
+            self.output.facts.push((u64::MAX, Fact::Change(state.fact.clone())));
+            state.fact.count = 0;
+            (state.fact.min, state.fact.max) = (None, None);
+        }
+        let mut occurrences: Vec<_> =
+            self.occurrences.drain().map(|(id, (count, last))| (id, count, last)).collect();
+        occurrences.sort_unstable();
+        self.output.occurrences = occurrences;
+        std::mem::take(&mut self.output)
+    }
+
+    /// A new journal segment begins: what is counted from here on is sent in full again.
+    pub fn next_generation(&mut self) {
+        self.generation += 1;
+        self.endpoints.clear();
+        self.children.clear();
+        self.known.clear();
+        self.bindings.clear();
+        self.sightings.clear();
+        for flow in self.flows.iter_mut().flatten() {
+            flow.seen = Default::default();
+        }
+    }
+
+    /// The input is over: reports everything that still waits.
+    pub fn finish(&mut self, clock_ns: i64, ordinal: u64, shared: &Shared) {
+        for index in 0..self.flows.len() {
+            self.end_flow(index, clock_ns, ordinal, shared);
+        }
+        self.attempts.flush(i64::MAX, &mut self.output);
+    }
+
+    /// Time went on to `now_ns`: ends silent flows and hands over attempts. Called for every shard
+    /// at the same points of the input, so that results do not depend on which shard got a frame.
+    pub fn tick(&mut self, now_ns: i64, ordinal: u64, shared: &Shared) {
+        for index in 0..self.flows.len() {
+            let silent = self.flows.get(index).and_then(Option::as_ref).is_some_and(|flow| {
+                let patience = match flow.key.transport {
+                    Transport::Tcp if flow.payload => SILENCE_STREAM_NS,
+                    Transport::Tcp => SILENCE_ATTEMPT_NS,
+                    _ => SILENCE_DATAGRAMS_NS,
+                };
+                now_ns - flow.last_ns > patience
+            });
+            if silent {
+                self.end_flow(index, now_ns, ordinal, shared);
+            }
+        }
+        self.attempts.flush(now_ns, &mut self.output);
+    }
+
+    fn payload(&mut self, at: &Place<'_>, bytes: &[u8], spans: &SpanMap) {
+        let packet = at.packet;
+        let carrier = match packet.kind {
+            Kind::EtherType(number) => CarrierId::EtherType(number),
+            Kind::Llc(dsap, ssap) => CarrierId::Llc(dsap, ssap),
+            Kind::Snap(organisation, id) => CarrierId::Snap(organisation, id),
+            Kind::Link(name) => CarrierId::Link(name),
+            Kind::Ip(number) => CarrierId::Ip(number),
+            Kind::Udp { .. } => CarrierId::Udp,
+            Kind::Tcp(_) => CarrierId::Tcp,
+            _ => return self.sight(at),
+        };
+        let (source, destination) = match (packet.source(), packet.destination()) {
+            (Some(source), Some(destination)) => (source, destination),
+            (source, destination) => {
+                // A cooked capture shows only the sender's MAC: what the frame says of its sender
+                // is still read, but there is no pair to make a connection of.
+                self.sight(at);
+                if let Some(source) = source.or(destination) {
+                    self.half(at, carrier, source, bytes, spans);
+                }
+                return;
+            }
+        };
+        let (transport, source_port, destination_port) = match packet.kind {
+            Kind::Udp { source, destination } => (Transport::Udp, source, destination),
+            Kind::Tcp(tcp) => (Transport::Tcp, tcp.source, tcp.destination),
+            Kind::Ip(_) => (Transport::Ip, 0, 0),
+            _ => (Transport::Ethernet, 0, 0),
+        };
+        let (from, to) = ((source, source_port), (destination, destination_port));
+        let side = if from <= to { Side::A } else { Side::B };
+        let (a, b) = if side == Side::A { (from, to) } else { (to, from) };
+        let key =
+            FlowKey { a, b, transport, discriminator: carrier.discriminator(), space: at.space };
+        let index = self.flow(key, side, at);
+        let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
+        self.sight_flow(&mut flow, side, at);
+        flow.last_ns = at.frame.clock_ns;
+        match packet.kind {
+            Kind::Tcp(tcp) => self.segment(&mut flow, side, at, tcp, bytes, spans),
+            _ => {
+                flow.payload = true;
+                self.datagram(&mut flow, side, at, carrier, bytes, spans);
+            }
+        }
+        if let Some(slot) = self.flows.get_mut(index) {
+            *slot = Some(flow);
+        }
+    }
+
+    /// Reads a frame of which only one end is known, for what it says of that end.
+    fn half(
+        &mut self,
+        at: &Place<'_>,
+        carrier: CarrierId,
+        source: Address,
+        bytes: &[u8],
+        spans: &SpanMap,
+    ) {
+        let input = at.input(Side::A, source, source, (0, 0), Transport::Ethernet, bytes, spans);
+        let mut reader = Reader::Searching(0);
+        let mut out = std::mem::take(&mut self.out);
+        reader.read(&carrier, &input, &mut out);
+        for item in out.items.drain(..) {
+            match item {
+                Item::Claim(claim) => self.claim(at, &claim, source, source),
+                Item::Binding { mac, ip, protocol, message, evidence } => {
+                    self.binding(at, mac, ip, protocol, message, &evidence);
+                }
+                _ => {}
+            }
+        }
+        self.out = out;
+        if matches!(reader, Reader::Searching(_)) {
+            self.undecoded(carrier);
+        }
+    }
+
+    fn undecoded(&mut self, carrier: CarrierId) {
+        let cause = match carrier {
+            CarrierId::EtherType(number) => format_compact!("undecoded-ethertype 0x{number:04x}"),
+            CarrierId::Llc(dsap, _) => format_compact!("undecoded-llc 0x{dsap:02x}"),
+            CarrierId::Snap(organisation, id) => {
+                format_compact!("undecoded-snap 0x{organisation:06x}/0x{id:04x}")
+            }
+            CarrierId::Link(name) => format_compact!("undecoded-link {name}"),
+            CarrierId::Ip(number) => format_compact!("undecoded-ip-protocol {number}"),
+            CarrierId::Tcp => CompactString::const_new("undecoded-tcp"),
+            CarrierId::Udp => CompactString::const_new("undecoded-udp"),
+        };
+        self.output.cause(cause);
+    }
+
+    fn flow(&mut self, key: FlowKey, sender: Side, at: &Place<'_>) -> usize {
+        if let Some(index) = self.flow_of.get(&key) {
+            return *index;
+        }
+        if self.flow_of.len() >= FLOWS {
+            let oldest = (self.flows.iter().enumerate())
+                .filter_map(|(index, flow)| flow.as_ref().map(|flow| (flow.last_ns, index)))
+                .min();
+            if let Some((_, index)) = oldest {
+                self.output.cap("flows");
+                self.end_flow(index, at.frame.clock_ns, at.frame.ordinal, at.shared);
+            }
+        }
+        let first_span =
+            at.frame.fact_span(at.packet.start, at.packet.end.saturating_sub(at.packet.start));
+        let flow = Flow::new(key.clone(), sender, at.frame.clock_ns, first_span);
+        let index = match self.free.pop() {
+            Some(index) => {
+                if let Some(slot) = self.flows.get_mut(index) {
+                    *slot = Some(flow);
+                }
+                index
+            }
+            None => {
+                self.flows.push(Some(flow));
+                self.flows.len() - 1
+            }
+        };
+        self.flow_of.insert(key, index);
+        index
+    }
+
+    fn datagram(
+        &mut self,
+        flow: &mut Flow,
+        side: Side,
+        at: &Place<'_>,
+        carrier: CarrierId,
+        bytes: &[u8],
+        spans: &SpanMap,
+    ) {
+        let ((source, source_port), (destination, destination_port)) =
+            (flow.end(side), flow.end(side.other()));
+        let transport = flow.key.transport;
+        let ports = (source_port, destination_port);
+        let input = at.input(side, source, destination, ports, transport, bytes, spans);
+        let mut out = std::mem::take(&mut self.out);
+        flow.reader.read(&carrier, &input, &mut out);
+        let attempt = attempt_of(&out, &carrier, bytes);
+        self.drain(flow, side, at, &mut out);
+        self.out = out;
+        if let Some((name, host)) = attempt {
+            let source = match (name, at.packet.source_mac) {
+                ("arp", Some(mac)) => self.endpoint(at, Address::Mac(mac)),
+                _ => self.endpoint(at, source),
+            };
+            let host = host.unwrap_or(destination).to_compact_string();
+            self.attempt(source, name, host, 0, false, at.frame.clock_ns, flow.first_span);
+        }
+        if flow.reader.protocol().is_none() {
+            self.unrecognised(flow, side, at, carrier);
+        }
+    }
+
+    /// Counts a datagram no dissector knows: a connection once both ends have sent.
+    fn unrecognised(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>, carrier: CarrierId) {
+        if carrier != CarrierId::Udp {
+            self.undecoded(carrier);
+            return;
+        }
+        if let Some(waiting) = flow.waiting.get_mut(side as usize) {
+            waiting.0 += 1;
+            waiting.1 += u64::from(at.frame.original_length);
+        }
+        if flow.attempt.is_none() && flow.first_sender == side {
+            flow.attempt = Some(side);
+        }
+        if flow.waiting.iter().all(|(frames, _)| *frames > 0) {
+            flow.attempt = None;
+            self.output.cause("undecoded-udp");
+            self.waiting_frames(flow, "unknown", at);
+        }
+    }
+
+    /// Counts the frames that waited for the flow's protocol to be known.
+    fn waiting_frames(&mut self, flow: &mut Flow, protocol: &'static str, at: &Place<'_>) {
+        let client = flow.decide_client(None);
+        let index = self.connection(flow, protocol, Child::None, Child::None, at);
+        let waiting = std::mem::take(&mut flow.waiting);
+        if let (Some(connection), Some(index)) =
+            (index.and_then(|index| self.connections.get_mut(index as usize)), index)
+        {
+            for (side, (frames, bytes)) in [Side::A, Side::B].into_iter().zip(waiting) {
+                if let Some(packets) = connection.packets.get_mut(usize::from(side != client)) {
+                    *packets += frames;
+                }
+                connection.bytes += bytes;
+            }
+            connection.last_ns = at.frame.clock_ns;
+            if !connection.dirty {
+                connection.dirty = true;
+                self.dirty_connections.push(index);
+            }
+        }
+    }
+
+    fn segment(
+        &mut self,
+        flow: &mut Flow,
+        side: Side,
+        at: &Place<'_>,
+        tcp: TcpHeader,
+        bytes: &[u8],
+        spans: &SpanMap,
+    ) {
+        let Some(mut streams) = flow.streams.take() else { return };
+        if tcp.flags & SYN != 0 {
+            self.syn(flow, &mut streams, side, at, tcp);
+        }
+        if tcp.flags & ACK != 0 {
+            if let Some(slot) = flow.acknowledged.get_mut(side as usize) {
+                *slot = Some(tcp.acknowledgement);
+            }
+            let waits = streams.get(side.other() as usize).is_some_and(Stream::has_late);
+            if waits {
+                self.stream_read(flow, &mut streams, side.other(), at, |stream, cap, read| {
+                    stream.acknowledged(tcp.acknowledgement, cap, read);
+                    Arrival::InOrder
+                });
+            }
+        }
+        // Bytes on the wire that the capture cut off.
+        let missing = if at.packet.truncated { at.missing() } else { 0 };
+        if !bytes.is_empty() || missing > 0 {
+            flow.payload = true;
+            flow.attempt = None;
+            let span = spans.pieces().first().copied().unwrap_or(at.frame.span(at.packet.start, 0));
+            let sequence = tcp.sequence.wrapping_add(u32::from(tcp.flags & SYN != 0));
+            // A fragmented segment has several spans; its evidence is the first one's frame.
+            let segment = Segment { sequence, bytes, span, missing, ts_ns: at.frame.clock_ns };
+            let peer = flow.acknowledged.get(side.other() as usize).copied().flatten();
+            let arrival = self.stream_read(flow, &mut streams, side, at, |stream, cap, read| {
+                stream.push(segment, peer, cap, read)
+            });
+            match arrival {
+                Arrival::Retransmission => {
+                    *self.output.copies.entry("tcp-retransmission").or_default() += 1;
+                }
+                _ => self.count_unread(flow, side, at),
+            }
+        }
+        if tcp.flags & RST != 0 {
+            flow.refused = flow.refused || !flow.payload;
+            self.finish_session(flow, at);
+            self.attempt_ended(flow, at);
+        } else if tcp.flags & FIN != 0 && !flow.payload {
+            flow.attempt = flow.attempt.or(flow.client);
+        }
+        flow.streams = Some(streams);
+    }
+
+    fn syn(
+        &mut self,
+        flow: &mut Flow,
+        streams: &mut [Stream; 2],
+        side: Side,
+        at: &Place<'_>,
+        tcp: TcpHeader,
+    ) {
+        let Some(stream) = streams.get_mut(side as usize) else { return };
+        let repeated = stream.next() == Some(tcp.sequence.wrapping_add(1));
+        let answer = tcp.flags & ACK != 0;
+        if !repeated {
+            if !answer && (flow.payload || stream.next().is_some()) {
+                // The same ports again: a new connection in time.
+                self.finish_session(flow, at);
+                self.attempt_ended(flow, at);
+                flow.reader = Reader::Searching(0);
+                flow.payload = false;
+                flow.refused = false;
+                flow.client = None;
+                flow.acknowledged = [None; 2];
+                flow.first_ns = at.frame.clock_ns;
+                for stream in streams.iter_mut() {
+                    *stream = Stream::default();
+                }
+            }
+            if let Some(stream) = streams.get_mut(side as usize) {
+                stream.start(tcp.sequence);
+            }
+        }
+        let client = if answer { side.other() } else { side };
+        if flow.client.is_none() {
+            flow.client = Some(client);
+            flow.client_by_syn = true;
+        }
+        if !answer && !flow.payload {
+            flow.attempt = Some(side);
+        }
+    }
+
+    /// Runs one step of a stream with the flow's dissector as reader, then takes what it said.
+    fn stream_read(
+        &mut self,
+        flow: &mut Flow,
+        streams: &mut [Stream; 2],
+        side: Side,
+        at: &Place<'_>,
+        step: impl FnOnce(&mut Stream, usize, &mut dyn FnMut(Chunk<'_>) -> usize) -> Arrival,
+    ) -> Arrival {
+        let ((source, source_port), (destination, destination_port)) =
+            (flow.end(side), flow.end(side.other()));
+        let Some(stream) = streams.get_mut(side as usize) else { return Arrival::InOrder };
+        let mut out = std::mem::take(&mut self.out);
+        let cap = flow.reader.cap();
+        let reader = &mut flow.reader;
+        let empty = SpanMap::default();
+        let template = at.input(
+            side,
+            source,
+            destination,
+            (source_port, destination_port),
+            Transport::Tcp,
+            &[],
+            &empty,
+        );
+        let arrival = step(stream, cap, &mut |chunk| {
+            let input = Input {
+                bytes: chunk.bytes,
+                spans: chunk.spans,
+                stream_start: chunk.stream_start,
+                after_gap: chunk.after_gap,
+                truncated: chunk.truncated,
+                ..template
+            };
+            reader.read(&CarrierId::Tcp, &input, &mut out)
+        });
+        let gaps = stream.take_gaps();
+        if gaps > 0 {
+            *self.output.by_cause.entry("tcp-gap".into()).or_default() += gaps;
+        }
+        self.drain(flow, side, at, &mut out);
+        self.out = out;
+        arrival
+    }
+
+    /// Counts a payload frame for which the dissector named no layer.
+    fn count_unread(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>) {
+        match &flow.reader {
+            Reader::Unknown => {
+                if flow.waiting.iter().any(|(frames, _)| *frames > 0) {
+                    self.output.cause("undecoded-tcp");
+                    self.waiting_frames(flow, "unknown", at);
+                }
+                self.layer(flow, "unknown", side, Child::None, Child::None, at);
+            }
+            Reader::Searching(_) => {
+                if let Some(waiting) = flow.waiting.get_mut(side as usize) {
+                    waiting.0 += 1;
+                    waiting.1 += u64::from(at.frame.original_length);
+                }
+            }
+            Reader::Found(protocol, _) => {
+                let protocol = protocol.name;
+                if flow.waiting.iter().any(|(frames, _)| *frames > 0) {
+                    flow.waiting = [(0, 0); 2];
+                }
+                if let Some(last) = flow.connections.get(flow.last_connection).cloned() {
+                    self.count(last.index, flow, side, at);
+                } else {
+                    self.layer(flow, protocol, side, Child::None, Child::None, at);
+                }
+            }
+        }
+    }
+
+    /// Takes what a dissector said in one call.
+    fn drain(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>, out: &mut Out) {
+        if out.items.is_empty() {
+            return;
+        }
+        let told = out.items.iter().find_map(|item| match item {
+            Item::Client(side) => Some(*side),
+            _ => None,
+        });
+        let client = flow.decide_client(told);
+        if let Some(told) = told.filter(|told| *told != client && !flow.client_by_syn) {
+            self.correct(flow, told, at);
+        }
+        for item in out.items.drain(..) {
+            self.item(flow, side, at, item);
+        }
+    }
+
+    fn item(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>, item: Item) {
+        let (source, destination) = (flow.end(side).0, flow.end(side.other()).0);
+        match item {
+            Item::Layer { protocol, sender, source_child, destination_child } => {
+                self.layer(flow, protocol, sender, source_child, destination_child, at);
+            }
+            Item::Client(_) => {}
+            Item::Operation(operation) => self.operation(flow, &operation, true, at),
+            Item::Unpaired(operation) => self.operation(flow, &operation, false, at),
+            Item::Claim(claim) => self.claim(at, &claim, source, destination),
+            Item::Binding { mac, ip, protocol, message, evidence } => {
+                self.binding(at, mac, ip, protocol, message, &evidence);
+            }
+            Item::Change(change) => self.change(flow, change, at),
+            Item::Event(event) => self.event(flow, &event, at),
+            Item::Violation(violation) => self.violation(flow, &violation, at),
+            Item::Payload(payload) => self.rich_payload(flow, payload, at),
+            Item::StartNotSeen(protocol) => {
+                self.output.cause(format_compact!("session-start-not-seen {protocol}"));
+            }
+            Item::NotDecoded(protocol, cause) => {
+                self.output.cause(format_compact!("{cause} {protocol}"));
+            }
+        }
+    }
+
+    fn layer(
+        &mut self,
+        flow: &mut Flow,
+        protocol: &'static str,
+        sender: Side,
+        source_child: Child,
+        destination_child: Child,
+        at: &Place<'_>,
+    ) {
+        let client = flow.decide_client(None);
+        let (client_child, server_child) = if sender == client {
+            (source_child, destination_child)
+        } else {
+            (destination_child, source_child)
+        };
+        if let Some(index) = self.connection(flow, protocol, client_child, server_child, at) {
+            self.count(index, flow, sender, at);
+        }
+    }
+
+    fn count(&mut self, index: u32, flow: &Flow, sender: Side, at: &Place<'_>) {
+        let Some(connection) = self.connections.get_mut(index as usize) else { return };
+        if connection.last_ordinal == at.frame.ordinal {
+            return;
+        }
+        connection.last_ordinal = at.frame.ordinal;
+        let reverse = usize::from(Some(sender) != flow.client);
+        if let Some(packets) = connection.packets.get_mut(reverse) {
+            *packets += 1;
+        }
+        connection.bytes += u64::from(at.frame.original_length);
+        connection.last_ns = at.frame.clock_ns;
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty_connections.push(index);
+        }
+        if connection.observe(&at.packet.vlans, at.frame.interface, &self.hasher) {
+            let fact = facts::Observation {
+                connection: connection.id,
+                vlans: at.packet.vlans.to_vec(),
+                interface: at.interface(),
+            };
+            self.output.facts.push((at.frame.ordinal, Fact::Observation(fact)));
+        }
+    }
+
+    /// The connection row of this layer; none when the shard's cap is reached.
+    fn connection(
+        &mut self,
+        flow: &mut Flow,
+        protocol: &'static str,
+        client_child: Child,
+        server_child: Child,
+        at: &Place<'_>,
+    ) -> Option<u32> {
+        let fits = |known: &ConnectionRef| {
+            known.protocol == protocol
+                && known.client_child == client_child
+                && known.server_child == server_child
+        };
+        let found = match flow.connections.get(flow.last_connection) {
+            Some(known) if fits(known) => Some(flow.last_connection),
+            _ => flow.connections.iter().position(fits),
+        };
+        if let Some(position) = found {
+            flow.last_connection = position;
+            let index = flow.connections.get(position)?.index;
+            self.announce_connection(index, at.frame.ordinal);
+            return Some(index);
+        }
+        let client = flow.decide_client(None);
+        let ((client_address, _), (server_address, port)) =
+            (flow.end(client), flow.end(client.other()));
+        let key = ConnectionKey {
+            space: flow.key.space,
+            client: (client_address, client_child.clone()),
+            server: (server_address, server_child.clone()),
+            transport: flow.key.transport,
+            port,
+            protocol,
+        };
+        let index = match self.connection_of.get(&key) {
+            Some(index) => *index,
+            None => {
+                if self.connections.len() >= CONNECTIONS {
+                    self.output.cap("connections");
+                    return None;
+                }
+                self.endpoint(at, client_address);
+                self.endpoint(at, server_address);
+                let space = at.shared.spaces.name(flow.key.space);
+                // A flow that is named only when it ends cites its first frame.
+                let span = match at.frame.number {
+                    0 => flow.first_span,
+                    _ => at
+                        .frame
+                        .fact_span(at.packet.start, at.packet.end.saturating_sub(at.packet.start)),
+                };
+                let first_ns = flow.first_ns.min(at.frame.clock_ns);
+                let connection = Connection::new(&key, space, first_ns, vec![span]);
+                for (address, child) in [&key.client, &key.server] {
+                    self.child(at, *address, child);
+                }
+                self.connections.push(connection);
+                let index = self.connections.len() as u32 - 1;
+                self.connection_of.insert(key, index);
+                index
+            }
+        };
+        flow.connections.push(ConnectionRef { protocol, client_child, server_child, index });
+        flow.last_connection = flow.connections.len() - 1;
+        self.announce_connection(index, at.frame.ordinal);
+        Some(index)
+    }
+
+    fn announce_connection(&mut self, index: u32, ordinal: u64) {
+        let generation = self.generation;
+        if let Some(connection) = self.connections.get_mut(index as usize)
+            && connection.generation != generation
+        {
+            connection.generation = generation;
+            let fact = connection.fact.clone();
+            self.output.facts.push((ordinal, Fact::Connection(fact)));
+        }
+    }
+
+    /// The connection an operation, change, event or violation belongs to.
+    fn party(
+        &mut self,
+        flow: &mut Flow,
+        protocol: &'static str,
+        sender: Side,
+        client_child: &Child,
+        server_child: &Child,
+        at: &Place<'_>,
+    ) -> Option<(u32, Id, bool)> {
+        let reversed = flow.decide_client(None) != sender;
+        let (client_child, server_child) = if reversed {
+            (server_child.clone(), client_child.clone())
+        } else {
+            (client_child.clone(), server_child.clone())
+        };
+        let index = self.connection(flow, protocol, client_child, server_child, at)?;
+        let id = self.connections.get(index as usize)?.id;
+        Some((index, id, reversed))
+    }
+
+    fn operation(&mut self, flow: &mut Flow, operation: &Operation, paired: bool, at: &Place<'_>) {
+        let Some((index, _, _)) = self.party(
+            flow,
+            operation.connection,
+            operation.sender,
+            &operation.client_child,
+            &operation.server_child,
+            at,
+        ) else {
+            return;
+        };
+        let client = flow.decide_client(None);
+        let Some(connection) = self.connections.get_mut(index as usize) else { return };
+        let found = connection.operation(operation, client, &mut self.operations);
+        if let Some(what) = found.capped {
+            self.output.cap(what);
+        }
+        let Some(state) = self.operations.get_mut(found.index as usize) else { return };
+        if paired {
+            state.count += 1;
+        } else {
+            state.unpaired += 1;
+        }
+        state.last_ns = state.last_ns.max(operation.ts_ns);
+        if state.generation != self.generation {
+            state.generation = self.generation;
+            self.output.facts.push((at.frame.ordinal, Fact::Operation(state.fact.clone())));
+        }
+        if !state.dirty {
+            state.dirty = true;
+            self.dirty_operations.push(found.index);
+        }
+    }
+
+    fn claim(&mut self, at: &Place<'_>, claim: &Claim, source: Address, destination: Address) {
+        let (address, child) = match &claim.who {
+            Who::Sender(child) => (source, child),
+            Who::Receiver(child) => (destination, child),
+            Who::Address(address, child) => (*address, child),
+        };
+        if address.is_group() || address.is_none() {
+            return;
+        }
+        self.endpoint(at, address);
+        let endpoint = self.child(at, address, child);
+        let id =
+            keys::claim(endpoint, claim.attribute, &claim.value, claim.protocol, claim.message);
+        if !self.is_new(id) {
+            return;
+        }
+        let fact = facts::Claim {
+            id,
+            endpoint,
+            attribute: claim.attribute,
+            value: claim.value.clone(),
+            protocol: claim.protocol,
+            message: claim.message,
+            confidence: claim.confidence.name(),
+            ts_ns: at.frame.clock_ns,
+            evidence: facts::Evidence {
+                spans: spans(&claim.evidence.spans),
+                decode: claim.evidence.decode.name(),
+            },
+        };
+        self.output.facts.push((at.frame.ordinal, Fact::Claim(fact)));
+    }
+
+    fn is_new(&mut self, id: Id) -> bool {
+        if self.known.contains(&id) {
+            return false;
+        }
+        if self.known.len() >= DISTINCT {
+            self.output.cap("facts");
+            return false;
+        }
+        self.known.insert(id)
+    }
+
+    fn binding(
+        &mut self,
+        at: &Place<'_>,
+        mac: Mac,
+        ip: Address,
+        protocol: &'static str,
+        message: &'static str,
+        evidence: &[FrameSpan],
+    ) {
+        if mac.is_group() || mac.is_zero() || ip.is_group() || ip.is_none() {
+            return;
+        }
+        let first = self.endpoint(at, Address::Mac(mac));
+        let second = self.endpoint(at, ip);
+        if self.bindings.len() < DISTINCT
+            && self.bindings.insert((first, second, protocol, message))
+        {
+            let fact = facts::Binding {
+                first,
+                second,
+                protocol,
+                message,
+                ts_ns: at.frame.clock_ns,
+                spans: spans(evidence),
+            };
+            self.output.facts.push((at.frame.ordinal, Fact::Binding(fact)));
+        }
+    }
+
+    /// A frame and its routed copy: the MAC it went to and the MAC it left from are one router's.
+    fn router(&mut self, at: &Place<'_>, entered: Mac, left: Mac) {
+        if entered == left {
+            return;
+        }
+        let first = self.endpoint(at, Address::Mac(entered.min(left)));
+        let second = self.endpoint(at, Address::Mac(entered.max(left)));
+        let key = (first, second, "routed-copy", "forwarded-packet");
+        if self.bindings.len() < DISTINCT && self.bindings.insert(key) {
+            let fact = facts::Binding {
+                first,
+                second,
+                protocol: "routed-copy",
+                message: "forwarded-packet",
+                ts_ns: at.frame.clock_ns,
+                spans: vec![at.frame.fact_span(at.packet.mac_offset, 6)],
+            };
+            self.output.facts.push((at.frame.ordinal, Fact::Binding(fact)));
+        }
+    }
+
+    fn change(&mut self, flow: &mut Flow, change: otic_protocols::Change, at: &Place<'_>) {
+        let Some((_, connection, reversed)) = self.party(
+            flow,
+            change.connection,
+            change.sender,
+            &Child::None,
+            &change.server_child,
+            at,
+        ) else {
+            return;
+        };
+        let object = change.object.to_text();
+        let id = keys::change(connection, reversed, change.protocol, &object);
+        let number = match &change.new {
+            Value::Integer(number) => Some(*number as f64),
+            Value::Real(number) if number.is_finite() => Some(*number),
+            _ => None,
+        };
+        let new = value(change.new);
+        let evidence = facts::Evidence {
+            spans: spans(&change.evidence.spans),
+            decode: change.evidence.decode.name(),
+        };
+        let full = self.changes.len() >= DISTINCT;
+        if full && !self.changes.contains_key(&id) {
+            self.output.cap("changes");
+            return;
+        }
+        let old = change.old.map(value);
+        let state = match self.changes.entry(id) {
+            Entry::Occupied(entry) => {
+                let state = entry.into_mut();
+                let before = std::mem::replace(&mut state.fact.new, new);
+                state.fact.old = old.or(Some(before));
+                state.fact.count += 1;
+                state.fact.ts_ns = change.ts_ns;
+                state.fact.evidence = evidence;
+                state
+            }
+            Entry::Vacant(entry) => entry.insert(ChangeState {
+                fact: facts::Change {
+                    id,
+                    connection,
+                    protocol: change.protocol,
+                    reversed,
+                    object,
+                    old,
+                    new,
+                    min: None,
+                    max: None,
+                    count: 1,
+                    ts_ns: change.ts_ns,
+                    evidence,
+                },
+                dirty: false,
+            }),
+        };
+        if let Some(number) = number {
+            state.fact.min = Some(state.fact.min.map_or(number, |min| min.min(number)));
+            state.fact.max = Some(state.fact.max.map_or(number, |max| max.max(number)));
+        }
+        if !state.dirty {
+            state.dirty = true;
+            self.dirty_changes.push(id);
+        }
+    }
+
+    fn event(&mut self, flow: &mut Flow, event: &Event, at: &Place<'_>) {
+        let (client, server) = (flow.end(event.sender).0, flow.end(event.sender.other()).0);
+        let (client_id, server_id) = (self.endpoint(at, client), self.endpoint(at, server));
+        let id = keys::event(event.kind, client_id, server_id, event.protocol, &event.values);
+        if self.occurred(id, at) {
+            let fact = facts::Event {
+                id,
+                kind: event.kind.into(),
+                space: at.shared.spaces.name(at.space).into(),
+                client_id,
+                server_id,
+                client: client.to_compact_string(),
+                server: server.to_compact_string(),
+                protocol: event.protocol.into(),
+                values: event.values.iter().cloned().collect(),
+                ts_ns: at.frame.clock_ns,
+                spans: spans(&event.evidence),
+            };
+            self.output.facts.push((at.frame.ordinal, Fact::Event(fact)));
+        }
+    }
+
+    fn violation(&mut self, flow: &mut Flow, violation: &Violation, at: &Place<'_>) {
+        let Some((_, connection, reversed)) =
+            self.party(flow, violation.protocol, violation.sender, &Child::None, &Child::None, at)
+        else {
+            return;
+        };
+        let id = keys::violation(connection, reversed, violation.rule, &violation.values);
+        if self.occurred(id, at) {
+            let fact = facts::Violation {
+                id,
+                connection,
+                reversed,
+                rule: violation.rule,
+                protocol: violation.protocol,
+                values: violation.values.iter().cloned().collect(),
+                ts_ns: at.frame.clock_ns,
+                spans: spans(&violation.evidence),
+            };
+            self.output.facts.push((at.frame.ordinal, Fact::Violation(fact)));
+        }
+    }
+
+    /// Counts an occurrence; true when its fact must be sent.
+    fn occurred(&mut self, id: Id, at: &Place<'_>) -> bool {
+        let new = self.is_new(id);
+        if new || self.known.contains(&id) {
+            let entry = self.occurrences.entry(id).or_default();
+            entry.0 += 1;
+            entry.1 = at.frame.clock_ns;
+        }
+        new
+    }
+
+    fn rich_payload(&mut self, flow: &mut Flow, payload: otic_protocols::Payload, at: &Place<'_>) {
+        let Some((_, connection, reversed)) =
+            self.party(flow, payload.protocol, payload.sender, &Child::None, &Child::None, at)
+        else {
+            return;
+        };
+        let mut bytes = payload.bytes;
+        bytes.truncate(PAYLOAD);
+        let id = keys::payload(connection, reversed, payload.kind, &bytes);
+        if self.is_new(id) {
+            let fact = facts::Payload {
+                id,
+                connection,
+                reversed,
+                protocol: payload.protocol,
+                kind: payload.kind,
+                bytes,
+                ts_ns: at.frame.clock_ns,
+                spans: spans(&payload.evidence),
+            };
+            self.output.facts.push((at.frame.ordinal, Fact::Payload(fact)));
+        }
+    }
+
+    /// The roles were wrong: exchanges them and says which rows move.
+    fn correct(&mut self, flow: &mut Flow, client: Side, at: &Place<'_>) {
+        flow.client = Some(client);
+        let old: Vec<ConnectionRef> = std::mem::take(&mut flow.connections);
+        flow.last_connection = 0;
+        for row in old {
+            let Some(before) = self.connections.get(row.index as usize).map(|known| known.id)
+            else {
+                continue;
+            };
+            let new = self.connection(flow, row.protocol, row.server_child, row.client_child, at);
+            let after =
+                new.and_then(|index| self.connections.get(index as usize)).map(|known| known.id);
+            if let Some(after) = after.filter(|after| *after != before) {
+                let fact = facts::Correction { old: before, new: after, ts_ns: at.frame.clock_ns };
+                self.output.facts.push((at.frame.ordinal, Fact::Correction(fact)));
+            }
+        }
+    }
+
+    /// Id of an address, announced once per journal generation (as speaker: again, once it spoke).
+    fn endpoint(&mut self, at: &Place<'_>, address: Address) -> Id {
+        self.address(at, address, false, (0, 0))
+    }
+
+    fn address(
+        &mut self,
+        at: &Place<'_>,
+        address: Address,
+        spoke: bool,
+        (offset, length): (u32, u32),
+    ) -> Id {
+        let known = self.endpoints.get(&(at.space, address)).copied();
+        if let Some((id, spoken)) = known
+            && (spoken || !spoke)
+        {
+            return id;
+        }
+        let space = at.shared.spaces.name(at.space);
+        let text = address.to_compact_string();
+        let id = known.map_or_else(|| keys::endpoint(space, &text, ""), |(id, _)| id);
+        if self.endpoints.len() >= DISTINCT && known.is_none() {
+            self.output.cap("endpoints");
+            return id;
+        }
+        self.endpoints.insert((at.space, address), (id, spoke));
+        let fact = facts::Endpoint {
+            id,
+            space: space.into(),
+            address: text,
+            child: CompactString::default(),
+            spoke,
+            ts_ns: at.frame.clock_ns,
+            spans: match length {
+                0 => Vec::new(),
+                _ => vec![at.frame.fact_span(offset, length)],
+            },
+        };
+        self.output.facts.push((at.frame.ordinal, Fact::Endpoint(fact)));
+        id
+    }
+
+    /// Id of a child behind an address (of the address itself for [`Child::None`]).
+    fn child(&mut self, at: &Place<'_>, address: Address, child: &Child) -> Id {
+        if *child == Child::None {
+            return self.endpoint(at, address);
+        }
+        let space = at.shared.spaces.name(at.space);
+        let (text, child) = (address.to_compact_string(), child.to_text());
+        let id = keys::endpoint(space, &text, &child);
+        if self.children.len() < DISTINCT && self.children.insert(id) {
+            let fact = facts::Endpoint {
+                id,
+                space: space.into(),
+                address: text,
+                child,
+                spoke: false,
+                ts_ns: at.frame.clock_ns,
+                spans: Vec::new(),
+            };
+            self.output.facts.push((at.frame.ordinal, Fact::Endpoint(fact)));
+        }
+        id
+    }
+
+    /// Notes who sent a frame, where no flow remembers it.
+    fn sight(&mut self, at: &Place<'_>) {
+        let packet = at.packet;
+        let seen = at.seen();
+        let ip = packet.ip.map(|ip| Address::Ip(ip.source));
+        self.sender(at, seen, ip.filter(|ip| !ip.is_none() && !ip.is_group()));
+    }
+
+    fn sight_flow(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>) {
+        let packet = at.packet;
+        let Some(known) = flow.seen.get_mut(side as usize) else { return };
+        let same = known.any
+            && known.mac == packet.source_mac
+            && known.hop_limit == packet.ip.map_or(0, |ip| ip.hop_limit)
+            && known.interface == at.frame.interface
+            && known.vlans == packet.vlans;
+        if !same {
+            *known = at.seen();
+            self.sight(at);
+        }
+    }
+
+    fn sender(&mut self, at: &Place<'_>, seen: Seen, ip: Option<Address>) {
+        let packet = at.packet;
+        let ip_id = match (ip, packet.ip) {
+            (Some(address), Some(header)) => {
+                let length = if header.source.is_ipv4() { 4 } else { 16 };
+                Some(self.address(at, address, true, (header.source_offset, length)))
+            }
+            _ => None,
+        };
+        if let Some((station, _)) = packet.stations {
+            self.address(at, station, true, (0, 1));
+        }
+        let Some(mac) = packet.source_mac.filter(|mac| !mac.is_group() && !mac.is_zero()) else {
+            return;
+        };
+        let mac_id = self.address(at, Address::Mac(mac), true, (packet.mac_offset, 6));
+        if self.sightings.len() >= DISTINCT {
+            self.output.cap("sightings");
+            return;
+        }
+        if self.sightings.insert((mac, at.space, ip, seen.clone())) {
+            let mut spans = vec![at.frame.fact_span(packet.mac_offset, 6)];
+            if let Some(header) = packet.ip {
+                let length = if header.source.is_ipv4() { 4 } else { 16 };
+                spans.push(at.frame.fact_span(header.source_offset, length));
+            }
+            let fact = facts::Sighting {
+                mac: mac_id,
+                ip: ip_id,
+                vlans: seen.vlans.to_vec(),
+                interface: at.interface(),
+                hop_limit: seen.hop_limit,
+                ts_ns: at.frame.clock_ns,
+                spans,
+            };
+            self.output.facts.push((at.frame.ordinal, Fact::Sighting(fact)));
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one attempt")]
+    fn attempt(
+        &mut self,
+        source: Id,
+        transport: &'static str,
+        host: CompactString,
+        port: u16,
+        failed: bool,
+        ts_ns: i64,
+        span: Span,
+    ) {
+        let attempt = Attempt { source, transport, host, port, failed, ts_ns, span };
+        self.attempts.add(attempt, &mut self.output);
+    }
+
+    /// A flow without payload ended: counts it as an attempt.
+    fn attempt_ended(&mut self, flow: &mut Flow, at: &Place<'_>) {
+        let Some(side) = flow.attempt.take() else { return };
+        let transport = match flow.key.transport {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+            _ => return,
+        };
+        let (target, port) = flow.end(side.other());
+        if target.is_group() {
+            return;
+        }
+        let source = self.endpoint(at, flow.end(side).0);
+        let answered = flow.streams.as_ref().is_none_or(|streams| {
+            streams.get(side.other() as usize).is_some_and(|stream| stream.next().is_some())
+        });
+        let failed = flow.refused || transport == "udp" || !answered;
+        let host = target.to_compact_string();
+        self.attempt(source, transport, host, port, failed, flow.first_ns, flow.first_span);
+    }
+
+    /// Lets the flow's dissector report what it waits for.
+    fn finish_session(&mut self, flow: &mut Flow, at: &Place<'_>) {
+        let mut out = std::mem::take(&mut self.out);
+        if let Reader::Found(_, session) = &mut flow.reader {
+            session.finish(&mut out);
+        }
+        self.drain(flow, Side::A, at, &mut out);
+        self.out = out;
+    }
+
+    /// Takes a flow out of the table and reports what it still holds.
+    fn end_flow(&mut self, index: usize, clock_ns: i64, ordinal: u64, shared: &Shared) {
+        let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
+        self.flow_of.remove(&flow.key);
+        self.free.push(index);
+        let frame = Frame {
+            ordinal,
+            file: 0,
+            number: 0,
+            clock_ns,
+            link_type: 0,
+            interface: u32::MAX,
+            original_length: 0,
+            bytes: &[],
+        };
+        let packet = packet::decode(u16::MAX, &[]);
+        let at = Place { frame: &frame, packet: &packet, space: flow.key.space, shared };
+        if let Some(mut streams) = flow.streams.take() {
+            for side in [Side::A, Side::B] {
+                if streams.get(side as usize).is_some_and(Stream::has_late) {
+                    self.stream_read(&mut flow, &mut streams, side, &at, |stream, cap, read| {
+                        stream.finish(cap, read);
+                        Arrival::InOrder
+                    });
+                }
+            }
+            flow.streams = Some(streams);
+        }
+        self.finish_session(&mut flow, &at);
+        let waits = flow.waiting.iter().any(|(frames, _)| *frames > 0);
+        match (&flow.reader, flow.key.transport) {
+            (Reader::Found(protocol, _), _) if flow.connections.is_empty() && flow.payload => {
+                let name = protocol.name;
+                self.waiting_frames(&mut flow, name, &at);
+            }
+            (Reader::Searching(_) | Reader::Unknown, Transport::Tcp) if waits => {
+                self.output.cause("undecoded-tcp");
+                self.waiting_frames(&mut flow, "unknown", &at);
+            }
+            _ => {}
+        }
+        self.attempt_ended(&mut flow, &at);
+    }
+}
+
+/// Where the shard is: one frame, its headers, its address space.
+struct Place<'a> {
+    frame: &'a Frame<'a>,
+    packet: &'a Packet,
+    space: u16,
+    shared: &'a Shared,
+}
+
+impl Place<'_> {
+    fn seen(&self) -> Seen {
+        Seen {
+            mac: self.packet.source_mac,
+            vlans: self.packet.vlans.clone(),
+            interface: self.frame.interface,
+            hop_limit: self.packet.ip.map_or(0, |ip| ip.hop_limit),
+            any: true,
+        }
+    }
+
+    fn interface(&self) -> CompactString {
+        self.shared.interfaces.get(self.frame.interface as usize).cloned().unwrap_or_default()
+    }
+
+    /// Bytes of the frame that were on the wire but not captured.
+    fn missing(&self) -> u32 {
+        self.frame.original_length.saturating_sub(self.frame.bytes.len() as u32)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the fields of Input")]
+    fn input<'b>(
+        &self,
+        side: Side,
+        source: Address,
+        destination: Address,
+        (source_port, destination_port): (u16, u16),
+        transport: Transport,
+        bytes: &'b [u8],
+        spans: &'b SpanMap,
+    ) -> Input<'b> {
+        Input {
+            bytes,
+            spans,
+            side,
+            transport,
+            source_port,
+            destination_port,
+            source,
+            destination,
+            source_mac: self.packet.source_mac,
+            ts_ns: self.frame.clock_ns,
+            stream_start: false,
+            after_gap: false,
+            truncated: self.packet.truncated,
+        }
+    }
+}
+
+/// An ARP request or ICMP echo request is an attempt to find a host: (transport, ARP's target).
+fn attempt_of(
+    out: &Out,
+    carrier: &CarrierId,
+    bytes: &[u8],
+) -> Option<(&'static str, Option<Address>)> {
+    match (carrier, bytes) {
+        // ARP request for IPv4 over Ethernet: target protocol address at offset 24 (RFC 826).
+        (
+            CarrierId::EtherType(0x0806),
+            [
+                0,
+                1,
+                8,
+                0,
+                6,
+                4,
+                0,
+                1,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                s0,
+                s1,
+                s2,
+                s3,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                a,
+                b,
+                c,
+                d,
+                ..,
+            ],
+        ) if [s0, s1, s2, s3] != [a, b, c, d] => {
+            let target = IpAddr::from([*a, *b, *c, *d]);
+            (!out.items.is_empty()).then_some(("arp", Some(Address::Ip(target))))
+        }
+        (CarrierId::Ip(1), [8, ..]) | (CarrierId::Ip(58), [128, ..]) => Some(("icmp", None)),
+        _ => None,
+    }
+}
+
+fn value(value: Value) -> facts::Value {
+    match value {
+        Value::Integer(number) => facts::Value::Integer(number),
+        Value::Real(number) => facts::Value::Real(number),
+        Value::Text(text) => facts::Value::Text(text),
+        Value::Bytes(bytes) => {
+            let mut text = CompactString::default();
+            for byte in bytes.iter().take(256) {
+                let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{byte:02x}"));
+            }
+            facts::Value::Text(text)
+        }
+    }
+}

@@ -17,6 +17,12 @@ SCHEMA = 1
 Span = tuple[int, int, int, int]
 """A run of bytes of one captured frame: (file ordinal, frame number from 1, offset, length)."""
 
+Id = bytes
+"""A fact's id, 16 bytes."""
+
+Raw = bytes
+"""Bytes as they were on the wire, or a packed column."""
+
 Value = int | float | str
 """A value in a change: a whole number, a real number, or text (hexadecimal for raw bytes)."""
 
@@ -35,7 +41,7 @@ class Evidence(Fact):
 class Endpoint(Fact):
     """An address that speaks or is spoken to, or a child address behind it."""
 
-    id: bytes
+    id: Id
     space: str
     address: str
     child: str
@@ -47,8 +53,8 @@ class Endpoint(Fact):
 class Sighting(Fact):
     """Frame headers showed that a MAC sends an IP; proves nothing about whose IP it is."""
 
-    mac: bytes
-    ip: bytes | None
+    mac: Id
+    ip: Id | None
     vlans: list[int]
     interface: str
     hop_limit: int
@@ -59,8 +65,8 @@ class Sighting(Fact):
 class Binding(Fact):
     """Proof that two endpoints are interfaces of one machine."""
 
-    first: bytes
-    second: bytes
+    first: Id
+    second: Id
     protocol: str
     message: str
     ts_ns: int
@@ -70,9 +76,9 @@ class Binding(Fact):
 class Connection(Fact):
     """A long-lived relation client endpoint to server endpoint over transport, port, protocol."""
 
-    id: bytes
-    client_id: bytes
-    server_id: bytes
+    id: Id
+    client_id: Id
+    server_id: Id
     space: str
     client: str
     server: str
@@ -88,8 +94,8 @@ class Connection(Fact):
 class Operation(Fact):
     """What a connection does."""
 
-    id: bytes
-    connection: bytes
+    id: Id
+    connection: Id
     protocol: str
     reversed: bool
     code: int | None
@@ -106,8 +112,8 @@ class Operation(Fact):
 class Claim(Fact):
     """An attribute of an endpoint told by one message."""
 
-    id: bytes
-    endpoint: bytes
+    id: Id
+    endpoint: Id
     attribute: str
     value: str
     protocol: str
@@ -120,8 +126,8 @@ class Claim(Fact):
 class Change(Fact):
     """Writes of one connection to one object since the last batch."""
 
-    id: bytes
-    connection: bytes
+    id: Id
+    connection: Id
     protocol: str
     reversed: bool
     object: str
@@ -137,11 +143,11 @@ class Change(Fact):
 class Event(Fact):
     """Something that happened between two endpoints."""
 
-    id: bytes
+    id: Id
     kind: str
     space: str
-    client_id: bytes
-    server_id: bytes
+    client_id: Id
+    server_id: Id
     client: str
     server: str
     protocol: str
@@ -153,8 +159,8 @@ class Event(Fact):
 class Violation(Fact):
     """Bytes or order that break the protocol's specification."""
 
-    id: bytes
-    connection: bytes
+    id: Id
+    connection: Id
     reversed: bool
     rule: str
     protocol: str
@@ -166,12 +172,12 @@ class Violation(Fact):
 class Payload(Fact):
     """Bytes of a rare, rich message, at most 64 KiB."""
 
-    id: bytes
-    connection: bytes
+    id: Id
+    connection: Id
     reversed: bool
     protocol: str
     kind: str
-    bytes: bytes
+    bytes: Raw
     ts_ns: int
     spans: list[Span]
 
@@ -179,7 +185,7 @@ class Payload(Fact):
 class Attempts(Fact):
     """Attempts of one source in one 10 s bucket that became no connection."""
 
-    source: bytes
+    source: Id
     transport: str
     start_ns: int
     hosts: int
@@ -196,8 +202,8 @@ class Attempts(Fact):
 class Correction(Fact):
     """A connection's roles were decided wrongly: counts of `old` belong to `new`."""
 
-    old: bytes
-    new: bytes
+    old: Id
+    new: Id
     ts_ns: int
 
 
@@ -213,7 +219,7 @@ class Epoch(Fact):
 class Observation(Fact):
     """A VLAN stack or interface seen on a connection."""
 
-    connection: bytes
+    connection: Id
     vlans: list[int]
     interface: str
 
@@ -221,18 +227,18 @@ class Observation(Fact):
 class Tallies(Fact):
     """Counts of one batch as packed columns: ids of 16 bytes, numbers of 8 bytes little-endian."""
 
-    connection_ids: bytes = b""
-    forward_packets: bytes = b""
-    reverse_packets: bytes = b""
-    connection_bytes: bytes = b""
-    connection_last: bytes = b""
-    operation_ids: bytes = b""
-    operation_counts: bytes = b""
-    operation_unpaired: bytes = b""
-    operation_last: bytes = b""
-    occurrence_ids: bytes = b""
-    occurrence_counts: bytes = b""
-    occurrence_last: bytes = b""
+    connection_ids: Raw = b""
+    forward_packets: Raw = b""
+    reverse_packets: Raw = b""
+    connection_bytes: Raw = b""
+    connection_last: Raw = b""
+    operation_ids: Raw = b""
+    operation_counts: Raw = b""
+    operation_unpaired: Raw = b""
+    operation_last: Raw = b""
+    occurrence_ids: Raw = b""
+    occurrence_counts: Raw = b""
+    occurrence_last: Raw = b""
 
 
 class Coverage(Fact):

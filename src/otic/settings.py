@@ -102,11 +102,16 @@ def load(path: Path | None) -> Settings:
     return settings
 
 
-_SPACE_BY = re.compile(r"(vlan|interface|tunnel|subnet)(?:=(.+))?")
+EACH = "*"
+"""As a match: each VLAN (or interface) that the captures show is a space of its own."""
+
+_SPACE_BY = re.compile(r"(vlan|interface|tunnel|subnet)(?:=([^=]+)(?:=(.+))?)?")
 
 
 def with_space_by(settings: Settings, mappings: list[str]) -> Settings:
-    """Settings with `--space-by KIND=MATCH=SPACE` (or `KIND`, each value its own space) in front.
+    """Settings with `--space-by KIND=MATCH=SPACE` in front.
+
+    `KIND=MATCH` names the space after the match; `vlan` or `interface` alone gives each its own.
 
     Raises:
         SettingsError: a mapping is not of that form.
@@ -114,8 +119,16 @@ def with_space_by(settings: Settings, mappings: list[str]) -> Settings:
     spaces: list[Space] = []
     for text in mappings:
         found = _SPACE_BY.fullmatch(text)
-        if found is None:
-            raise SettingsError(f"--space-by {text}: the kinds are vlan, interface, tunnel, subnet")
-        match, _, name = (found[2] or "*").partition("=")
-        spaces.append(Space(kind=found[1], match=match, space=name or f"{found[1]} {match}"))  # type: ignore[arg-type]
+        if found is None or (found[2] is None and found[1] not in ("vlan", "interface")):
+            raise SettingsError(
+                f"--space-by {text}: write vlan, interface, vlan=ID=NAME, interface=NAME=NAME, "
+                "tunnel=ID=NAME or subnet=CIDR=NAME"
+            )
+        match = found[2] or EACH
+        spaces.append(
+            msgspec.convert(
+                {"kind": found[1], "match": match, "space": found[3] or f"{found[1]} {match}"},
+                Space,
+            )
+        )
     return msgspec.structs.replace(settings, space=[*spaces, *settings.space])

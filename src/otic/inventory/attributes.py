@@ -111,7 +111,7 @@ def resolve(
         for mac in on_link_macs:
             maker = vendors.of_mac(mac)
             if maker is not None:
-                take("vendor", maker, "mac-prefix", None, value=mac)
+                take("vendor", maker, "mac-prefix", None, mac=mac)
                 break
     if "os" not in values:
         for row, pattern in _os_rows():

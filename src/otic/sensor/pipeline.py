@@ -101,16 +101,26 @@ def open_captures(paths: list[Path], settings: Settings, threads: int = 1) -> So
         raise CaptureError(str(error)) from None
 
 
-def read_ahead(source: Source) -> Iterator[bytes]:
+class Reading(msgspec.Struct, frozen=True):
+    """One batch, and how far the source was when it gave it."""
+
+    batch: bytes
+    captures: bytes
+    progress: tuple[int, int]
+
+
+def read_ahead(source: Source) -> Iterator[Reading]:
     """The source's batches, read by a thread of its own so that core and analysis overlap.
+
+    Only that thread touches the source until the last batch was given.
 
     Raises:
         CaptureError: the core could not go on.
     """
-    ready: queue.Queue[bytes | BaseException | None] = queue.Queue(AHEAD)
+    ready: queue.Queue[Reading | BaseException | None] = queue.Queue(AHEAD)
     stop = threading.Event()
 
-    def offer(item: bytes | BaseException | None) -> None:
+    def offer(item: Reading | BaseException | None) -> None:
         while not stop.is_set():
             try:
                 ready.put(item, timeout=0.1)
@@ -121,7 +131,7 @@ def read_ahead(source: Source) -> Iterator[bytes]:
     def read() -> None:
         try:
             for data in source:
-                offer(data)
+                offer(Reading(data, source.captures(), source.progress()))
                 if stop.is_set():
                     return
             offer(None)
@@ -133,11 +143,16 @@ def read_ahead(source: Source) -> Iterator[bytes]:
     try:
         while (item := ready.get()) is not None:
             if isinstance(item, BaseException):
-                raise item
+                raise CaptureError(error_line(item)) from item
             yield item
     finally:
         stop.set()
         thread.join()
+
+
+def error_line(error: BaseException) -> str:
+    """The first line of an error's message; its kind where it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def analyse(
@@ -165,10 +180,10 @@ def analyse(
     if stored and not learning:
         detector.everything(state)
     since = 0
-    for data in read_ahead(source):
-        batch = decode_batch(data)
+    for reading in read_ahead(source):
+        batch = decode_batch(reading.batch)
         if progress is not None:
-            progress(*source.progress())
+            progress(*reading.progress)
         if batch.number < stored:
             continue
         new = state.apply(batch)
@@ -178,11 +193,11 @@ def analyse(
         since += 1
         if since >= REFRESH_BATCHES and not isinstance(sink, Memory) and not learning:
             since = 0
-            sink.refresh(state, _result(state, settings, source, detector, payloads))
+            sink.refresh(state, _result(state, settings, reading.captures, detector, payloads))
     if learning and baseline is not None:
         baseline.learn(state, fields, detector.guarded, learned_until_ns)
         detector.everything(state)
-    result = _result(state, settings, source, detector, payloads)
+    result = _result(state, settings, source.captures(), detector, payloads)
     sink.finish(state, result)
     return result
 
@@ -190,7 +205,7 @@ def analyse(
 def _result(
     state: State,
     settings: Settings,
-    source: Source,
+    captures: bytes,
     detector: Detector,
     payloads: PayloadReader,
 ) -> Result:
@@ -199,7 +214,7 @@ def _result(
     return Result(
         state,
         found,
-        decode_captures(source.captures()),
+        decode_captures(captures),
         detector.alerts(state, events),
         events,
         detector,

@@ -18,13 +18,18 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod arp;
+pub mod cdp;
+pub mod icmp;
 pub mod iso_transport;
+pub mod lldp;
 pub mod modbus;
 pub mod out;
 pub mod pending;
 pub mod registry;
 pub mod s7comm;
 pub mod session;
+pub mod stp;
 #[cfg(test)]
 mod testing;
 pub mod text;

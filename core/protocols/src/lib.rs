@@ -21,6 +21,7 @@
 pub mod arp;
 pub mod cdp;
 pub mod icmp;
+pub mod iec104;
 pub mod iso_transport;
 pub mod lldp;
 pub mod modbus;

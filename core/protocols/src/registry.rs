@@ -70,6 +70,8 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::icmp::ICMPV6,
     crate::icmp::IGMP,
 ];
+pub const PROTOCOLS: &[Protocol] =
+    &[crate::modbus::PROTOCOL, crate::s7comm::PROTOCOL, crate::iec104::PROTOCOL];
 
 /// The row of the protocol with this name.
 #[must_use]

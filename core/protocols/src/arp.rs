@@ -1,6 +1,7 @@
 //! ARP: who has which IPv4 address (RFC 826; announcements and probes: RFC 5227).
 //!
 //! A sender's own two addresses are proof that both are of one machine; the target's are hearsay.
+//! Rules broken on the wire: `arp-length`: address lengths are not 6 and 4, or the message is short.
 //! A sender hardware address that is not the frame's is the event `arp-sender-mismatch`.
 //! Not decoded: hardware types other than Ethernet, protocol types other than IPv4, InARP.
 
@@ -8,7 +9,7 @@ use std::net::Ipv4Addr;
 
 use otic_wire::{Address, Cursor, Mac, Short};
 
-use crate::out::{Action, Child, Event, Item, Object, Operation, Out, Outcome};
+use crate::out::{Action, Child, Event, Item, Object, Operation, Out, Outcome, Violation};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 
@@ -18,8 +19,9 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "ARP",
     roles: ("requester", "responder"),
     carriers: &[Carrier::EtherType(&[0x0806])],
-    probe: |input| match message(input.bytes) {
-        Ok(Some(_)) => Probe::Certain,
+    // The EtherType names it; an operation of 0 has never been one.
+    probe: |input| match input.bytes {
+        [_, _, _, _, _, _, 0, 1..=25, ..] => Probe::Certain,
         _ => Probe::No,
     },
     session: || Box::new(Arp),
@@ -27,9 +29,14 @@ pub const PROTOCOL: Protocol = Protocol {
 };
 
 const NAME: &str = "arp";
-const REQUEST: u16 = 1;
 
 struct Arp;
+
+enum Read {
+    Message(Message),
+    OtherNetwork,
+    BadLengths,
+}
 
 struct Message {
     operation: u16,
@@ -38,36 +45,56 @@ struct Message {
     target_ip: Ipv4Addr,
 }
 
-fn message(bytes: &[u8]) -> Result<Option<Message>, Short> {
+fn message(bytes: &[u8]) -> Result<Read, Short> {
     let mut cursor = Cursor::new(bytes);
     let hardware = cursor.u16_be()?;
     let protocol = cursor.u16_be()?;
     let lengths = cursor.u16_be()?;
     let operation = cursor.u16_be()?;
+    // Ethernet (also as IEEE 802, type 6, on bridges from ATM and token ring) and IPv4.
+    if !matches!(hardware, 1 | 6) || protocol != 0x0800 {
+        return Ok(Read::OtherNetwork);
+    }
+    if lengths != 0x0604 {
+        return Ok(Read::BadLengths);
+    }
     let sender_mac = Mac(cursor.array()?);
     let sender_ip = Ipv4Addr::from(cursor.u32_be()?);
     cursor.skip(6)?;
     let target_ip = Ipv4Addr::from(cursor.u32_be()?);
-    // Ethernet (also as IEEE 802, type 6, on ATM and token ring bridges), IPv4, lengths 6 and 4.
-    let known = matches!(hardware, 1 | 6) && protocol == 0x0800 && lengths == 0x0604;
-    Ok((known && matches!(operation, 1..=2)).then_some(Message {
-        operation,
-        sender_mac,
-        sender_ip,
-        target_ip,
-    }))
+    Ok(Read::Message(Message { operation, sender_mac, sender_ip, target_ip }))
 }
 
 impl Session for Arp {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
-        let Ok(Some(message)) = message(input.bytes) else { return input.bytes.len() };
         out.layer(NAME, input.side);
+        let message = match message(input.bytes) {
+            Ok(Read::Message(message)) => message,
+            Ok(Read::OtherNetwork) => {
+                out.push(Item::NotDecoded(NAME, "other-network"));
+                return input.bytes.len();
+            }
+            Ok(Read::BadLengths) | Err(_) => {
+                if !input.truncated {
+                    out.push(Item::Violation(Violation {
+                        rule: "arp-length",
+                        protocol: NAME,
+                        sender: input.side,
+                        values: Vec::new(),
+                        evidence: input.locate(input.bytes.get(..8).unwrap_or_default()),
+                    }));
+                }
+                return input.bytes.len();
+            }
+        };
         let addresses = input.locate(input.bytes.get(8..18).unwrap_or_default());
         let announcement = message.sender_ip == message.target_ip;
-        let (name, label) = match (message.operation, announcement) {
-            (_, true) => ("announcement", "announcement"),
-            (REQUEST, _) => ("request", "request"),
-            _ => ("reply", "reply"),
+        let name = match message.operation {
+            1 | 2 if announcement => "announcement",
+            1 => "request",
+            2 => "reply",
+            // Reverse and inverse ARP ask about other pairs of addresses.
+            _ => "other",
         };
         out.operation(Operation {
             protocol: NAME,
@@ -97,12 +124,12 @@ impl Session for Arp {
             }));
         }
         // 0.0.0.0 is a probe for an address nobody has yet (RFC 5227 §2.1.1).
-        if !message.sender_ip.is_unspecified() {
+        if matches!(message.operation, 1 | 2) && !message.sender_ip.is_unspecified() {
             out.push(Item::Binding {
                 mac: message.sender_mac,
                 ip: Address::from(message.sender_ip),
                 protocol: NAME,
-                message: label,
+                message: name,
                 evidence: addresses,
             });
         }

@@ -20,6 +20,7 @@
 
 pub mod arp;
 pub mod cdp;
+pub mod ethernet_ip;
 pub mod icmp;
 pub mod iec104;
 pub mod iso_transport;

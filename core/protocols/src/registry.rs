@@ -69,9 +69,10 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::icmp::ICMP,
     crate::icmp::ICMPV6,
     crate::icmp::IGMP,
+    crate::iec104::PROTOCOL,
+    crate::ethernet_ip::PROTOCOL,
+    crate::ethernet_ip::io::PROTOCOL,
 ];
-pub const PROTOCOLS: &[Protocol] =
-    &[crate::modbus::PROTOCOL, crate::s7comm::PROTOCOL, crate::iec104::PROTOCOL];
 
 /// The row of the protocol with this name.
 #[must_use]

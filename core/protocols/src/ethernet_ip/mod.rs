@@ -267,7 +267,7 @@ impl EthernetIp {
             },
             _ => Packet::default(),
         };
-        let is_reply = packet.message.and_then(cip::is_reply).unwrap_or_else(|| {
+        let is_reply = packet.message.and_then(cip::is_reply).unwrap_or({
             match (input.source_port == PORT, input.destination_port == PORT) {
                 (true, false) => true,
                 (false, true) => false,

@@ -59,7 +59,7 @@ pub struct Protocol {
 
 /// All protocols, in the order in which they are tried on ports that hint at none.
 pub const PROTOCOLS: &[Protocol] =
-    &[crate::ethernet_ip::PROTOCOL, crate::ethernet_ip::io::PROTOCOL];
+    &[crate::ethernet_ip::PROTOCOL, crate::ethernet_ip::io::PROTOCOL, crate::bacnet::PROTOCOL];
 
 /// The row of the protocol with this name.
 #[must_use]

@@ -19,6 +19,7 @@
 )]
 
 pub mod arp;
+pub mod bacnet;
 pub mod cdp;
 pub mod ethernet_ip;
 pub mod icmp;

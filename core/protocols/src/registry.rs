@@ -72,6 +72,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::iec104::PROTOCOL,
     crate::ethernet_ip::PROTOCOL,
     crate::ethernet_ip::io::PROTOCOL,
+    crate::bacnet::PROTOCOL,
 ];
 
 /// The row of the protocol with this name.

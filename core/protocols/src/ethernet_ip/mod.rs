@@ -267,18 +267,17 @@ impl EthernetIp {
             },
             _ => Packet::default(),
         };
-        let is_reply = packet.message.and_then(cip::is_reply).unwrap_or({
-            match (input.source_port == PORT, input.destination_port == PORT) {
-                (true, false) => true,
-                (false, true) => false,
-                // The layout tells, where the ports do not.
-                _ => match header.command {
-                    LIST_SERVICES | LIST_IDENTITY | LIST_INTERFACES => header.length != 0,
-                    REGISTER_SESSION => header.session != 0 || header.status != 0,
-                    _ => header.status != 0,
-                },
-            }
-        });
+        let by_header = match (input.source_port == PORT, input.destination_port == PORT) {
+            (true, false) => true,
+            (false, true) => false,
+            // The layout tells, where the ports do not.
+            _ => match header.command {
+                LIST_SERVICES | LIST_IDENTITY | LIST_INTERFACES => header.length != 0,
+                REGISTER_SESSION => header.session != 0 || header.status != 0,
+                _ => header.status != 0,
+            },
+        };
+        let is_reply = packet.message.and_then(cip::is_reply).unwrap_or(by_header);
         // A target may end a session or send a NOP as well: nobody answers.
         let one_way = matches!(header.command, NOP | UNREGISTER_SESSION | 0x72 | 0x73);
         if is_reply && !one_way {

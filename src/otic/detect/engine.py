@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -149,14 +149,33 @@ class Detector:
             ),
         )
 
-    def alerts(self, state: State, derived: Iterable[Event] = ()) -> list[Alert]:
-        """All alerts so far, sorted by id; `derived` are events that analysis itself found."""
-        found = [self._alert(state, key, list(m.values())) for key, m in self.matches.items() if m]
+    def alerts(
+        self,
+        state: State,
+        derived: Iterable[Event] = (),
+        spoken_for: Callable[[bytes], bool] = lambda endpoint: False,
+    ) -> list[Alert]:
+        """All alerts so far, sorted by id.
+
+        `derived` are events that analysis itself found. An endpoint that is `spoken_for` (a MAC
+        whose machine has an IP) makes no alert of its own.
+        """
+        found = []
+        for key, members in self.matches.items():
+            matches = [
+                match
+                for match in members.values()
+                if match.kind != "endpoint" or not spoken_for(match.id)
+            ]
+            if matches:
+                found.append(self._alert(state, key, matches))
         for event in derived:
             fields = self.fields.event(event)
             for compiled in self._by_fact["event"]:
                 if compiled.rule.trigger.kind == "occurs" and compiled.fits(fields):
-                    match = _Match("event", event.id, fields, event.ts_ns, event.spans, event.ts_ns, 1)
+                    match = _Match(
+                        "event", event.id, fields, event.ts_ns, event.spans, event.ts_ns, 1
+                    )
                     found.append(self._alert(state, self._key(compiled, fields), [match]))
         return sorted(found, key=lambda alert: alert.id)
 
@@ -417,9 +436,7 @@ def _counts(state: State, match: _Match) -> tuple[int, int]:
         count, unpaired, last = state.operation_counts.get(match.id, (0, 0, match.first_ns))
         return count + unpaired, last
     if match.kind == "connection":
-        forward, reverse, _, last = state.connection_counts.get(
-            match.id, (0, 0, 0, match.first_ns)
-        )
+        forward, reverse, _, last = state.connection_counts.get(match.id, (0, 0, 0, match.first_ns))
         return forward + reverse, last
     if match.kind in ("event", "violation"):
         count, last = state.occurrence_counts.get(match.id, (1, match.first_ns))

@@ -97,9 +97,7 @@ class Inventory(msgspec.Struct):
         return self.devices.get(id_) if id_ is not None else None
 
 
-def inventory(
-    state: State, settings: Settings, reader: PayloadReader | None = None
-) -> Inventory:
+def inventory(state: State, settings: Settings, reader: PayloadReader | None = None) -> Inventory:
     """The devices that this state's facts show."""
     return _Builder(state, settings, reader or PayloadReader()).build()
 
@@ -229,9 +227,7 @@ class _Builder:
             virtual=group.virtual,
         )
         device.internet = (
-            not device.macs
-            and bool(device.ips)
-            and all(self._is_internet(ip) for ip in device.ips)
+            not device.macs and bool(device.ips) and all(self._is_internet(ip) for ip in device.ips)
         )
         for fact in own:
             self.device_of[fact.id] = device.id

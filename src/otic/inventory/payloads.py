@@ -40,11 +40,7 @@ class PayloadReader:
             connection, exchanged = state.resolve(payload.connection)
             if connection is None:
                 continue
-            sender = (
-                connection.server_id
-                if payload.reversed != exchanged
-                else connection.client_id
-            )
+            sender = connection.server_id if payload.reversed != exchanged else connection.client_id
             for attribute, value, protocol, message, confidence in self._read(payload):
                 key = encode(["claim", sender, attribute, value, protocol, message])
                 yield Claim(

@@ -16,6 +16,7 @@ from otic.detect.fields import FieldMaker
 from otic.detect.rules import Compiled
 from otic.errors import CaptureError
 from otic.facts import Batch, Capture, Event, decode_batch, decode_captures
+from otic.inventory.addresses import is_mac
 from otic.inventory.devices import Inventory, inventory
 from otic.inventory.notices import notices
 from otic.inventory.payloads import PayloadReader
@@ -211,11 +212,16 @@ def _result(
 ) -> Result:
     found = inventory(state, settings, payloads)
     events = notices(state, found.contests)
+
+    def spoken_for(endpoint: bytes) -> bool:
+        device = found.device(endpoint)
+        return device is not None and bool(device.ips) and is_mac(state.endpoints[endpoint].address)
+
     return Result(
         state,
         found,
         decode_captures(captures),
-        detector.alerts(state, events),
+        detector.alerts(state, events, spoken_for),
         events,
         detector,
     )

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from otic.detect.fields import FieldMaker
+from otic.baseline.fields import FieldMaker
 from otic.errors import BaselineError
 from otic.journal.fold import State
 

@@ -30,9 +30,7 @@ def run(what: list[str], *, decode: str | None, database: Path | None, folder: P
     return DONE
 
 
-def _alert(
-    out: Console, database: Path, id_: str, decoding: str | None, folder: Path
-) -> int:
+def _alert(out: Console, database: Path, id_: str, decoding: str | None, folder: Path) -> int:
     from otic.detect.messages import render
     from otic.sensor.packets import stored_frames
     from otic.store.database import read_alert

@@ -92,7 +92,7 @@ def _devices(out: Console, document: Row) -> None:
 
 def _device_order(device: Row, by_id: dict[str, Row]) -> tuple[Any, ...]:
     top = device
-    path = []
+    path: list[str] = []
     while top["parent"] in by_id:
         path.insert(0, top["child_address"] or "")
         top = by_id[top["parent"]]
@@ -126,7 +126,7 @@ def _writes(out: Console, document: Row) -> None:
         return
     out.print("\n[bold]Who changed what[/]")
     for (client, server, action, name), count in sorted(found.items())[:SHOWN]:
-        out.print(f"  {client} → {server}: {action}, {_safe(name)} × {count:,}")
+        out.print(f"  {client} → {server}: {action}, {_safe(name)}, {count:,} times")
     _rest(out, len(found))
 
 
@@ -144,7 +144,7 @@ def _alerts(out: Console, document: Row) -> None:
     if would:
         out.print("\n[bold]Would alert if this were unknown[/] (learn with --learn, --learn-until)")
         for title, count in sorted(would.items()):
-            out.print(f"  {count:5} × {title}")
+            out.print(f"  {count:5} of {title}")
 
 
 def _coverage(out: Console, document: Row) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from otic.baseline.baseline import Baseline, row_of
-from otic.detect.fields import FieldMaker, facts_of_connection
+from otic.baseline.fields import FieldMaker, facts_of_connection
 from otic.detect.rules import Compiled
 from otic.facts import Event, Span, encode
 from otic.journal.fold import BUCKET_NS, Novelty, State
@@ -30,8 +30,8 @@ SHOWN_PARTIES = 64
 """Sources or destinations listed in one alert."""
 
 INDUSTRIAL_PORTS = frozenset(
-    (102, 502, 789, 1089, 1090, 1091, 1911, 1962, 2222, 2404, 4000, 4840, 4911, 5006, 5007)
-    + (5094, 9600, 18245, 18246, 20000, 20547, 34962, 34963, 34964, 44818, 47808, 48898, 55000)
+    [102, 502, 789, 1089, 1090, 1091, 1911, 1962, 2222, 2404, 4000, 4840, 4911, 5006, 5007]
+    + [5094, 9600, 18245, 18246, 20000, 20547, 34962, 34963, 34964, 44818, 47808, 48898, 55000]
 )
 """Ports that industrial protocols are registered or documented for (IANA, makers' manuals)."""
 
@@ -132,19 +132,14 @@ class Detector:
         self.update(
             state,
             Novelty(
-                **{
-                    kind: set(getattr(state, kind))
-                    for kind in (
-                        "endpoints",
-                        "connections",
-                        "operations",
-                        "claims",
-                        "changes",
-                        "events",
-                        "violations",
-                        "attempts",
-                    )
-                },
+                endpoints=set(state.endpoints),
+                connections=set(state.connections),
+                operations=set(state.operations),
+                claims=set(state.claims),
+                changes=set(state.changes),
+                events=set(state.events),
+                violations=set(state.violations),
+                attempts=set(state.attempts),
                 buckets={(id_, 0) for id_ in state.buckets},
             ),
         )

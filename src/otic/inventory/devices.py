@@ -21,7 +21,7 @@ from otic.journal.fold import State
 from otic.settings import Settings
 
 ONE_OF_ITS_KIND = {"modbus-unit", "dnp3", "iec104-ca"}
-"""Child addresses that every endpoint of the protocol has: children only where there are several."""
+"""Kinds that every endpoint of the protocol has: children only where there are several."""
 
 GATEWAY_UNITS = {"modbus-unit 0", "modbus-unit 1", "modbus-unit 255"}
 """Modbus units by which a server without anything behind it is addressed."""
@@ -386,7 +386,7 @@ class _Builder:
             if not device.virtual:
                 continue
             members: set[bytes] = set()
-            for (mac, ip), _ in self.state.sightings.items():
+            for mac, ip in self.state.sightings:
                 if ip is not None and self.device_of.get(mac) == device.id:
                     owner = self.devices.get(self.device_of.get(ip, b""))
                     if owner is not None and owner.id != device.id and owner.macs:

@@ -25,7 +25,7 @@ UPNP = {
     "deviceType": "upnp_device_type",
     "UDN": "upnp_udn",
 }
-"""Elements of a UPnP device description (UPnP Device Architecture 2.0 §2.3) and their attributes."""
+"""Elements of a device description (UPnP Device Architecture 2.0 §2.3) and their attributes."""
 
 
 class PayloadReader:

@@ -11,8 +11,8 @@ from typing import Protocol
 import msgspec
 
 from otic.baseline.baseline import Baseline
+from otic.baseline.fields import FieldMaker
 from otic.detect.engine import Alert, Detector
-from otic.detect.fields import FieldMaker
 from otic.detect.rules import Compiled
 from otic.errors import CaptureError
 from otic.facts import Batch, Capture, Event, decode_batch, decode_captures
@@ -37,8 +37,14 @@ class Source(Protocol):
 
     def __iter__(self) -> Iterator[bytes]: ...
     def __next__(self) -> bytes: ...
-    def captures(self) -> bytes: ...
-    def progress(self) -> tuple[int, int]: ...
+
+    def captures(self) -> bytes:
+        """The captures as known by now, MessagePack."""
+        ...
+
+    def progress(self) -> tuple[int, int]:
+        """Bytes read, and bytes in all."""
+        ...
 
 
 class Sink(Protocol):
@@ -48,10 +54,21 @@ class Sink(Protocol):
         """Batches already folded into what `load` gives."""
         ...
 
-    def load(self) -> State: ...
-    def write(self, state: State, batch: Batch, new: Novelty) -> None: ...
-    def refresh(self, state: State, result: Result) -> None: ...
-    def finish(self, state: State, result: Result) -> None: ...
+    def load(self) -> State:
+        """What was folded before."""
+        ...
+
+    def write(self, state: State, batch: Batch, new: Novelty) -> None:
+        """Keeps one more batch, whole or not at all."""
+        ...
+
+    def refresh(self, state: State, result: Result) -> None:
+        """Keeps how devices and alerts look meanwhile."""
+        ...
+
+    def finish(self, state: State, result: Result) -> None:
+        """Keeps the result."""
+        ...
 
 
 class Memory:

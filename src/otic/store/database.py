@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from importlib.resources import files as resource_files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -269,7 +270,7 @@ class Database:
         ended = []
         for claims in alike.values():
             claims.sort(key=lambda claim: (claim.ts_ns, claim.id))
-            for earlier, later in zip(claims, claims[1:], strict=False):
+            for earlier, later in pairwise(claims):
                 ended.append({"b_id": earlier.id, "b_to": later.ts_ns})
         if ended:
             table = tables.claims

@@ -8,6 +8,8 @@ it counts.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -44,7 +46,7 @@ def _packed(name: str) -> Column[bytes]:
     return Column(name, LargeBinary, nullable=False)
 
 
-def _table(name: str, *columns: Column[object]) -> Table:
+def _table(name: str, *columns: Column[Any]) -> Table:
     """A table whose key is scoped to tenant and sensor."""
     scope = (
         Column("tenant", String, primary_key=True),

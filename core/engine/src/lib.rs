@@ -10,6 +10,7 @@
 //! | [`copies`], [`attempts`] | what counts once, what became no connection |
 //! | [`merge`] | outputs of shards into batches |
 //! | [`facts`], [`keys`] | what crosses into Python, and ids |
+//! | [`journal`] | segments on disk |
 //! | [`spaces`] | address spaces |
 
 #![cfg_attr(
@@ -23,6 +24,7 @@ pub mod copies;
 pub mod facts;
 pub mod flow;
 pub mod input;
+pub mod journal;
 pub mod keys;
 pub mod merge;
 pub mod output;

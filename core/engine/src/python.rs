@@ -14,32 +14,44 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::facts::SCHEMA;
+use crate::journal;
 use crate::spaces::SpaceMap;
 
+create_exception!(_core, JournalError, PyException, "A journal that cannot be read or written.");
 create_exception!(_core, CaptureError, PyException, "A file that is no readable capture.");
 
 /// A run over capture files: an iterator of MessagePack batches (`otic.facts.Batch`).
 ///
 /// `spaces` holds (kind, match, space name) rules, kind `vlan`, `interface`, `tunnel` or `subnet`;
-/// the first that fits a frame wins.
+/// the first that fits a frame wins. With `journal`, each batch is appended to the segments of the
+/// stream `facts` in that folder before it is handed over.
 #[pyclass]
 struct Replay {
     run: Mutex<crate::replay::Replay>,
+    journal: Option<Mutex<journal::Writer>>,
 }
 
 #[pymethods]
 impl Replay {
     #[new]
-    #[pyo3(signature = (paths, *, threads = 1, spaces = Vec::new()))]
+    #[pyo3(signature = (paths, *, threads = 1, spaces = Vec::new(), journal = None))]
     fn new(
         paths: Vec<String>,
         threads: usize,
         spaces: Vec<(String, String, String)>,
+        journal: Option<String>,
     ) -> PyResult<Self> {
-        let spaces = SpaceMap::new(&spaces).map_err(PyValueError::new_err)?;
-        let run = crate::replay::Replay::open(&paths, threads, spaces)
+        let map = SpaceMap::new(&spaces).map_err(PyValueError::new_err)?;
+        let run = crate::replay::Replay::open(&paths, threads, map)
             .map_err(|error| CaptureError::new_err(error.to_string()))?;
-        Ok(Self { run: Mutex::new(run) })
+        let journal = match journal {
+            Some(folder) => {
+                let opened = journal::Writer::open(Path::new(&folder), "facts", "", &spaces, "");
+                Some(Mutex::new(opened.map_err(journal_error)?.0))
+            }
+            None => None,
+        };
+        Ok(Self { run: Mutex::new(run), journal })
     }
 
     fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -48,12 +60,12 @@ impl Replay {
 
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let run = self.run.get_mut().map_err(|_| poisoned())?;
-        let batch = py.detach(|| run.next_batch().map(|batch| rmp_serde::to_vec(&batch)));
-        match batch {
-            None => Ok(None),
-            Some(Ok(bytes)) => Ok(Some(PyBytes::new(py, &bytes))),
-            Some(Err(error)) => Err(PyValueError::new_err(error.to_string())),
-        }
+        let journal = match &mut self.journal {
+            Some(journal) => Some(journal.get_mut().map_err(|_| poisoned())?),
+            None => None,
+        };
+        let bytes = py.detach(|| next(run, journal))?;
+        Ok(bytes.map(|bytes| PyBytes::new(py, &bytes)))
     }
 
     /// What is known of the files by now: a MessagePack list of `otic.facts.Capture`.
@@ -68,6 +80,92 @@ impl Replay {
     fn progress(&self) -> PyResult<(u64, u64)> {
         Ok(self.run.lock().map_err(|_| poisoned())?.progress())
     }
+}
+
+/// The next batch, in the journal before anybody else sees it.
+fn next(
+    run: &mut crate::replay::Replay,
+    journal: Option<&mut journal::Writer>,
+) -> PyResult<Option<Vec<u8>>> {
+    let Some(journal) = journal else {
+        return run.next_batch().map(|batch| encode(&batch)).transpose();
+    };
+    if run.take_rotation() {
+        journal.rotate().map_err(journal_error)?;
+    }
+    let Some(batch) = run.next_batch() else {
+        journal.sync().map_err(journal_error)?;
+        return Ok(None);
+    };
+    let bytes = encode(&batch)?;
+    journal.append(&bytes, batch.end_ns).map_err(journal_error)?;
+    if journal.is_full(batch.end_ns) {
+        run.request_rotation();
+    }
+    Ok(Some(bytes))
+}
+
+fn encode(batch: &crate::facts::Batch) -> PyResult<Vec<u8>> {
+    rmp_serde::to_vec(batch).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+fn journal_error(error: journal::Error) -> PyErr {
+    JournalError::new_err(error.to_string())
+}
+
+/// Appends records to the newest segment of a stream in `folder`.
+///
+/// `repaired` names a torn tail that was cut off when opening, if there was one.
+#[pyclass]
+struct JournalWriter {
+    writer: Mutex<journal::Writer>,
+    #[pyo3(get)]
+    repaired: Option<String>,
+}
+
+#[pymethods]
+impl JournalWriter {
+    #[new]
+    fn new(folder: String, stream: String, sensor: String, content: String) -> PyResult<Self> {
+        let (writer, repaired) =
+            journal::Writer::open(Path::new(&folder), &stream, &sensor, &[], &content)
+                .map_err(journal_error)?;
+        Ok(Self { writer: Mutex::new(writer), repaired })
+    }
+
+    /// Appends a record of data time `ts_ns` and makes it durable; returns (segment, sequence).
+    fn append(&mut self, record: &[u8], ts_ns: i64) -> PyResult<(u64, u64)> {
+        let writer = self.writer.get_mut().map_err(|_| poisoned())?;
+        let position = writer.append(record, ts_ns).map_err(journal_error)?;
+        writer.sync().map_err(journal_error)?;
+        if writer.is_full(ts_ns) {
+            writer.rotate().map_err(journal_error)?;
+        }
+        Ok(position)
+    }
+}
+
+/// (segment number, sequence, record) of every record.
+type JournalRows<'py> = Vec<(u64, u64, Bound<'py, PyBytes>)>;
+
+/// The segments of a stream in `folder`, oldest first.
+#[pyfunction]
+fn journal_segments(folder: String, stream: String) -> PyResult<Vec<String>> {
+    let paths = journal::segments(Path::new(&folder), &stream).map_err(journal_error)?;
+    Ok(paths.into_iter().map(|path| path.to_string_lossy().into_owned()).collect())
+}
+
+/// All records of one segment, and where a torn last record begins.
+#[pyfunction]
+fn read_journal(py: Python<'_>, path: String) -> PyResult<(JournalRows<'_>, Option<u64>)> {
+    let segment = journal::Segment::open(Path::new(&path)).map_err(journal_error)?;
+    let number = segment.header.segment;
+    let rows = segment
+        .records
+        .into_iter()
+        .map(|(sequence, record)| (number, sequence, PyBytes::new(py, &record)))
+        .collect();
+    Ok((rows, segment.torn_at))
 }
 
 fn poisoned() -> PyErr {
@@ -139,7 +237,11 @@ fn protocols() -> Vec<(&'static str, &'static str, &'static str, &'static str, &
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Replay>()?;
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
+    module.add("JournalError", module.py().get_type::<JournalError>())?;
     module.add("SCHEMA", SCHEMA)?;
+    module.add_class::<JournalWriter>()?;
+    module.add_function(wrap_pyfunction!(journal_segments, module)?)?;
+    module.add_function(wrap_pyfunction!(read_journal, module)?)?;
     module.add_function(wrap_pyfunction!(read_frames, module)?)?;
     module.add_function(wrap_pyfunction!(write_pcapng, module)?)?;
     module.add_function(wrap_pyfunction!(protocols, module)?)?;

@@ -30,6 +30,7 @@ pub struct Replay {
     ready: VecDeque<Batch>,
     last_bucket: Option<i64>,
     finished: bool,
+    rotate: bool,
 }
 
 /// One thread's shards.
@@ -63,6 +64,7 @@ impl Replay {
             ready: VecDeque::new(),
             last_bucket: None,
             finished: false,
+            rotate: false,
         })
     }
 
@@ -91,12 +93,30 @@ impl Replay {
         self.input.progress()
     }
 
-    /// A new journal segment begins: facts are sent in full again from the next block on.
-    pub fn next_generation(&mut self) {
+    /// Asks for a new generation: from some batch on facts are sent in full again, so that a
+    /// journal segment that starts there can be read alone. [`Self::take_rotation`] says when.
+    pub const fn request_rotation(&mut self) {
+        self.rotate = true;
+    }
+
+    /// Whether a new generation starts with the batch that comes next. Batches of the generation
+    /// before are all handed over by then.
+    pub fn take_rotation(&mut self) -> bool {
+        if !self.rotate || !self.ready.is_empty() || self.finished {
+            return false;
+        }
+        self.rotate = false;
+        self.close();
+        if !self.ready.is_empty() {
+            // The open batch belongs to the old segment: hand it over first.
+            self.rotate = true;
+            return false;
+        }
         self.merger.next_generation();
         for shard in self.workers.iter_mut().flat_map(|worker| &mut worker.shards) {
             shard.next_generation();
         }
+        true
     }
 
     fn advance(&mut self) {

@@ -18,13 +18,21 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod arp;
+pub mod bacnet;
+pub mod cdp;
+pub mod ethernet_ip;
+pub mod icmp;
+pub mod iec104;
 pub mod iso_transport;
+pub mod lldp;
 pub mod modbus;
 pub mod out;
 pub mod pending;
 pub mod registry;
 pub mod s7comm;
 pub mod session;
+pub mod stp;
 #[cfg(test)]
 mod testing;
 pub mod text;

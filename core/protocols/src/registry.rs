@@ -58,7 +58,22 @@ pub struct Protocol {
 }
 
 /// All protocols, in the order in which they are tried on ports that hint at none.
-pub const PROTOCOLS: &[Protocol] = &[crate::modbus::PROTOCOL, crate::s7comm::PROTOCOL];
+#[rustfmt::skip]
+pub const PROTOCOLS: &[Protocol] = &[
+    crate::modbus::PROTOCOL,
+    crate::s7comm::PROTOCOL,
+    crate::arp::PROTOCOL,
+    crate::lldp::PROTOCOL,
+    crate::cdp::PROTOCOL,
+    crate::stp::PROTOCOL,
+    crate::icmp::ICMP,
+    crate::icmp::ICMPV6,
+    crate::icmp::IGMP,
+    crate::iec104::PROTOCOL,
+    crate::ethernet_ip::PROTOCOL,
+    crate::ethernet_ip::io::PROTOCOL,
+    crate::bacnet::PROTOCOL,
+];
 
 /// The row of the protocol with this name.
 #[must_use]

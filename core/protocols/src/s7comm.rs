@@ -290,7 +290,7 @@ impl Variable {
             (Value::Integer(number), decode)
         };
         match (self.transport_size, raw) {
-            (1 | 2 | 3, [byte]) => (Value::Integer(i64::from(*byte)), Decode::UnsignedBe),
+            (1..=3, [byte]) => (Value::Integer(i64::from(*byte)), Decode::UnsignedBe),
             (4, [a, b]) => {
                 (Value::Integer(i64::from(u16::from_be_bytes([*a, *b]))), Decode::UnsignedBe)
             }

@@ -34,14 +34,18 @@ def write(name: str, table: list[list[str]]) -> None:
 def main() -> None:
     """Reads the folder named on the command line and writes all tables."""
     intel = pathlib.Path(sys.argv[1])
-    aliases = {(source, spelling): maker for maker, source, spelling in rows(intel / "vendor-aliases.tsv")}
+    aliases = {
+        (source, spelling): maker for maker, source, spelling in rows(intel / "vendor-aliases.tsv")
+    }
 
     def maker(source: str, spelling: str) -> str:
         return aliases.get((source, spelling), spelling)
 
     write(
         "oui.tsv.gz",
-        sorted([prefix, bits, maker("oui", name)] for prefix, bits, name in rows(intel / "oui.tsv.zst")),
+        sorted(
+            [prefix, bits, maker("oui", name)] for prefix, bits, name in rows(intel / "oui.tsv.zst")
+        ),
     )
     for source, path, name in (
         ("cip", "enip-vendors.tsv", "cip_vendors.tsv"),
@@ -54,7 +58,10 @@ def main() -> None:
     write("order_prefixes.tsv", rows(intel / "order-prefixes.tsv"))
     write(
         "siemens_orders.tsv",
-        [[cells[0].replace(" ", ""), cells[1]] for cells in rows(intel / "siemens-order-numbers.tsv")],
+        [
+            [cells[0].replace(" ", ""), cells[1]]
+            for cells in rows(intel / "siemens-order-numbers.tsv")
+        ],
     )
     write("profinet_devices.tsv", rows(intel / "profinet-devices.tsv"))
     write("attack.tsv", techniques(intel / "attack-ics.json.zst"))
@@ -69,7 +76,9 @@ def techniques(path: pathlib.Path) -> list[list[str]]:
         if item["type"] != "attack-pattern" or gone:
             continue
         tactics = sorted(phase["phase_name"] for phase in item["kill_chain_phases"])
-        found.append([item["external_references"][0]["external_id"], item["name"], ",".join(tactics)])
+        found.append(
+            [item["external_references"][0]["external_id"], item["name"], ",".join(tactics)]
+        )
     return sorted(found)
 
 

@@ -31,14 +31,14 @@ class Fact(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Base of all facts: how they are written, nothing else."""
 
 
-class Evidence(Fact):
+class Evidence(Fact, frozen=True):
     """Frame bytes and how they give a value (`otic.evidence`)."""
 
     spans: list[Span]
     decode: str
 
 
-class Endpoint(Fact):
+class Endpoint(Fact, frozen=True):
     """An address that speaks or is spoken to, or a child address behind it."""
 
     id: Id
@@ -50,7 +50,7 @@ class Endpoint(Fact):
     spans: list[Span]
 
 
-class Sighting(Fact):
+class Sighting(Fact, frozen=True):
     """Frame headers showed that a MAC sends an IP; proves nothing about whose IP it is."""
 
     mac: Id
@@ -62,7 +62,7 @@ class Sighting(Fact):
     spans: list[Span]
 
 
-class Binding(Fact):
+class Binding(Fact, frozen=True):
     """Proof that two endpoints are interfaces of one machine."""
 
     first: Id
@@ -73,7 +73,7 @@ class Binding(Fact):
     spans: list[Span]
 
 
-class Connection(Fact):
+class Connection(Fact, frozen=True):
     """A long-lived relation client endpoint to server endpoint over transport, port, protocol."""
 
     id: Id
@@ -91,7 +91,7 @@ class Connection(Fact):
     spans: list[Span]
 
 
-class Operation(Fact):
+class Operation(Fact, frozen=True):
     """What a connection does."""
 
     id: Id
@@ -109,7 +109,7 @@ class Operation(Fact):
     spans: list[Span]
 
 
-class Claim(Fact):
+class Claim(Fact, frozen=True):
     """An attribute of an endpoint told by one message."""
 
     id: Id
@@ -123,7 +123,7 @@ class Claim(Fact):
     evidence: Evidence
 
 
-class Change(Fact):
+class Change(Fact, frozen=True):
     """Writes of one connection to one object since the last batch."""
 
     id: Id
@@ -140,7 +140,7 @@ class Change(Fact):
     evidence: Evidence
 
 
-class Event(Fact):
+class Event(Fact, frozen=True):
     """Something that happened between two endpoints."""
 
     id: Id
@@ -156,7 +156,7 @@ class Event(Fact):
     spans: list[Span]
 
 
-class Violation(Fact):
+class Violation(Fact, frozen=True):
     """Bytes or order that break the protocol's specification."""
 
     id: Id
@@ -169,7 +169,7 @@ class Violation(Fact):
     spans: list[Span]
 
 
-class Payload(Fact):
+class Payload(Fact, frozen=True):
     """Bytes of a rare, rich message, at most 64 KiB."""
 
     id: Id
@@ -182,7 +182,7 @@ class Payload(Fact):
     spans: list[Span]
 
 
-class Attempts(Fact):
+class Attempts(Fact, frozen=True):
     """Attempts of one source in one 10 s bucket that became no connection."""
 
     source: Id
@@ -199,7 +199,7 @@ class Attempts(Fact):
     spans: list[Span]
 
 
-class Correction(Fact):
+class Correction(Fact, frozen=True):
     """A connection's roles were decided wrongly: counts of `old` belong to `new`."""
 
     old: Id
@@ -207,7 +207,7 @@ class Correction(Fact):
     ts_ns: int
 
 
-class Epoch(Fact):
+class Epoch(Fact, frozen=True):
     """The clock jumped: windows restart, only observed time counts."""
 
     before_ns: int
@@ -216,7 +216,7 @@ class Epoch(Fact):
     spans: list[Span]
 
 
-class Observation(Fact):
+class Observation(Fact, frozen=True):
     """A VLAN stack or interface seen on a connection."""
 
     connection: Id
@@ -224,7 +224,7 @@ class Observation(Fact):
     interface: str
 
 
-class Tallies(Fact):
+class Tallies(Fact, frozen=True):
     """Counts of one batch as packed columns: ids of 16 bytes, numbers of 8 bytes little-endian."""
 
     connection_ids: Raw = b""
@@ -241,7 +241,7 @@ class Tallies(Fact):
     occurrence_last: Raw = b""
 
 
-class Coverage(Fact):
+class Coverage(Fact, frozen=True):
     """What one batch could not see, or saw twice."""
 
     frames: int = 0
@@ -254,7 +254,7 @@ class Coverage(Fact):
     capped: dict[str, int] = {}
 
 
-class Batch(Fact):
+class Batch(Fact, frozen=True):
     """Everything new of one batch, in data-time order within each list, and the counts."""
 
     schema: int
@@ -279,7 +279,7 @@ class Batch(Fact):
     coverage: Coverage = Coverage()
 
 
-class Capture(Fact):
+class Capture(Fact, frozen=True):
     """One capture file after reading it."""
 
     file: str

@@ -8,8 +8,9 @@ use smallvec::SmallVec;
 
 use crate::facts::Span;
 
-/// Payload-bearing messages without a known protocol after which a flow counts as unknown.
-const TRIES: u8 = 12;
+/// Payload-bearing messages without a known protocol after which a flow counts as unknown. Between
+/// two MACs or under an IP protocol every frame is asked anew: several kinds may share the flow.
+const TRIES: u8 = 32;
 /// Bytes of a stream a probe may ask for before it must decide.
 const PROBE_BYTES: usize = 2048;
 
@@ -195,8 +196,8 @@ impl Reader {
             }
             Recognised::More if input.bytes.len() < PROBE_BYTES => 0,
             _ => {
-                *tries += 1;
-                if *tries >= TRIES {
+                *tries = tries.saturating_add(1);
+                if *tries >= TRIES && matches!(carrier, CarrierId::Tcp | CarrierId::Udp) {
                     *self = Self::Unknown;
                 }
                 input.bytes.len()

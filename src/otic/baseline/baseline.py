@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from otic.detect.fields import FieldMaker
+from otic.baseline.fields import FieldMaker
 from otic.errors import BaselineError
 from otic.journal.fold import State
 
@@ -55,7 +55,16 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 """What a learned fact of each kind consists of, in the order of its line."""
 
-IDENTITY = {"vendor", "vendor_id", "model", "order_number", "firmware", "hardware", "serial", "name"}
+IDENTITY = {
+    "vendor",
+    "vendor_id",
+    "model",
+    "order_number",
+    "firmware",
+    "hardware",
+    "serial",
+    "name",
+}
 """Attributes worth learning: others change without meaning."""
 
 Row = tuple[str, ...]
@@ -142,8 +151,12 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace(
-        "\r", "\\r"
+    return (
+        str(value)
+        .replace("\\", "\\\\")
+        .replace("\t", "\\t")
+        .replace("\n", "\\n")
+        .replace("\r", "\\r")
     )
 
 

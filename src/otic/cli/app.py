@@ -19,7 +19,7 @@ app = App(
 @app.command
 def replay(
     *files: Path,
-    format: Literal["text", "json"] = "text",
+    output_format: Annotated[Literal["text", "json"], Parameter(name="--format")] = "text",
     threads: int = 1,
     database: Path | None = None,
     serve: bool = False,
@@ -38,7 +38,7 @@ def replay(
     ----------
     files
         Captures (pcap, pcapng, plain or compressed); several are merged by time into one run.
-    format
+    output_format
         A summary to read, or the whole result as JSON.
     threads
         Threads of the packet core; the result is the same for any number.
@@ -67,7 +67,7 @@ def replay(
 
     return run(
         list(files),
-        as_json=format == "json",
+        as_json=output_format == "json",
         threads=threads,
         database=database,
         serve=serve,
@@ -86,7 +86,7 @@ def replay(
 def check(
     baseline: Path,
     *files: Path,
-    format: Literal["text", "json"] = "text",
+    output_format: Annotated[Literal["text", "json"], Parameter(name="--format")] = "text",
     threads: int = 1,
     config: Path | None = None,
     space_by: tuple[str, ...] = (),
@@ -100,7 +100,7 @@ def check(
         A file written by `otic replay --save-baseline`.
     files
         Captures to compare with it.
-    format
+    output_format
         Lines to read, or JSON.
     threads
         Threads of the packet core.
@@ -116,7 +116,7 @@ def check(
     return run(
         baseline,
         list(files),
-        as_json=format == "json",
+        as_json=output_format == "json",
         threads=threads,
         config=config,
         space_by=list(space_by),

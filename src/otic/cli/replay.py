@@ -10,8 +10,8 @@ from pathlib import Path
 
 from otic.baseline.baseline import Baseline
 from otic.baseline.baseline import load as load_baseline
+from otic.baseline.fields import FieldMaker
 from otic.detect.engine import Detector
-from otic.detect.fields import FieldMaker
 from otic.detect.rules import Compiled
 from otic.detect.rules import load as load_rules
 from otic.errors import BaselineError, CaptureError, OticError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -16,22 +17,20 @@ WIDTH = 16
 MARK = "bold reverse"
 
 
-def run(
-    what: list[str], *, decode: str | None, database: Path | None, folder: Path | None
-) -> int:
+def run(what: list[str], *, decode: str | None, database: Path | None, folder: Path | None) -> int:
     """Prints each cited frame and the value the joined bytes give."""
     out = Console(highlight=False, soft_wrap=True)
     if database is not None:
         if len(what) != 2 or what[0] != "alert":
             raise EvidenceError("otic show --database DB alert ID")
-        return _alert(out, database, what[1], decode)
+        return _alert(out, database, what[1], decode, folder or Path())
     if len(what) != 1:
         raise EvidenceError("otic show FILE:FRAME:OFFSET:LENGTH[,…] [--decode NAME]")
     _show(out, parse(what[0]), decode, lambda name: (folder / name) if folder else Path(name), {})
     return DONE
 
 
-def _alert(out: Console, database: Path, id_: str, decoding: str | None) -> int:
+def _alert(out: Console, database: Path, id_: str, decoding: str | None, folder: Path) -> int:
     from otic.detect.messages import render
     from otic.sensor.packets import stored_frames
     from otic.store.database import read_alert
@@ -41,7 +40,7 @@ def _alert(out: Console, database: Path, id_: str, decoding: str | None) -> int:
     out.print(Text(render(alert.key, alert.values)))
     places = [Place(*span) for span in alert.places]
     where = {place.file: stored_frames(database, place.file) for place in places}
-    _show(out, places, decoding, alert.path, where)
+    _show(out, places, decoding, lambda name: folder / name, where)
     return DONE
 
 
@@ -49,7 +48,7 @@ def _show(
     out: Console,
     places: list[Place],
     decoding: str | None,
-    locate,  # type: ignore[no-untyped-def]
+    locate: Callable[[str], Path],
     stored: dict[str, dict[int, bytes]],
 ) -> None:
     by_frame: dict[tuple[str, int], list[Place]] = defaultdict(list)

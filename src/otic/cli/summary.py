@@ -14,6 +14,9 @@ from otic.inventory.protocols import is_industrial, protocol
 SHOWN = 40
 """Rows shown of each table; the rest is counted."""
 
+FILE_WIDTH = 160
+"""Columns when the summary goes to a file or pipe."""
+
 CHANGING = {
     "write",
     "control",
@@ -35,6 +38,8 @@ Row = dict[str, Any]
 def summarise(document: Row, console: Console | None = None) -> None:
     """Prints what was found: captures, devices, who changed what, alerts, what was not seen."""
     out = console or Console(highlight=False)
+    if not out.is_terminal:
+        out.width = FILE_WIDTH
     _captures(out, document)
     _devices(out, document)
     _talk(out, document)
@@ -56,7 +61,16 @@ def _devices(out: Console, document: Row) -> None:
         out.print("No device spoke.")
         return
     table = Table(title=f"Devices: {len(devices)}", title_justify="left", box=None, pad_edge=False)
-    for column in ("name", "type", "level", "vendor", "model", "firmware", "addresses", "protocols"):
+    for column in (
+        "name",
+        "type",
+        "level",
+        "vendor",
+        "model",
+        "firmware",
+        "addresses",
+        "protocols",
+    ):
         table.add_column(column, overflow="fold")
     by_id = {device["id"]: device for device in devices}
     order = sorted(devices, key=lambda device: _device_order(device, by_id))
@@ -78,7 +92,7 @@ def _devices(out: Console, document: Row) -> None:
 
 def _device_order(device: Row, by_id: dict[str, Row]) -> tuple[Any, ...]:
     top = device
-    path = []
+    path: list[str] = []
     while top["parent"] in by_id:
         path.insert(0, top["child_address"] or "")
         top = by_id[top["parent"]]
@@ -112,7 +126,7 @@ def _writes(out: Console, document: Row) -> None:
         return
     out.print("\n[bold]Who changed what[/]")
     for (client, server, action, name), count in sorted(found.items())[:SHOWN]:
-        out.print(f"  {client} → {server}: {action}, {_safe(name)} × {count:,}")
+        out.print(f"  {client} → {server}: {action}, {_safe(name)}, {count:,} times")
     _rest(out, len(found))
 
 
@@ -130,7 +144,7 @@ def _alerts(out: Console, document: Row) -> None:
     if would:
         out.print("\n[bold]Would alert if this were unknown[/] (learn with --learn, --learn-until)")
         for title, count in sorted(would.items()):
-            out.print(f"  {count:5} × {title}")
+            out.print(f"  {count:5} of {title}")
 
 
 def _coverage(out: Console, document: Row) -> None:

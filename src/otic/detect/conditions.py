@@ -222,7 +222,7 @@ def _pattern(field: str, text: str) -> re.Pattern[str]:
 
 
 def _open_repeats(tree: Any, field: str, *, inside: bool) -> int:
-    """Counts repeats without a small upper bound; refuses what could take more than bounded time."""
+    """Counts open repeats; refuses what could take more than bounded time."""
     found = 0
     for operator, argument in tree:
         name = str(operator)

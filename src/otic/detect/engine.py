@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from otic.baseline.baseline import Baseline, row_of
-from otic.detect.fields import FieldMaker, facts_of_connection
+from otic.baseline.fields import FieldMaker, facts_of_connection
 from otic.detect.rules import Compiled
 from otic.facts import Event, Span, encode
 from otic.journal.fold import BUCKET_NS, Novelty, State
@@ -30,8 +30,8 @@ SHOWN_PARTIES = 64
 """Sources or destinations listed in one alert."""
 
 INDUSTRIAL_PORTS = frozenset(
-    (102, 502, 789, 1089, 1090, 1091, 1911, 1962, 2222, 2404, 4000, 4840, 4911, 5006, 5007)
-    + (5094, 9600, 18245, 18246, 20000, 20547, 34962, 34963, 34964, 44818, 47808, 48898, 55000)
+    [102, 502, 789, 1089, 1090, 1091, 1911, 1962, 2222, 2404, 4000, 4840, 4911, 5006, 5007]
+    + [5094, 9600, 18245, 18246, 20000, 20547, 34962, 34963, 34964, 44818, 47808, 48898, 55000]
 )
 """Ports that industrial protocols are registered or documented for (IANA, makers' manuals)."""
 
@@ -132,31 +132,45 @@ class Detector:
         self.update(
             state,
             Novelty(
-                **{
-                    kind: set(getattr(state, kind))
-                    for kind in (
-                        "endpoints",
-                        "connections",
-                        "operations",
-                        "claims",
-                        "changes",
-                        "events",
-                        "violations",
-                        "attempts",
-                    )
-                },
+                endpoints=set(state.endpoints),
+                connections=set(state.connections),
+                operations=set(state.operations),
+                claims=set(state.claims),
+                changes=set(state.changes),
+                events=set(state.events),
+                violations=set(state.violations),
+                attempts=set(state.attempts),
                 buckets={(id_, 0) for id_ in state.buckets},
             ),
         )
 
-    def alerts(self, state: State, derived: Iterable[Event] = ()) -> list[Alert]:
-        """All alerts so far, sorted by id; `derived` are events that analysis itself found."""
-        found = [self._alert(state, key, list(m.values())) for key, m in self.matches.items() if m]
+    def alerts(
+        self,
+        state: State,
+        derived: Iterable[Event] = (),
+        spoken_for: Callable[[bytes], bool] = lambda endpoint: False,
+    ) -> list[Alert]:
+        """All alerts so far, sorted by id.
+
+        `derived` are events that analysis itself found. An endpoint that is `spoken_for` (a MAC
+        whose machine has an IP) makes no alert of its own.
+        """
+        found = []
+        for key, members in self.matches.items():
+            matches = [
+                match
+                for match in members.values()
+                if match.kind != "endpoint" or not spoken_for(match.id)
+            ]
+            if matches:
+                found.append(self._alert(state, key, matches))
         for event in derived:
             fields = self.fields.event(event)
             for compiled in self._by_fact["event"]:
                 if compiled.rule.trigger.kind == "occurs" and compiled.fits(fields):
-                    match = _Match("event", event.id, fields, event.ts_ns, event.spans, event.ts_ns, 1)
+                    match = _Match(
+                        "event", event.id, fields, event.ts_ns, event.spans, event.ts_ns, 1
+                    )
                     found.append(self._alert(state, self._key(compiled, fields), [match]))
         return sorted(found, key=lambda alert: alert.id)
 
@@ -417,9 +431,7 @@ def _counts(state: State, match: _Match) -> tuple[int, int]:
         count, unpaired, last = state.operation_counts.get(match.id, (0, 0, match.first_ns))
         return count + unpaired, last
     if match.kind == "connection":
-        forward, reverse, _, last = state.connection_counts.get(
-            match.id, (0, 0, 0, match.first_ns)
-        )
+        forward, reverse, _, last = state.connection_counts.get(match.id, (0, 0, 0, match.first_ns))
         return forward + reverse, last
     if match.kind in ("event", "violation"):
         count, last = state.occurrence_counts.get(match.id, (1, match.first_ns))

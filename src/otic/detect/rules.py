@@ -192,7 +192,9 @@ def built_in() -> list[Rule]:
     return sorted(rules, key=lambda rule: rule.id)
 
 
-def load(folders: Iterable[str] = (), overrides: dict[str, RuleSetting] | None = None) -> list[Compiled]:
+def load(
+    folders: Iterable[str] = (), overrides: dict[str, RuleSetting] | None = None
+) -> list[Compiled]:
     """All enabled rules, built-in and from these folders, with overrides applied, sorted by id.
 
     Raises:

@@ -21,7 +21,7 @@ from otic.journal.fold import State
 from otic.settings import Settings
 
 ONE_OF_ITS_KIND = {"modbus-unit", "dnp3", "iec104-ca"}
-"""Child addresses that every endpoint of the protocol has: children only where there are several."""
+"""Kinds that every endpoint of the protocol has: children only where there are several."""
 
 GATEWAY_UNITS = {"modbus-unit 0", "modbus-unit 1", "modbus-unit 255"}
 """Modbus units by which a server without anything behind it is addressed."""
@@ -97,9 +97,7 @@ class Inventory(msgspec.Struct):
         return self.devices.get(id_) if id_ is not None else None
 
 
-def inventory(
-    state: State, settings: Settings, reader: PayloadReader | None = None
-) -> Inventory:
+def inventory(state: State, settings: Settings, reader: PayloadReader | None = None) -> Inventory:
     """The devices that this state's facts show."""
     return _Builder(state, settings, reader or PayloadReader()).build()
 
@@ -229,9 +227,7 @@ class _Builder:
             virtual=group.virtual,
         )
         device.internet = (
-            not device.macs
-            and bool(device.ips)
-            and all(self._is_internet(ip) for ip in device.ips)
+            not device.macs and bool(device.ips) and all(self._is_internet(ip) for ip in device.ips)
         )
         for fact in own:
             self.device_of[fact.id] = device.id
@@ -390,7 +386,7 @@ class _Builder:
             if not device.virtual:
                 continue
             members: set[bytes] = set()
-            for (mac, ip), _ in self.state.sightings.items():
+            for mac, ip in self.state.sightings:
                 if ip is not None and self.device_of.get(mac) == device.id:
                     owner = self.devices.get(self.device_of.get(ip, b""))
                     if owner is not None and owner.id != device.id and owner.macs:

@@ -122,7 +122,7 @@ class _Merge:
     def _proofs(self) -> dict[bytes, dict[bytes, str]]:
         """MAC to its proven IPs with the proof's name; joins the MACs of routers."""
         proofs: dict[bytes, dict[bytes, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for (first, second, protocol, message), _ in self.state.bindings.items():
+        for first, second, protocol, message in self.state.bindings:
             if first in self.macs and second in self.macs:
                 if protocol == "routed-copy":
                     self.router_macs |= {first, second}

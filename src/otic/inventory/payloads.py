@@ -25,7 +25,7 @@ UPNP = {
     "deviceType": "upnp_device_type",
     "UDN": "upnp_udn",
 }
-"""Elements of a UPnP device description (UPnP Device Architecture 2.0 §2.3) and their attributes."""
+"""Elements of a device description (UPnP Device Architecture 2.0 §2.3) and their attributes."""
 
 
 class PayloadReader:
@@ -40,11 +40,7 @@ class PayloadReader:
             connection, exchanged = state.resolve(payload.connection)
             if connection is None:
                 continue
-            sender = (
-                connection.server_id
-                if payload.reversed != exchanged
-                else connection.client_id
-            )
+            sender = connection.server_id if payload.reversed != exchanged else connection.client_id
             for attribute, value, protocol, message, confidence in self._read(payload):
                 key = encode(["claim", sender, attribute, value, protocol, message])
                 yield Claim(

@@ -285,24 +285,24 @@ class Document:
                     "space": event.space,
                 }
             )
-        for epoch in self.state.epochs.values():
-            rows.append(
-                {
-                    "kind": "clock-jump",
-                    "client": "",
-                    "server": "",
-                    "protocol": "",
-                    "values": {
-                        "cause": epoch.cause,
-                        "before": iso(epoch.before_ns),
-                        "after": iso(epoch.after_ns),
-                    },
-                    "time": iso(epoch.after_ns),
-                    "count": 1,
-                    "evidence": self.evidence(epoch.spans),
-                    "space": "default",
-                }
-            )
+        rows += [
+            {
+                "kind": "clock-jump",
+                "client": "",
+                "server": "",
+                "protocol": "",
+                "values": {
+                    "cause": epoch.cause,
+                    "before": iso(epoch.before_ns),
+                    "after": iso(epoch.after_ns),
+                },
+                "time": iso(epoch.after_ns),
+                "count": 1,
+                "evidence": self.evidence(epoch.spans),
+                "space": "default",
+            }
+            for epoch in self.state.epochs.values()
+        ]
         return _sorted(rows)
 
     def violations(self) -> list[Row]:

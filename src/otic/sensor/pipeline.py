@@ -11,11 +11,12 @@ from typing import Protocol
 import msgspec
 
 from otic.baseline.baseline import Baseline
+from otic.baseline.fields import FieldMaker
 from otic.detect.engine import Alert, Detector
-from otic.detect.fields import FieldMaker
 from otic.detect.rules import Compiled
 from otic.errors import CaptureError
 from otic.facts import Batch, Capture, Event, decode_batch, decode_captures
+from otic.inventory.addresses import is_mac
 from otic.inventory.devices import Inventory, inventory
 from otic.inventory.notices import notices
 from otic.inventory.payloads import PayloadReader
@@ -36,8 +37,14 @@ class Source(Protocol):
 
     def __iter__(self) -> Iterator[bytes]: ...
     def __next__(self) -> bytes: ...
-    def captures(self) -> bytes: ...
-    def progress(self) -> tuple[int, int]: ...
+
+    def captures(self) -> bytes:
+        """The captures as known by now, MessagePack."""
+        ...
+
+    def progress(self) -> tuple[int, int]:
+        """Bytes read, and bytes in all."""
+        ...
 
 
 class Sink(Protocol):
@@ -47,10 +54,21 @@ class Sink(Protocol):
         """Batches already folded into what `load` gives."""
         ...
 
-    def load(self) -> State: ...
-    def write(self, state: State, batch: Batch, new: Novelty) -> None: ...
-    def refresh(self, state: State, result: Result) -> None: ...
-    def finish(self, state: State, result: Result) -> None: ...
+    def load(self) -> State:
+        """What was folded before."""
+        ...
+
+    def write(self, state: State, batch: Batch, new: Novelty) -> None:
+        """Keeps one more batch, whole or not at all."""
+        ...
+
+    def refresh(self, state: State, result: Result) -> None:
+        """Keeps how devices and alerts look meanwhile."""
+        ...
+
+    def finish(self, state: State, result: Result) -> None:
+        """Keeps the result."""
+        ...
 
 
 class Memory:
@@ -211,11 +229,16 @@ def _result(
 ) -> Result:
     found = inventory(state, settings, payloads)
     events = notices(state, found.contests)
+
+    def spoken_for(endpoint: bytes) -> bool:
+        device = found.device(endpoint)
+        return device is not None and bool(device.ips) and is_mac(state.endpoints[endpoint].address)
+
     return Result(
         state,
         found,
         decode_captures(captures),
-        detector.alerts(state, events),
+        detector.alerts(state, events, spoken_for),
         events,
         detector,
     )

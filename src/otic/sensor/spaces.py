@@ -23,11 +23,13 @@ def expand_spaces(settings: Settings, files: list[Path], threads: int = 1) -> Se
     plain = msgspec.structs.replace(settings, space=[])
     for reading in read_ahead(open_captures(files, plain, threads)):
         batch = decode_batch(reading.batch)
-        for seen in (*batch.observations, *batch.sightings):
+        for seen in batch.observations:
             vlans |= set(seen.vlans[-1:])
-            if seen.interface:
-                interfaces.add(seen.interface)
-    values = {"vlan": sorted(map(str, vlans), key=int), "interface": sorted(interfaces)}
+            interfaces.add(seen.interface)
+        for sighting in batch.sightings:
+            vlans |= set(sighting.vlans[-1:])
+            interfaces.add(sighting.interface)
+    values = {"vlan": sorted(map(str, vlans), key=int), "interface": sorted(interfaces - {""})}
     spaces: list[Space] = []
     for entry in settings.space:
         if entry.match != EACH:

@@ -119,6 +119,11 @@ fn probe(input: &Input<'_>) -> Probe {
             Ok((function, length, body)) => {
                 let right = length == input.bytes.len() || input.truncated;
                 match (right, function) {
+                    // A length that leaves bytes over is a fault (or a test of one): believed on
+                    // the usual port only.
+                    (false, 0x00..=0x0b) if length < input.bytes.len() => {
+                        if Npdu::read(body).is_ok() { Probe::Weak } else { Probe::No }
+                    }
                     (false, _) => Probe::No,
                     (true, 0x04 | 0x09..=0x0b) => {
                         let body =
@@ -607,7 +612,7 @@ impl Bacnet {
         operation.server_child = path.destination.clone();
         let mut writes = Vec::new();
         // What cannot be read of the arguments leaves the object empty.
-        let _ = arguments(input, out, service, data, &mut operation, &mut writes);
+        let _ = arguments(input, out, service, data, path, &mut operation, &mut writes);
         if let Some(oldest) = self.pending.insert(key, Waiting { operation, writes }) {
             self.close(out, oldest, Outcome::Unseen);
         }
@@ -862,6 +867,7 @@ fn arguments(
     out: &mut Out,
     service: u8,
     data: &[u8],
+    path: &Path,
     operation: &mut Operation,
     writes: &mut Vec<(CompactString, Value, Evidence)>,
 ) -> Result<(), Short> {
@@ -948,7 +954,7 @@ fn arguments(
                 CompactString::const_new(name)
             })
         }
-        PRIVATE_TRANSFER => private_transfer(cursor, out),
+        PRIVATE_TRANSFER => private_transfer(input, cursor, path, out),
         27 => {
             for number in 0..3 {
                 tags::context(cursor, number);
@@ -989,9 +995,27 @@ fn first_object(cursor: &mut Cursor<'_>) -> Option<CompactString> {
     Some(object_text(kind, instance))
 }
 
-fn private_transfer(cursor: &mut Cursor<'_>, out: &mut Out) -> Option<CompactString> {
+/// A private service names the vendor that defined it: a weak hint at the sender's own maker.
+fn private_transfer(
+    input: &Input<'_>,
+    cursor: &mut Cursor<'_>,
+    path: &Path,
+    out: &mut Out,
+) -> Option<CompactString> {
     out.push(Item::NotDecoded(NAME, "vendor-private"));
-    let vendor = tags::unsigned(tags::context(cursor, 0)?);
+    let octets = tags::context(cursor, 0)?;
+    let vendor = tags::unsigned(octets);
+    if octets.len() <= 4 {
+        out.claim(Claim {
+            who: path.sender(),
+            attribute: "vendor_id",
+            value: format_compact!("{vendor}"),
+            protocol: NAME,
+            message: "private-transfer",
+            confidence: Confidence::Low,
+            evidence: input.evidence(octets, Decode::UnsignedBe),
+        });
+    }
     let service = tags::unsigned(tags::context(cursor, 1)?);
     Some(format_compact!("vendor {vendor} service {service}"))
 }
@@ -1041,7 +1065,7 @@ fn announcements(
             first_object(cursor)
         }
         2 | 3 => notified(cursor),
-        4 => private_transfer(cursor, out),
+        4 => private_transfer(input, cursor, path, out),
         // who-has: limits, then object or name
         7 => {
             tags::context(cursor, 0);

@@ -29,4 +29,4 @@ def render(key: str, values: Mapping[str, str], language: str = "en") -> str:
     if template is None:
         template = known["any"]
         values = {**values, "all": "; ".join(f"{k} {v}" for k, v in sorted(values.items()))}
-    return _PLACE.sub(lambda place: values.get(place[1], "–"), template)
+    return _PLACE.sub(lambda place: values.get(place[1], "-"), template)

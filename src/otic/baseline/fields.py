@@ -12,7 +12,17 @@ from otic.inventory.protocols import is_industrial
 from otic.journal.fold import State
 from otic.settings import Settings
 
-WRITES = {"write", "control", "configuration", "program-download", "firmware", "mode", "stop", "start", "reset"}
+WRITES = {
+    "write",
+    "control",
+    "configuration",
+    "program-download",
+    "firmware",
+    "mode",
+    "stop",
+    "start",
+    "reset",
+}
 
 
 class FieldMaker:
@@ -167,9 +177,7 @@ class FieldMaker:
                 "object": operation.object,
                 "outcome": operation.outcome,
             }
-            fields["writes"] = operation.action in WRITES and is_industrial(
-                connection.protocol
-            )
+            fields["writes"] = operation.action in WRITES and is_industrial(connection.protocol)
             return fields, operation.ts_ns
         if kind == "violation":
             violation = state.violations[id_]

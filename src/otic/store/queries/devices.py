@@ -456,25 +456,55 @@ def _from_payloads(store: Store, connection: Connection, owners: set[bytes]) -> 
     return [claim for claim in PayloadReader().claims(state) if claim.endpoint in owners]
 
 
-def endpoints_of(store: Store, connection: Connection, device: str) -> tuple[set[bytes], str]:
-    """The endpoints whose traffic is this device's; for a child its machine's, and its address."""
-    table, members = tables.devices, tables.memberships
-    id_, child = id_of(device), ""
-    for _ in range(16):
+class Reach(msgspec.Struct, frozen=True):
+    """The endpoints of a device and of its children; for a child also those of its machine."""
+
+    own: set[bytes]
+    machine: set[bytes]
+    child: str
+
+
+def reach_of(store: Store, connection: Connection, device: str) -> Reach:
+    """The endpoints whose traffic is this device's."""
+    table = tables.devices
+    start = id_of(device)
+    family, level = {start}, {start}
+    while level and len(family) < MOST_FAMILY:
+        below = connection.scalars(
+            select(table.c.id).where(table.c.parent.in_(level), store.own(table))
+        )
+        level = set(below) - family
+        family |= level
+    top, child = start, ""
+    for _ in range(DEEPEST):
         row = connection.execute(
             select(table.c.parent, table.c.child_address).where(
-                table.c.id == id_, store.own(table)
+                table.c.id == top, store.own(table)
             )
         ).first()
         if row is None or row.parent is None:
             break
-        id_, child = row.parent, child or row.child_address
-    found = connection.scalars(
-        select(members.c.endpoint).where(
-            members.c.device == id_, members.c.valid_to.is_(None), store.own(members)
+        top, child = row.parent, child or row.child_address
+    machine = _endpoints(store, connection, {top}) if child else set()
+    return Reach(_endpoints(store, connection, family), machine, child)
+
+
+MOST_FAMILY = 2000
+"""Children at all depths whose traffic is shown with their machine's."""
+
+DEEPEST = 16
+"""Levels of children above which nobody looks."""
+
+
+def _endpoints(store: Store, connection: Connection, devices: set[bytes]) -> set[bytes]:
+    members = tables.memberships
+    return set(
+        connection.scalars(
+            select(members.c.endpoint).where(
+                members.c.device.in_(devices), members.c.valid_to.is_(None), store.own(members)
+            )
         )
     )
-    return set(found), child
 
 
 __all__ = [
@@ -485,7 +515,7 @@ __all__ = [
     "DeviceFilter",
     "DeviceRow",
     "detail",
-    "endpoints_of",
+    "reach_of",
     "page",
     "refs_of_endpoints",
 ]

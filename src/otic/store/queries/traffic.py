@@ -18,7 +18,7 @@ from otic.store.queries.common import (
     cut,
     refs_of_endpoints,
 )
-from otic.store.queries.devices import endpoints_of
+from otic.store.queries.devices import reach_of
 from otic.times import iso
 
 ConnectionSort = Literal["bytes", "packets", "first_seen", "last_seen", "protocol"]
@@ -167,10 +167,17 @@ def operations(
         where = [store.own(table), store.own(talks)]
         join = table.join(talks, talks.c.id == table.c.connection)
         if device is not None:
-            ends, child = endpoints_of(store, connection, device)
-            where.append(or_(talks.c.client_id.in_(ends), talks.c.server_id.in_(ends)))
-            if child:
-                where.append(or_(table.c.server_child == child, table.c.client_child == child))
+            reach = reach_of(store, connection, device)
+            about = or_(talks.c.client_id.in_(reach.own), talks.c.server_id.in_(reach.own))
+            if reach.child:
+                of_machine = or_(
+                    talks.c.client_id.in_(reach.machine), talks.c.server_id.in_(reach.machine)
+                )
+                named = or_(
+                    table.c.server_child == reach.child, table.c.client_child == reach.child
+                )
+                about = about | (of_machine & named)
+            where.append(about)
         if protocol:
             where.append(table.c.protocol == protocol)
         if action:
@@ -250,23 +257,22 @@ def _talk_filter(
     table = tables.connections
     where: list[ColumnElement[bool]] = []
     if device is not None:
-        ends, child = endpoints_of(store, connection, device)
-        where.append(or_(table.c.client_id.in_(ends), table.c.server_id.in_(ends)))
-        if child:
-            used = select(tables.operations.c.connection).where(
-                store.own(tables.operations),
+        reach = reach_of(store, connection, device)
+        about = or_(table.c.client_id.in_(reach.own), table.c.server_id.in_(reach.own))
+        if reach.child:
+            operations_ = tables.operations
+            used = select(operations_.c.connection).where(
+                store.own(operations_),
                 or_(
-                    tables.operations.c.server_child == child,
-                    tables.operations.c.client_child == child,
+                    operations_.c.server_child == reach.child,
+                    operations_.c.client_child == reach.child,
                 ),
             )
-            where.append(
-                or_(
-                    table.c.id.in_(used),
-                    table.c.server_child == child,
-                    table.c.client_child == child,
-                )
+            of_machine = or_(
+                table.c.client_id.in_(reach.machine), table.c.server_id.in_(reach.machine)
             )
+            about = about | (of_machine & table.c.id.in_(used))
+        where.append(about)
     if protocol:
         where.append(table.c.protocol == protocol)
     for word in (q or "").lower().split()[:10]:

@@ -15,7 +15,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.types import HTTPScope, Message
+from litestar.types import Message, Scope
 
 from otic import __version__
 from otic.api.auth import COOKIE, LOGGED_IN, PUBLIC, Throttle, first_user, require_permission
@@ -48,7 +48,7 @@ SECURITY_HEADERS = {
 HSTS = "max-age=31536000"
 
 
-async def add_headers(message: Message, scope: HTTPScope) -> None:
+async def add_headers(message: Message, scope: Scope) -> None:
     """Puts the security headers on every answer, errors included."""
     if message["type"] != "http.response.start":
         return
@@ -70,7 +70,9 @@ async def add_headers(message: Message, scope: HTTPScope) -> None:
     include_in_schema=False,
     sync_to_thread=False,
 )
-def console(request: Request[Any, Any, Any], path: str = "/") -> Response[bytes] | Response[Problem]:
+def console(
+    request: Request[Any, Any, Any], path: str = "/"
+) -> Response[bytes] | Response[Problem]:
     """The console's files; any other address that is a page is the console itself."""
     if path == "/api" or path.startswith("/api/"):
         return problem(404, f"There is no route {path}.")
@@ -100,7 +102,9 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
             ),
             components=Components(
                 security_schemes={
-                    "session": SecurityScheme(type="apiKey", name=COOKIE, security_scheme_in="cookie")
+                    "session": SecurityScheme(
+                        type="apiKey", name=COOKIE, security_scheme_in="cookie"
+                    )
                 }
             ),
             security=[{"session": []}],

@@ -42,7 +42,7 @@ def checksum(data: bytes) -> int:
     """The Internet checksum (RFC 1071)."""
     if len(data) % 2:
         data += b"\0"
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -110,9 +110,7 @@ class Wire:
             destination.ip_bytes,
         )
         head = head[:10] + struct.pack(">H", checksum(head)) + head[12:]
-        self.send(
-            ethernet(source.mac_bytes, destination.mac_bytes, ETHERTYPE_IPV4, head + payload)
-        )
+        self.send(ethernet(source.mac_bytes, destination.mac_bytes, ETHERTYPE_IPV4, head + payload))
 
     def udp(
         self, source: Host, source_port: int, destination: Host, port: int, data: bytes

@@ -16,7 +16,6 @@ from otic.store.database import AlertBody
 from otic.store.queries.common import (
     Cited,
     Count,
-    Page,
     Ref,
     Store,
     cited,
@@ -265,7 +264,7 @@ def _rows(store: Store, connection: Connection, rows: Any) -> list[AlertRow]:
 
 
 def detail(store: Store, id_: str) -> AlertDetail | None:
-    """This alert in full; nothing when there is no such alert."""
+    """One alert in full; nothing when there is no such alert."""
     table = tables.alerts
     with store.reading() as connection:
         row = connection.execute(
@@ -314,7 +313,9 @@ def evidence(store: Store, *, alert: str | None = None, device: str | None = Non
         ).all()
         about = connection.execute(
             select(alerts.c.body).where(
-                _about(store, connection, known.hex()), alerts.c.policy.is_(False), store.own(alerts)
+                _about(store, connection, known.hex()),
+                alerts.c.policy.is_(False),
+                store.own(alerts),
             )
         ).all()
         spans = [span for row in told for span in cited(row.spans, "derived", files).spans]

@@ -275,7 +275,9 @@ def detail(store: Store, id_: str) -> DeviceDetail | None:
             return None
         body = _body(row.body)
         below = connection.execute(
-            select(table).where(table.c.parent == row.id, store.own(table)).order_by(table.c.address)
+            select(table)
+            .where(table.c.parent == row.id, store.own(table))
+            .order_by(table.c.address)
         ).all()
         return DeviceDetail(
             device=_rows(store, connection, [row])[0],
@@ -295,10 +297,10 @@ def _addresses(body: Body) -> list[Address]:
     found = []
     for kind, values in (("ip", body.ips), ("mac", body.macs)):
         why = body.reasons.get(f"{kind}s", {}).get("by", {})
-        for value in values:
-            found.append(
-                Address(value, "ip" if kind == "ip" else "mac", why.get(value, "own address"))
-            )
+        found += [
+            Address(value, "ip" if kind == "ip" else "mac", why.get(value, "own address"))
+            for value in values
+        ]
     return found
 
 
@@ -315,21 +317,21 @@ def _attributes(body: Body, row: Any, claims: list[tuple[Claim, ClaimRow]]) -> l
         value = resolved.get(name)
         reason = body.reasons.get(name, {})
         source = reason.get("attribute", name)
-        shown: list[ClaimRow] = []
+        lines: list[ClaimRow] = []
         contradicted = False
         for claim, line in told.get(name, []):
             standing = _standing(claim, name, value, source, reason)
             contradicted |= standing == "contradicts"
-            shown.append(msgspec.structs.replace(line, standing=standing))
+            lines.append(msgspec.structs.replace(line, standing=standing))
         if source != name:
-            shown += [
+            lines += [
                 msgspec.structs.replace(line, standing="used")
                 for claim, line in told.get(source, [])
                 if claim.value == reason.get("value")
                 and claim.protocol == reason.get("protocol")
                 and claim.message == reason.get("message")
             ]
-        shown.sort(key=lambda line: (STANDINGS.index(line.standing), line.protocol, line.value))
+        lines.sort(key=lambda line: (STANDINGS.index(line.standing), line.protocol, line.value))
         rows.append(
             Attribute(
                 attribute=name,
@@ -341,7 +343,7 @@ def _attributes(body: Body, row: Any, claims: list[tuple[Claim, ClaimRow]]) -> l
                     if key != "rule" and isinstance(text, str | int)
                 },
                 contradicted=contradicted,
-                claims=shown,
+                claims=lines,
             )
         )
     return rows
@@ -376,9 +378,7 @@ def _standing(
     return "used" if used else "agrees"
 
 
-def _claims(
-    store: Store, connection: Connection, device: bytes
-) -> list[tuple[Claim, ClaimRow]]:
+def _claims(store: Store, connection: Connection, device: bytes) -> list[tuple[Claim, ClaimRow]]:
     members, table, endpoints = tables.memberships, tables.claims, tables.endpoints
     files = store.files(connection)
     owners = {
@@ -478,9 +478,7 @@ def reach_of(store: Store, connection: Connection, device: str) -> Reach:
     top, child = start, ""
     for _ in range(DEEPEST):
         row = connection.execute(
-            select(table.c.parent, table.c.child_address).where(
-                table.c.id == top, store.own(table)
-            )
+            select(table.c.parent, table.c.child_address).where(table.c.id == top, store.own(table))
         ).first()
         if row is None or row.parent is None:
             break
@@ -515,7 +513,7 @@ __all__ = [
     "DeviceFilter",
     "DeviceRow",
     "detail",
-    "reach_of",
     "page",
+    "reach_of",
     "refs_of_endpoints",
 ]

@@ -29,10 +29,12 @@ MOST_EVIDENCE = 16
 SHOWN_PARTIES = 64
 """Sources or destinations listed in one alert."""
 
-INDUSTRIAL_PORTS = frozenset(
-    [102, 502, 789, 1089, 1090, 1091, 1911, 1962, 2222, 2404, 4000, 4840, 4911, 5006, 5007]
-    + [5094, 9600, 18245, 18246, 20000, 20547, 34962, 34963, 34964, 44818, 47808, 48898, 55000]
-)
+# fmt: off
+INDUSTRIAL_PORTS = frozenset((
+    102, 502, 789, 1089, 1090, 1091, 1911, 1962, 2222, 2404, 4000, 4840, 4911, 5006,
+    5007, 5094, 9600, 18245, 18246, 20000, 20547, 34962, 34963, 34964, 44818, 47808, 48898, 55000,
+))
+# fmt: on
 """Ports that industrial protocols are registered or documented for (IANA, makers' manuals)."""
 
 

@@ -18,6 +18,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod dnp3;
 pub mod iec104;
 pub mod iso_transport;
 pub mod modbus;

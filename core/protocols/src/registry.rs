@@ -58,8 +58,12 @@ pub struct Protocol {
 }
 
 /// All protocols, in the order in which they are tried on ports that hint at none.
-pub const PROTOCOLS: &[Protocol] =
-    &[crate::modbus::PROTOCOL, crate::s7comm::PROTOCOL, crate::iec104::PROTOCOL];
+pub const PROTOCOLS: &[Protocol] = &[
+    crate::modbus::PROTOCOL,
+    crate::s7comm::PROTOCOL,
+    crate::iec104::PROTOCOL,
+    crate::dnp3::PROTOCOL,
+];
 
 /// The row of the protocol with this name.
 #[must_use]

@@ -23,6 +23,7 @@ pub mod bacnet;
 pub mod cdp;
 pub mod ethernet_ip;
 pub mod icmp;
+pub mod dnp3;
 pub mod iec104;
 pub mod iso_transport;
 pub mod lldp;

@@ -21,9 +21,9 @@
 pub mod arp;
 pub mod bacnet;
 pub mod cdp;
+pub mod dnp3;
 pub mod ethernet_ip;
 pub mod icmp;
-pub mod dnp3;
 pub mod iec104;
 pub mod iso_transport;
 pub mod lldp;

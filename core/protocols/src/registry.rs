@@ -73,10 +73,6 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ethernet_ip::PROTOCOL,
     crate::ethernet_ip::io::PROTOCOL,
     crate::bacnet::PROTOCOL,
-pub const PROTOCOLS: &[Protocol] = &[
-    crate::modbus::PROTOCOL,
-    crate::s7comm::PROTOCOL,
-    crate::iec104::PROTOCOL,
     crate::dnp3::PROTOCOL,
 ];
 

@@ -21,6 +21,7 @@
 pub mod arp;
 pub mod bacnet;
 pub mod cdp;
+pub mod dnp3;
 pub mod ethernet_ip;
 pub mod icmp;
 pub mod iec104;

@@ -73,6 +73,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ethernet_ip::PROTOCOL,
     crate::ethernet_ip::io::PROTOCOL,
     crate::bacnet::PROTOCOL,
+    crate::dnp3::PROTOCOL,
 ];
 
 /// The row of the protocol with this name.

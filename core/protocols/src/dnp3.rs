@@ -404,14 +404,11 @@ fn objects(bytes: &[u8], with_data: bool) -> (CompactString, End) {
                 text.push(' ');
             }
             let _ = write!(text, "g{}v{}", header.group, header.variation);
-            match header.range {
-                Range::Run(first, count) => {
-                    let _ = write!(text, " {first}");
-                    if count > 1 {
-                        let _ = write!(text, "-{}", first.saturating_add(count - 1));
-                    }
+            if let Range::Run(first, count) = header.range {
+                let _ = write!(text, " {first}");
+                if count > 1 {
+                    let _ = write!(text, "-{}", first.saturating_add(count - 1));
                 }
-                _ => {}
             }
         }
         Some((index, _)) if matches!(header.prefix, 1..=3) => {

@@ -19,6 +19,7 @@
 )]
 
 pub mod dnp3;
+pub mod http;
 pub mod iec104;
 pub mod iso_transport;
 pub mod modbus;

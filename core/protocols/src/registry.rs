@@ -63,6 +63,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::s7comm::PROTOCOL,
     crate::iec104::PROTOCOL,
     crate::dnp3::PROTOCOL,
+    crate::http::PROTOCOL,
 ];
 
 /// The row of the protocol with this name.

@@ -19,6 +19,7 @@
 )]
 
 pub mod dnp3;
+pub mod ftp;
 pub mod http;
 pub mod iec104;
 pub mod iso_transport;
@@ -28,6 +29,8 @@ pub mod pending;
 pub mod registry;
 pub mod s7comm;
 pub mod session;
+pub mod ssh;
+pub mod telnet;
 #[cfg(test)]
 mod testing;
 pub mod text;

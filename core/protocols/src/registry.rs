@@ -64,6 +64,9 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::iec104::PROTOCOL,
     crate::dnp3::PROTOCOL,
     crate::http::PROTOCOL,
+    crate::ssh::PROTOCOL,
+    crate::ftp::PROTOCOL,
+    crate::telnet::PROTOCOL,
 ];
 
 /// The row of the protocol with this name.

@@ -151,8 +151,15 @@ fn contains(value: &[u8], needle: &[u8]) -> bool {
 
 fn fields(mut section: &[u8]) -> Fields<'_> {
     let mut fields = Fields::default();
+    let mut in_coding = false;
     while let Some((header, rest)) = line(section) {
         section = rest;
+        // A folded line (RFC 9112 §5.2) matters where it decides on the body.
+        if matches!(header.first(), Some(b' ' | b'\t')) {
+            fields.chunked |= in_coding && contains(header, b"chunked");
+            continue;
+        }
+        in_coding = false;
         let Some(colon) = memchr::memchr(b':', header) else { continue };
         let Some((name, value)) = header.split_at_checked(colon) else { continue };
         let value = text::trim(value.get(1..).unwrap_or_default());
@@ -162,6 +169,7 @@ fn fields(mut section: &[u8]) -> Fields<'_> {
                 std::str::from_utf8(value).ok().and_then(|number| number.parse().ok());
         } else if is(b"transfer-encoding") {
             fields.chunked |= contains(value, b"chunked");
+            in_coding = true;
         } else if is(b"content-type") {
             fields.xml = contains(value, b"xml") && !contains(value, b"html");
         } else if is(b"content-encoding") {

@@ -151,6 +151,11 @@ impl Ssh {
                 let mut cursor = Cursor::new(rest);
                 let (length, _padding, code) =
                     (cursor.u32_be().ok()?, cursor.u8().ok()?, cursor.u8().ok()?);
+                // A server tells a client it does not understand so in plain text.
+                if rest.starts_with(b"Proto") {
+                    self.direction(input.side).next = Next::Encrypted;
+                    return Some(rest.len());
+                }
                 if !(6..=PACKET_CAP).contains(&length) {
                     out.push(Item::Violation(Violation {
                         rule: "ssh-packet",

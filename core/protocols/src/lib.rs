@@ -24,6 +24,8 @@ pub mod cdp;
 pub mod dnp3;
 pub mod ethernet_ip;
 pub mod icmp;
+pub mod ftp;
+pub mod http;
 pub mod iec104;
 pub mod iso_transport;
 pub mod lldp;
@@ -34,6 +36,8 @@ pub mod registry;
 pub mod s7comm;
 pub mod session;
 pub mod stp;
+pub mod ssh;
+pub mod telnet;
 #[cfg(test)]
 mod testing;
 pub mod text;

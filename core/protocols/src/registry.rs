@@ -74,6 +74,10 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ethernet_ip::io::PROTOCOL,
     crate::bacnet::PROTOCOL,
     crate::dnp3::PROTOCOL,
+    crate::http::PROTOCOL,
+    crate::ssh::PROTOCOL,
+    crate::ftp::PROTOCOL,
+    crate::telnet::PROTOCOL,
 ];
 
 /// The row of the protocol with this name.

@@ -18,6 +18,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod dns;
 pub mod out;
 pub mod pending;
 pub mod registry;

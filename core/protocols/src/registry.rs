@@ -58,7 +58,7 @@ pub struct Protocol {
 }
 
 /// All protocols, in the order in which they are tried on ports that hint at none.
-pub const PROTOCOLS: &[Protocol] = &[];
+pub const PROTOCOLS: &[Protocol] = &[crate::dns::DNS, crate::dns::MDNS, crate::dns::LLMNR];
 
 /// The row of the protocol with this name.
 #[must_use]

@@ -18,11 +18,15 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod dhcp;
 pub mod dns;
+pub mod http;
+pub mod nbns;
 pub mod out;
 pub mod pending;
 pub mod registry;
 pub mod session;
+pub mod ssdp;
 #[cfg(test)]
 mod testing;
 pub mod text;

@@ -30,6 +30,7 @@ pub mod ssdp;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod tls;
 
 pub use out::{
     Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,

@@ -78,6 +78,9 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,
     crate::telnet::PROTOCOL,
+    crate::dns::DNS,
+    crate::dns::MDNS,
+    crate::dns::LLMNR,
 ];
 
 /// The row of the protocol with this name.

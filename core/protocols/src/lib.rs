@@ -26,6 +26,7 @@ pub mod out;
 pub mod pending;
 pub mod registry;
 pub mod session;
+pub mod snmp;
 pub mod ssdp;
 #[cfg(test)]
 mod testing;

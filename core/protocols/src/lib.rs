@@ -38,6 +38,7 @@ pub mod pending;
 pub mod registry;
 pub mod s7comm;
 pub mod session;
+pub mod snmp;
 pub mod ssdp;
 pub mod ssh;
 pub mod stp;

@@ -74,6 +74,17 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ethernet_ip::io::PROTOCOL,
     crate::bacnet::PROTOCOL,
     crate::dnp3::PROTOCOL,
+    crate::http::PROTOCOL,
+    crate::ssh::PROTOCOL,
+    crate::ftp::PROTOCOL,
+    crate::telnet::PROTOCOL,
+    crate::tls::PROTOCOL,
+    crate::ssdp::PROTOCOL,
+    crate::dhcp::PROTOCOL,
+    crate::nbns::PROTOCOL,
+    crate::dns::DNS,
+    crate::dns::MDNS,
+    crate::dns::LLMNR,
 ];
 
 /// The row of the protocol with this name.

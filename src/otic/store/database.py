@@ -388,7 +388,9 @@ class Database:
 
     def _alerts(self, result: Result) -> None:
         table = tables.alert_states
-        self._replace(tables.alerts, [_alert_row(alert) for alert in result.alerts])
+        # what would alert if it were unknown is worked out when asked for, never stored
+        alerts = [alert for alert in result.alerts if not alert.policy]
+        self._replace(tables.alerts, [_alert_row(alert) for alert in alerts])
         known = {row.alert for row in self._all(table)}
         self._upsert(
             "alert_states",
@@ -401,8 +403,8 @@ class Database:
                     "reason": "",
                     "valid_to": None,
                 }
-                for alert in result.alerts
-                if alert.id not in known and not alert.policy
+                for alert in alerts
+                if alert.id not in known
             ],
         )
 

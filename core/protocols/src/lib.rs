@@ -20,14 +20,18 @@
 
 pub mod dhcp;
 pub mod dns;
+pub mod ftp;
 pub mod http;
 pub mod nbns;
+pub mod ntp;
 pub mod out;
 pub mod pending;
 pub mod registry;
 pub mod session;
 pub mod snmp;
 pub mod ssdp;
+pub mod ssh;
+pub mod telnet;
 #[cfg(test)]
 mod testing;
 pub mod text;

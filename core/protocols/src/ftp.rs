@@ -207,15 +207,15 @@ impl Ftp {
         // Telnet commands may precede an ABOR (RFC 959 §4.1.3).
         let start = line.iter().position(|byte| *byte < 0xf0).unwrap_or(line.len());
         let line = text::trim(line.get(start..).unwrap_or_default());
-        if self.server != Some(input.side) {
-            if let Some((row, argument)) = verb(line) {
-                if self.server.is_none() {
-                    self.server = Some(input.side.other());
-                    out.push(Item::Client(input.side));
-                }
-                self.command(input, line, row, argument, out);
-                return;
+        if self.server != Some(input.side)
+            && let Some((row, argument)) = verb(line)
+        {
+            if self.server.is_none() {
+                self.server = Some(input.side.other());
+                out.push(Item::Client(input.side));
             }
+            self.command(input, line, row, argument, out);
+            return;
         }
         if self.server == Some(input.side.other()) {
             return;

@@ -156,7 +156,7 @@ fn start(bytes: &[u8]) -> Start<'_> {
     let is_token = |byte: &u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
     let method_length = bytes.iter().position(|byte| !is_token(byte));
     let method_length = match method_length {
-        Some(length) if length >= 2 && length <= METHOD_BYTES => length,
+        Some(length) if (2..=METHOD_BYTES).contains(&length) => length,
         None if bytes.len() <= METHOD_BYTES => return Start::More,
         _ => return Start::No,
     };

@@ -66,11 +66,12 @@ fn probe(input: &Input<'_>) -> Probe {
         6 => {
             cursor.skip(9).unwrap_or_default();
             let data = cursor.u16_be().map(usize::from);
-            let fits = data.is_ok_and(|data| length >= CONTROL_BYTES + data && length % 4 == 0);
+            let fits =
+                data.is_ok_and(|data| length >= CONTROL_BYTES + data && length.is_multiple_of(4));
             if fits { Probe::Weak } else { Probe::No }
         }
         7 if length >= PRIVATE_BYTES => Probe::Weak,
-        1..=5 if length >= TIME_BYTES && length % 4 == 0 => {
+        1..=5 if length >= TIME_BYTES && length.is_multiple_of(4) => {
             let (Ok(stratum), Ok(poll), Ok(precision)) = (cursor.u8(), cursor.u8(), cursor.u8())
             else {
                 return Probe::No;

@@ -144,10 +144,8 @@ impl Telnet {
     fn typed(&mut self, input: &Input<'_>, at: usize, byte: u8, out: &mut Out) {
         let is_end = matches!(byte, b'\r' | b'\n');
         match self.asked {
-            Asked::User if is_end => {
-                if !self.user.is_empty() {
-                    self.asked = Asked::Nothing;
-                }
+            Asked::User if is_end && !self.user.is_empty() => {
+                self.asked = Asked::Nothing;
             }
             Asked::User if matches!(byte, 8 | 0x7f) => {
                 self.user.pop();

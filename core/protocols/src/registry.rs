@@ -58,7 +58,21 @@ pub struct Protocol {
 }
 
 /// All protocols, in the order in which they are tried on ports that hint at none.
-pub const PROTOCOLS: &[Protocol] = &[crate::dns::DNS, crate::dns::MDNS, crate::dns::LLMNR];
+pub const PROTOCOLS: &[Protocol] = &[
+    crate::dns::DNS,
+    crate::dns::MDNS,
+    crate::dns::LLMNR,
+    crate::nbns::PROTOCOL,
+    crate::ssdp::PROTOCOL,
+    crate::dhcp::PROTOCOL,
+    crate::http::PROTOCOL,
+    crate::tls::PROTOCOL,
+    crate::snmp::PROTOCOL,
+    crate::ntp::PROTOCOL,
+    crate::ssh::PROTOCOL,
+    crate::telnet::PROTOCOL,
+    crate::ftp::PROTOCOL,
+];
 
 /// The row of the protocol with this name.
 #[must_use]

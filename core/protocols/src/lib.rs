@@ -33,6 +33,7 @@ pub mod iso_transport;
 pub mod lldp;
 pub mod modbus;
 pub mod nbns;
+pub mod ntp;
 pub mod out;
 pub mod pending;
 pub mod registry;

@@ -21,7 +21,7 @@ def test_migrations_make_the_tables(tmp_path: Path) -> None:
 
 
 def test_every_table_is_scoped() -> None:
-    """Tenant, site, zone and sensor are columns of every table; tenant and sensor are in its key."""
+    """Every table has tenant, site, zone and sensor; tenant and sensor are in its key."""
     for table in metadata.tables.values():
         assert set(SCOPE) <= set(table.columns.keys())
         assert {"tenant", "sensor"} <= {column.name for column in table.primary_key}

@@ -1,5 +1,7 @@
 //! One 5-tuple in time: its streams, the dissector at work on it, and who is the client.
 
+use std::hash::{Hash, Hasher};
+
 use otic_protocols::registry::{Carrier, PROTOCOLS, Probe, Protocol};
 use otic_protocols::{Child, Input, Out, Session, Side, Transport};
 use otic_wire::stream::Stream;
@@ -15,7 +17,7 @@ const TRIES: u8 = 32;
 const PROBE_BYTES: usize = 2048;
 
 /// What names a flow: both ends in order, what carries it, and its address space.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowKey {
     /// The smaller (address, port).
     pub a: (Address, u16),
@@ -27,6 +29,16 @@ pub struct FlowKey {
     pub discriminator: u64,
     /// Address space.
     pub space: u16,
+}
+
+impl Hash for FlowKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.a.0.hash(state);
+        self.b.0.hash(state);
+        let ports = u64::from(self.a.1) << 16 | u64::from(self.b.1);
+        state.write_u64(ports << 24 | (self.transport as u64) << 16 | u64::from(self.space));
+        state.write_u64(self.discriminator);
+    }
 }
 
 /// What was last seen of one end, to notice what is new without a table look-up.
@@ -77,6 +89,11 @@ pub struct Flow {
     pub acknowledged: [Option<u32>; 2],
     /// The dissector.
     pub reader: Reader,
+    /// A side that speaks another protocol than the rest of the flow (HTTP to an SSH server) has a
+    /// dissector of its own.
+    pub own_reader: [Option<Box<Reader>>; 2],
+    /// Sides whose first bytes were looked at.
+    pub heard: [bool; 2],
     /// Who is the client, once decided.
     pub client: Option<Side>,
     /// The client was told by a SYN: nothing contradicts that.
@@ -115,6 +132,8 @@ impl Flow {
             streams,
             acknowledged: [None; 2],
             reader: Reader::Searching(0),
+            own_reader: [None, None],
+            heard: [false; 2],
             client: None,
             client_by_syn: false,
             first_sender,
@@ -202,6 +221,36 @@ impl Reader {
                 }
                 input.bytes.len()
             }
+        }
+    }
+
+    /// Looks at bytes that start a side or a segment for a protocol the flow was not known to
+    /// speak: TLS that takes a running session over (CONNECT, STARTTLS), or, in the first bytes of
+    /// a side, anything certain that the flow's protocol cannot read.
+    #[must_use]
+    pub fn other(&self, carrier: &CarrierId, input: &Input<'_>, first: bool) -> Option<Self> {
+        let Self::Found(known, _) = self else { return None };
+        let hello = matches!(input.bytes, [0x16, 0x03, 0..=4, _, _, 1 | 2, ..]);
+        if !(first || hello) || known.name == "tls" || (known.probe)(input) != Probe::No {
+            return None;
+        }
+        match recognise(carrier, input) {
+            Recognised::Protocol(protocol)
+                if (protocol.probe)(input) == Probe::Certain
+                    && (first || protocol.name == "tls") =>
+            {
+                Some(Self::Found(protocol, (protocol.session)()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the flow's protocol could read bytes that were kept before it was known.
+    #[must_use]
+    pub fn fits(&self, input: &Input<'_>) -> bool {
+        match self {
+            Self::Found(protocol, _) => (protocol.probe)(input) != Probe::No,
+            _ => true,
         }
     }
 

@@ -73,6 +73,20 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ethernet_ip::PROTOCOL,
     crate::ethernet_ip::io::PROTOCOL,
     crate::bacnet::PROTOCOL,
+    crate::dnp3::PROTOCOL,
+    crate::http::PROTOCOL,
+    crate::ssh::PROTOCOL,
+    crate::ftp::PROTOCOL,
+    crate::telnet::PROTOCOL,
+    crate::tls::PROTOCOL,
+    crate::ssdp::PROTOCOL,
+    crate::dhcp::PROTOCOL,
+    crate::nbns::PROTOCOL,
+    crate::dns::DNS,
+    crate::dns::MDNS,
+    crate::dns::LLMNR,
+    crate::snmp::PROTOCOL,
+    crate::ntp::PROTOCOL,
 ];
 
 /// The row of the protocol with this name.

@@ -109,6 +109,11 @@ impl Stream {
         let Some(next) = self.next else {
             // Joined in the middle: the first segment may start inside a message.
             self.after_gap = true;
+            if length == 1 {
+                // A keep-alive repeats the last byte before the next one (RFC 9293 §3.8.4).
+                self.next = Some(segment.sequence.wrapping_add(1));
+                return Arrival::Retransmission;
+            }
             self.deliver(segment, cap, read);
             return Arrival::InOrder;
         };
@@ -175,6 +180,17 @@ impl Stream {
             }
             self.skip_hole(cap, read);
         }
+    }
+
+    /// Bytes kept because no reader wanted them yet.
+    #[must_use]
+    pub fn kept(&self) -> (&[u8], &SpanMap) {
+        (&self.buffer, &self.spans)
+    }
+
+    /// Drops the bytes kept: nobody will read them.
+    pub fn drop_kept(&mut self) {
+        self.skip();
     }
 
     /// Whether segments wait for earlier ones.

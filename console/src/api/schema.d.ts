@@ -153,7 +153,7 @@ export interface paths {
         };
         /**
          * Exported
-         * @description Devices as CSV; a cell that a spreadsheet would take for a formula starts with an apostrophe.
+         * @description Devices as CSV; cells that a spreadsheet takes for formulas start with an apostrophe.
          */
         get: operations["exportDevices"];
         put?: never;
@@ -403,7 +403,6 @@ export interface components {
         AlertFacets: {
             engines: components["schemas"]["Count"][];
             severities: components["schemas"]["Count"][];
-            titles: components["schemas"]["Count"][];
         };
         /** AlertPage */
         AlertPage: {

@@ -412,8 +412,8 @@ class Database:
                     "reason": "",
                     "valid_to": None,
                 }
-                for alert in alerts
-                if alert.id not in known
+                for alert in result.alerts
+                if alert.id not in known and not alert.policy
             ],
         )
 

@@ -131,7 +131,10 @@ class _Merge:
                 self.basis.setdefault(second, protocol)
                 continue
             mac, ip = (first, second) if first in self.macs else (second, first)
-            if mac in self.macs and ip in self.ips:
+            if mac not in self.macs or ip not in self.ips:
+                continue
+            # a MAC that only stands inside others' ARP and ND messages proves nothing
+            if self.macs[mac].spoke or protocol not in ("arp", "icmpv6"):
                 proofs[mac][ip].add(f"{protocol} {message}".strip())
         proven: dict[bytes, dict[bytes, str]] = {}
         for mac, ips in proofs.items():
@@ -156,6 +159,9 @@ class _Merge:
         """Adds what frame headers alone suggest: `presumed on-link` and link-local addresses."""
         candidates: dict[bytes, list[tuple[bytes, str]]] = defaultdict(list)
         for mac, sights in self.sights.items():
+            if is_virtual_mac(self.macs[mac].address):
+                self.forwarded[mac] |= sights.keys() - proven.get(mac, {}).keys()
+                continue
             own = proven.get(mac, {})
             four: list[bytes] = []
             six: list[bytes] = []
@@ -163,7 +169,7 @@ class _Merge:
                 if ip in own:
                     continue
                 address = parse(self.ips[ip].address)
-                if address is None:
+                if address is None or address.is_loopback:
                     continue
                 if address.is_link_local:
                     if not holders.get(ip):
@@ -175,8 +181,7 @@ class _Merge:
                 else:
                     six.append(ip)
             has_four = any("." in self.ips[ip].address for ip in own)
-            router = mac in self.router_macs or is_virtual_mac(self.macs[mac].address)
-            if router or len(four) > 1 or (has_four and four):
+            if mac in self.router_macs or len(four) > 1 or (has_four and four):
                 self.forwarded[mac] |= set(four) | set(six)
                 continue
             lone = four + six if len(six) <= 1 else four

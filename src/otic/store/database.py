@@ -66,6 +66,7 @@ def open_engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # else DDL would not be part of a transaction
         cursor = connection.cursor()
         for pragma in (
             "journal_mode=WAL",
@@ -75,6 +76,10 @@ def open_engine(path: Path) -> Engine:
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
 
     return engine
 
@@ -383,7 +388,9 @@ class Database:
 
     def _alerts(self, result: Result) -> None:
         table = tables.alert_states
-        self._replace(tables.alerts, [_alert_row(alert) for alert in result.alerts])
+        # what would alert if it were unknown is worked out when asked for, never stored
+        alerts = [alert for alert in result.alerts if not alert.policy]
+        self._replace(tables.alerts, [_alert_row(alert) for alert in alerts])
         known = {row.alert for row in self._all(table)}
         self._upsert(
             "alert_states",
@@ -396,8 +403,8 @@ class Database:
                     "reason": "",
                     "valid_to": None,
                 }
-                for alert in result.alerts
-                if alert.id not in known and not alert.policy
+                for alert in alerts
+                if alert.id not in known
             ],
         )
 

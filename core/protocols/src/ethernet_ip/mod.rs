@@ -614,7 +614,7 @@ mod tests {
         assert_eq!("Test", claim(&items, "model").0);
         assert_eq!(1, operations(&items).len());
         assert_eq!(Outcome::Ok, operations(&items)[0].3);
-        assert_eq!(Probe::Likely, testing::probe(&PROTOCOL, (Side::A, &ask)));
+        assert_eq!(Probe::Weak, testing::probe(&PROTOCOL, (Side::A, &ask)));
         assert_eq!(Probe::Certain, testing::probe(&PROTOCOL, (Side::B, &answer)));
     }
 

@@ -1,0 +1,5 @@
+"""`python -m otic` is `otic`."""
+
+from otic.cli import main
+
+main()

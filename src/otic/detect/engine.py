@@ -1,0 +1,533 @@
+"""Rules on facts: incremental, and equal for the same facts in any order.
+
+Membership (which fact made which rule fire for whom) is found when a fact is new; times and counts
+are read from the state when alerts are asked for, so a tally never touches a rule.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from otic.baseline.baseline import Baseline, row_of
+from otic.baseline.fields import FieldMaker, facts_of_connection
+from otic.detect.rules import Compiled
+from otic.facts import Event, Span, encode
+from otic.journal.fold import BUCKET_NS, Novelty, State
+
+MOST_VALUES = 16
+"""Distinct values shown of one field in an alert."""
+
+MOST_EVIDENCE = 16
+"""Spans cited by one alert."""
+
+SHOWN_PARTIES = 64
+"""Sources or destinations listed in one alert."""
+
+INDUSTRIAL_PORTS = frozenset(
+    [102, 502, 789, 1089, 1090, 1091, 1911, 1962, 2222, 2404, 4000, 4840, 4911, 5006, 5007]
+    + [5094, 9600, 18245, 18246, 20000, 20547, 34962, 34963, 34964, 44818, 47808, 48898, 55000]
+)
+"""Ports that industrial protocols are registered or documented for (IANA, makers' manuals)."""
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that fired for some parties."""
+
+    id: bytes
+    rule: str
+    title: str
+    engine: str
+    severity: str
+    category: str
+    attack: list[str]
+    space: str
+    sources: list[str]
+    destinations: list[str]
+    first_ns: int
+    last_ns: int
+    count: int
+    key: str
+    values: dict[str, str]
+    spans: list[Span]
+    policy: bool
+
+
+class _Match(msgspec.Struct):
+    """One fact that made a rule fire."""
+
+    kind: str
+    id: Any
+    fields: dict[str, Any]
+    first_ns: int
+    spans: list[Span]
+    last_ns: int | None = None
+    count: int | None = None
+
+
+class Detector:
+    """All rules at work on one state.
+
+    Without a baseline, what the `new` rules would say is kept apart (`policy`).
+    """
+
+    def __init__(
+        self,
+        rules: Iterable[Compiled],
+        fields: FieldMaker,
+        baseline: Baseline | None = None,
+        learned_until_ns: int | None = None,
+    ) -> None:
+        self.rules = list(rules)
+        self.fields = fields
+        self.baseline = baseline
+        self.learned_until_ns = learned_until_ns
+        self.matches: dict[tuple[str, Any], dict[Any, _Match]] = defaultdict(dict)
+        self._by_fact: dict[str, list[Compiled]] = defaultdict(list)
+        self._windows: dict[str, list[Compiled]] = defaultdict(list)
+        self._changed = [c for c in self.rules if c.rule.trigger.kind == "changed"]
+        self._sequences = [c for c in self.rules if c.rule.trigger.kind == "sequence"]
+        for compiled in self.rules:
+            trigger = compiled.rule.trigger
+            if trigger.kind in ("new", "occurs"):
+                self._by_fact[trigger.fact].append(compiled)
+            elif trigger.kind == "threshold":
+                self._windows[trigger.fact].append(compiled)
+        self._rules = {compiled.rule.id: compiled.rule for compiled in self.rules}
+        self._retold: dict[tuple[bytes, str, str, str], set[bytes]] = defaultdict(set)
+        self._alike: dict[tuple[str, Any], set[bytes]] = defaultdict(set)
+        self._tried: dict[tuple[bytes, str], set[int]] = defaultdict(set)
+        self._steps: dict[str, dict[Any, tuple[dict[Any, int], dict[Any, _Match]]]] = {}
+
+    def guarded(self, kind: str, fields: dict[str, Any]) -> bool:
+        """Whether a guarded rule watches for this fact, so that it is never learned silently."""
+        return any(
+            compiled.rule.guarded and compiled.fits(fields) for compiled in self._by_fact[kind]
+        )
+
+    def update(self, state: State, new: Novelty) -> None:
+        """Looks at what one batch added."""
+        if new.corrections:
+            self._correct(state, new)
+        for kind in ("endpoint", "connection", "operation", "change", "event", "violation"):
+            if self._by_fact[kind] or self._sequences:
+                for id_ in getattr(new, f"{kind}s"):
+                    self._look(state, kind, id_)
+        for id_ in new.claims:
+            self._claim(state, id_)
+        for source, transport, start in new.attempts:
+            self._tried[source, transport].add(start)
+        for source, transport in {key[:2] for key in new.attempts}:
+            self._attempts(state, source, transport)
+        for id_ in {id_ for id_, _ in new.buckets}:
+            self._occurrences(state, id_)
+
+    def everything(self, state: State) -> None:
+        """Looks at a whole state, as after a restart."""
+        self.update(
+            state,
+            Novelty(
+                endpoints=set(state.endpoints),
+                connections=set(state.connections),
+                operations=set(state.operations),
+                claims=set(state.claims),
+                changes=set(state.changes),
+                events=set(state.events),
+                violations=set(state.violations),
+                attempts=set(state.attempts),
+                buckets={(id_, 0) for id_ in state.buckets},
+            ),
+        )
+
+    def alerts(
+        self,
+        state: State,
+        derived: Iterable[Event] = (),
+        spoken_for: Callable[[bytes], bool] = lambda endpoint: False,
+    ) -> list[Alert]:
+        """All alerts so far, sorted by id.
+
+        `derived` are events that analysis itself found. An endpoint that is `spoken_for` (a MAC
+        whose machine has an IP) makes no alert of its own.
+        """
+        found = []
+        for key, members in self.matches.items():
+            matches = [
+                match
+                for match in members.values()
+                if match.kind != "endpoint" or not spoken_for(match.id)
+            ]
+            if matches:
+                found.append(self._alert(state, key, matches))
+        for event in derived:
+            fields = self.fields.event(event)
+            for compiled in self._by_fact["event"]:
+                if compiled.rule.trigger.kind == "occurs" and compiled.fits(fields):
+                    match = _Match(
+                        "event", event.id, fields, event.ts_ns, event.spans, event.ts_ns, 1
+                    )
+                    found.append(self._alert(state, self._key(compiled, fields), [match]))
+        return sorted(found, key=lambda alert: alert.id)
+
+    def _look(self, state: State, kind: str, id_: Any) -> None:
+        made = self.fields.of(state, kind, id_)
+        if made is None:
+            return
+        fields, ts_ns = made
+        for compiled in self._by_fact[kind]:
+            if compiled.fits(fields) and self._unknown(state, compiled, kind, id_, fields, ts_ns):
+                fact = getattr(state, f"{kind}s")[id_]
+                spans = fact.evidence.spans if kind == "change" else fact.spans
+                match = _Match(kind, id_, fields, ts_ns, spans)
+                self.matches[self._key(compiled, fields)][id_] = match
+        for compiled in self._sequences:
+            if compiled.rule.trigger.fact == kind:
+                self._sequence(state, compiled, id_, fields, ts_ns)
+
+    def _unknown(
+        self,
+        state: State,
+        compiled: Compiled,
+        kind: str,
+        id_: Any,
+        fields: dict[str, Any],
+        ts_ns: int,
+    ) -> bool:
+        """Whether the rule's trigger lets this fact through; always for `occurs`."""
+        trigger = compiled.rule.trigger
+        if trigger.kind == "occurs":
+            signed = self.baseline is not None and compiled.rule.guarded
+            return not (signed and self._is_signed(kind, fields))
+        if kind == "endpoint" and not state.endpoints[id_].spoke:
+            return False
+        if self.baseline is None:
+            return True
+        if self.learned_until_ns is not None and ts_ns <= self.learned_until_ns:
+            return compiled.rule.guarded and not self._is_signed(kind, fields)
+        return not self.baseline.holds(kind, tuple(trigger.key), fields)
+
+    def _is_signed(self, kind: str, fields: dict[str, Any]) -> bool:
+        if self.baseline is None or kind not in self.baseline.signed:
+            return False
+        return row_of(kind, fields) in self.baseline.signed[kind]
+
+    def _key(self, compiled: Compiled, fields: dict[str, Any]) -> tuple[str, Any]:
+        rule = compiled.rule
+        by = rule.group_by or _parties_of(rule.trigger.fact)
+        return rule.id, tuple((name, fields.get(name)) for name in ("space", *by))
+
+    def _correct(self, state: State, new: Novelty) -> None:
+        """Looks again at all that happened on connections whose roles changed."""
+        on_connection = facts_of_connection(state)
+        for old in new.corrections:
+            for kind, id_ in (("connection", old), *on_connection.get(old, ())):
+                for members in self.matches.values():
+                    members.pop(id_, None)
+                if kind != "connection":
+                    getattr(new, f"{kind}s").add(id_)
+
+    def _claim(self, state: State, id_: bytes) -> None:
+        self._look_claim(state, id_)
+        claim = state.claims[id_]
+        owner = state.endpoints.get(claim.endpoint)
+        if owner is None or not self._changed:
+            return
+        line = (claim.endpoint, claim.attribute, claim.protocol, claim.message)
+        told = self._retold[line]
+        told.add(id_)
+        if len(told) < 2 and self.baseline is None:
+            return
+        order = sorted((state.claims[other] for other in told), key=lambda c: (c.ts_ns, c.id))
+        for compiled in self._changed:
+            previous = None
+            for fact in order:
+                fields = self.fields.claim(fact, owner)
+                if not compiled.fits(fields):
+                    continue
+                key = self._key(compiled, fields)
+                self.matches[key].pop(fact.id, None)
+                before = previous.value if previous is not None else self._learned(fields)
+                if before is not None and before != fact.value:
+                    self.matches[key][fact.id] = _Match(
+                        "claim",
+                        fact.id,
+                        fields | {"old": before, "new": fact.value},
+                        fact.ts_ns,
+                        fact.evidence.spans,
+                        fact.ts_ns,
+                        1,
+                    )
+                previous = fact
+
+    def _look_claim(self, state: State, id_: bytes) -> None:
+        made = self.fields.of(state, "claim", id_)
+        if made is None:
+            return
+        fields, ts_ns = made
+        for compiled in self._by_fact["claim"]:
+            if compiled.fits(fields) and self._unknown(
+                state, compiled, "claim", id_, fields, ts_ns
+            ):
+                spans = state.claims[id_].evidence.spans
+                match = _Match("claim", id_, fields, ts_ns, spans, ts_ns, 1)
+                self.matches[self._key(compiled, fields)][id_] = match
+
+    def _learned(self, fields: dict[str, Any]) -> str | None:
+        """The value the baseline holds where this claim tells another one."""
+        if self.baseline is None:
+            return None
+        key = ("space", "address", "child", "protocol", "message", "attribute")
+        if self.baseline.holds("claim", (*key, "value"), fields):
+            return str(fields["value"])
+        start = tuple(str(fields[name]) for name in key)
+        known = [row[6] for row in self.baseline.learned["claim"] if row[:6] == start]
+        return min(known, default=None)
+
+    def _sequence(
+        self, state: State, compiled: Compiled, id_: Any, fields: dict[str, Any], ts_ns: int
+    ) -> None:
+        """Pairs first and second parts of the same key; both are kept, so order does not matter."""
+        trigger = compiled.rule.trigger
+        steps = self._steps.setdefault(compiled.rule.id, {})
+        by = trigger.key or _parties_of(trigger.fact)
+        key = tuple(fields.get(name) for name in ("space", *by))
+        starts, ends = steps.setdefault(key, ({}, {}))
+        if compiled.starts(fields):
+            starts[id_] = ts_ns
+        if compiled.fits(fields):
+            fact = getattr(state, f"{trigger.fact}s")[id_]
+            spans = fact.evidence.spans if trigger.fact == "change" else fact.spans
+            ends[id_] = _Match(trigger.fact, id_, fields, ts_ns, spans)
+        within = trigger.within_s * 1_000_000_000
+        for end in ends.values():
+            if any(0 <= end.first_ns - start <= within for start in starts.values()):
+                self.matches[self._key(compiled, end.fields)][end.id] = end
+
+    def _occurrences(self, state: State, id_: bytes) -> None:
+        """Counts of one event (and of those of the same key) in sliding windows."""
+        event = state.events.get(id_)
+        if event is None:
+            return
+        fields = self.fields.event(event)
+        for compiled in self._windows["event"]:
+            if not compiled.fits(fields):
+                continue
+            key = self._key(compiled, fields)
+            alike = self._alike[key]
+            alike.add(id_)
+            counts: dict[int, int] = defaultdict(int)
+            for other in alike:
+                for start, count in state.buckets.get(other, {}).items():
+                    counts[start] += count
+            fired = _sliding(counts, compiled.rule.trigger.within_s, compiled.rule.trigger.count)
+            if fired is None:
+                continue
+            first, last, total = fired
+            spans = min(state.events[other].spans for other in alike)
+            shown = dict(fields)
+            self.matches[key][key] = _Match("event", id_, shown, first, spans, last, total)
+
+    def _attempts(self, state: State, source: bytes, transport: str) -> None:
+        """Attempts of one source in sliding windows."""
+        owner = state.endpoints.get(source)
+        if owner is None or not self._windows["attempts"]:
+            return
+        rows = [
+            state.attempts[source, transport, start]
+            for start in sorted(self._tried[source, transport])
+        ]
+        fields = self.fields.attempts(rows[0], owner)
+        for compiled in self._windows["attempts"]:
+            if not compiled.fits(fields):
+                continue
+            trigger = compiled.rule.trigger
+            for subnet, items in _items(rows, trigger.measure, trigger.subnet_prefix).items():
+                fired = _distinct(items, trigger.within_s, trigger.count)
+                if fired is None:
+                    continue
+                first, last, total, what = fired
+                spans = next(row.spans for row in rows if row.start_ns >= first)
+                shown = fields | {"subnet": subnet, "targets": what}
+                key = compiled.rule.id, (*self._key(compiled, fields)[1], ("subnet", subnet))
+                self.matches[key][transport] = _Match(
+                    "attempts", transport, shown, first, spans, last + BUCKET_NS, total
+                )
+
+    def _alert(self, state: State, key: tuple[str, Any], matches: list[_Match]) -> Alert:
+        rule = self._rules[key[0]]
+        matches.sort(key=lambda match: (match.first_ns, match.spans, str(match.id)))
+        first, last, count = matches[0].first_ns, matches[0].first_ns, 0
+        for match in matches:
+            more, at = _counts(state, match)
+            count += more
+            last = max(last, at)
+        grouped = dict(key[1])
+        sources: set[str] = set()
+        destinations: set[str] = set()
+        shown: dict[str, set[str]] = defaultdict(set)
+        for match in matches:
+            fields = match.fields
+            sources.add(fields.get("client") or fields.get("source") or fields.get("address") or "")
+            if "server" in fields:
+                destinations.add(fields["server"])
+            destinations.update(fields.get("targets", ()))
+            for name in (*_parties_of(rule.trigger.fact), *rule.show):
+                value = fields.get(name)
+                if value not in (None, ""):
+                    shown[name].add(str(value))
+        values = {name: _join(found) for name, found in shown.items()}
+        if rule.trigger.kind == "threshold":
+            values |= {
+                "count": str(count),
+                "threshold": str(rule.trigger.count),
+                "within_s": str(rule.trigger.within_s),
+                "targets": str(len(destinations)),
+            }
+            if grouped.get("subnet"):
+                values["subnet"] = str(grouped["subnet"])
+        spans: list[Span] = []
+        for match in matches:
+            spans += [span for span in match.spans if span not in spans]
+            if len(spans) >= MOST_EVIDENCE:
+                break
+        plain = [rule.id, *(f"{name}={value}" for name, value in key[1])]
+        return Alert(
+            id=hashlib.blake2b(encode(["alert", *plain]), digest_size=16).digest(),
+            rule=rule.id,
+            title=rule.title,
+            engine=rule.engine,
+            severity=rule.severity,
+            category=rule.category,
+            attack=sorted(rule.attack),
+            space=str(grouped.get("space", "default")),
+            sources=sorted(filter(None, sources))[:SHOWN_PARTIES],
+            destinations=sorted(filter(None, destinations))[:SHOWN_PARTIES],
+            first_ns=first,
+            last_ns=last,
+            count=count,
+            key=rule.message or rule.id,
+            values=values,
+            spans=spans[:MOST_EVIDENCE],
+            policy=self.baseline is None and rule.trigger.kind == "new",
+        )
+
+
+def _parties_of(kind: str) -> tuple[str, ...]:
+    if kind in ("endpoint", "claim"):
+        return ("address", "child")
+    return ("source",) if kind == "attempts" else ("client", "server")
+
+
+def _counts(state: State, match: _Match) -> tuple[int, int]:
+    """How often a matched fact happened, and when last."""
+    if match.count is not None:
+        return match.count, match.last_ns or match.first_ns
+    if match.kind == "operation":
+        count, unpaired, last = state.operation_counts.get(match.id, (0, 0, match.first_ns))
+        return count + unpaired, last
+    if match.kind == "connection":
+        forward, reverse, _, last = state.connection_counts.get(match.id, (0, 0, 0, match.first_ns))
+        return forward + reverse, last
+    if match.kind in ("event", "violation"):
+        count, last = state.occurrence_counts.get(match.id, (1, match.first_ns))
+        return count, last
+    if match.kind == "change":
+        change = state.changes[match.id]
+        return change.count, change.ts_ns
+    return 1, match.first_ns
+
+
+def _join(values: set[str]) -> str:
+    """Values for a text: sorted, the first few, then how many more."""
+    order = sorted(values, key=lambda value: (not value.isdigit(), value.zfill(12), value))
+    more = len(order) - MOST_VALUES
+    return ", ".join(order[:MOST_VALUES]) + (f" (+{more})" if more > 0 else "")
+
+
+def _sliding(counts: dict[int, int], within_s: int, wanted: int) -> tuple[int, int, int] | None:
+    """First and last bucket of all windows that reach `wanted`, and the counts inside them."""
+    starts = sorted(counts)
+    width = within_s * 1_000_000_000
+    inside: set[int] = set()
+    low = 0
+    total = 0
+    for high, start in enumerate(starts):
+        total += counts[start]
+        while starts[low] <= start - width:
+            total -= counts[starts[low]]
+            low += 1
+        if total >= wanted:
+            inside.update(starts[low : high + 1])
+    if not inside:
+        return None
+    return min(inside), max(inside), sum(counts[start] for start in inside)
+
+
+def _distinct(
+    items: dict[int, set[Any]], within_s: int, wanted: int
+) -> tuple[int, int, int, set[str]] | None:
+    """The same for distinct items a window; also the items themselves."""
+    starts = sorted(items)
+    width = within_s * 1_000_000_000
+    inside: set[int] = set()
+    held: dict[Any, int] = defaultdict(int)
+    low = 0
+    for high, start in enumerate(starts):
+        for item in items[start]:
+            held[item] += 1
+        while starts[low] <= start - width:
+            for item in items[starts[low]]:
+                held[item] -= 1
+                if not held[item]:
+                    del held[item]
+            low += 1
+        if len(held) >= wanted:
+            inside.update(starts[low : high + 1])
+    if not inside:
+        return None
+    found = set().union(*(items[start] for start in inside))
+    targets = {str(item[0] if isinstance(item, tuple) else item) for item in found}
+    return min(inside), max(inside), len(found), targets
+
+
+def _items(rows: list[Any], measure: str, prefix: int) -> dict[str, dict[int, set[Any]]]:
+    """What each bucket holds of the measured thing, by subnet (or by host for ports)."""
+    found: dict[str, dict[int, set[Any]]] = defaultdict(lambda: defaultdict(set))
+    for row in rows:
+        if measure == "addresses":
+            for address in row.addresses:
+                found[_subnet(address, prefix)][row.start_ns].add(address)
+        elif measure == "ports":
+            by_host: dict[str, set[int]] = defaultdict(set)
+            for address, port in row.samples:
+                by_host[address].add(port)
+            for address, ports in by_host.items():
+                found[address][row.start_ns] |= {(address, port) for port in ports}
+            if row.samples and row.ports > max(map(len, by_host.values())):
+                # the samples are only some of the targets; the count says how many there were
+                most = max(by_host, key=lambda address: (len(by_host[address]), address))
+                missing = row.ports - len(by_host[most])
+                found[most][row.start_ns] |= {(most, -1 - at) for at in range(missing)}
+        elif measure == "industrial_targets":
+            found[""][row.start_ns] |= {
+                address for address, port in row.samples if port in INDUSTRIAL_PORTS
+            }
+        else:
+            tries = range(min(row.attempts, 65536))
+            found[""][row.start_ns] |= {(row.transport, row.start_ns, n) for n in tries}
+    return found
+
+
+def _subnet(address: str, prefix: int) -> str:
+    if not prefix:
+        return ""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    return str(ipaddress.ip_network((ip, prefix if ip.version == 4 else 48), strict=False))

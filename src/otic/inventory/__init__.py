@@ -1,0 +1,1 @@
+"""Endpoints to devices: merged by proof, with attributes resolved from claims."""

@@ -1,0 +1,129 @@
+"""One value an attribute from contradicting claims, and why.
+
+Precedence: confidence, then how much the protocol's word counts (`protocols.toml`), then the
+latest telling, then the value's own order. Nothing is thrown away: all claims stay on the device.
+Where no claim tells an attribute, a table row may: vendor ids, order numbers, enterprise numbers,
+and last the MAC's prefix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from otic import data
+from otic.facts import Claim
+from otic.inventory import vendors
+from otic.inventory.protocols import protocol
+
+RESOLVED = (
+    "name",
+    "type",
+    "vendor",
+    "model",
+    "firmware",
+    "hardware",
+    "serial",
+    "order_number",
+    "os",
+    "description",
+    "location",
+)
+CONFIDENCE = {"low": 0, "medium": 1, "high": 2}
+
+
+class OsRow(msgspec.Struct, frozen=True):
+    """An operating system told by a pattern in one attribute."""
+
+    os: str
+    attribute: str
+    matches: str
+
+
+@cache
+def _os_rows() -> list[tuple[OsRow, re.Pattern[str]]]:
+    rows = msgspec.toml.decode(data.read("device_types.toml"), type=dict[str, Any])["os"]
+    return [(row := msgspec.convert(raw, OsRow), re.compile(row.matches, re.I)) for raw in rows]
+
+
+def rank(claim: Claim) -> tuple[int, int, int, str]:
+    """How much a claim counts against others about the same attribute; more is better."""
+    return (
+        CONFIDENCE.get(claim.confidence, 0),
+        protocol(claim.protocol).identity,
+        claim.ts_ns,
+        claim.value,
+    )
+
+
+def resolve(
+    claims: list[Claim], on_link_macs: list[str]
+) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """The device's attributes and the reason of each."""
+    told: dict[str, list[Claim]] = defaultdict(list)
+    for claim in claims:
+        told[claim.attribute].append(claim)
+    values: dict[str, str] = {}
+    reasons: dict[str, dict[str, Any]] = {}
+
+    def take(attribute: str, value: str, rule: str, source: Claim | None, **more: str) -> None:
+        values[attribute] = value
+        reasons[attribute] = {"rule": rule, **more}
+        if source is not None:
+            reasons[attribute] |= {
+                "attribute": source.attribute,
+                "value": source.value,
+                "protocol": source.protocol,
+                "message": source.message,
+            }
+
+    for attribute in RESOLVED:
+        if told[attribute]:
+            best = max(told[attribute], key=rank)
+            take(attribute, best.value, "claim", best)
+    orders = sorted(told["order_number"], key=rank, reverse=True)
+    products = [
+        (claim, found)
+        for claim in (*orders, *sorted(told["model"], key=rank, reverse=True))
+        if (found := vendors.of_order_number(claim.value)) is not None
+    ]
+    if "model" not in values and products:
+        take("model", products[0][1][1], "order-number", products[0][0])
+    if "vendor" not in values:
+        for claim in sorted(told["vendor_id"], key=rank, reverse=True):
+            maker = vendors.of_vendor_id(claim.protocol, claim.value)
+            if maker is not None and maker != "Reserved":
+                take("vendor", maker, "vendor-id", claim)
+                break
+    if "vendor" not in values and products:
+        take("vendor", products[0][1][0], "order-number", products[0][0])
+    if "vendor" not in values:
+        for claim in sorted(told["sys_object_id"], key=rank, reverse=True):
+            maker = vendors.of_object_id(claim.value)
+            if maker is not None:
+                take("vendor", maker, "enterprise-number", claim)
+                break
+    if "vendor" not in values:
+        for mac in on_link_macs:
+            maker = vendors.of_mac(mac)
+            if maker is not None:
+                take("vendor", maker, "mac-prefix", None, mac=mac)
+                break
+    if "os" not in values:
+        for row, pattern in _os_rows():
+            source = next(
+                (
+                    claim
+                    for claim in sorted(told[row.attribute], key=rank, reverse=True)
+                    if pattern.search(claim.value)
+                ),
+                None,
+            )
+            if source is not None:
+                take("os", row.os, "software", source)
+                break
+    return values, reasons

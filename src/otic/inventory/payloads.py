@@ -1,0 +1,154 @@
+"""Claims read from rare, rich messages: certificates (X.509) and UPnP descriptions (XML)."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+
+import msgspec
+
+from otic.evidence import find
+from otic.facts import Claim, Payload, encode
+from otic.journal.fold import State
+
+MOST_VALUE = 256
+"""Longest value kept, in characters."""
+
+UPNP = {
+    "friendlyName": "name",
+    "manufacturer": "vendor",
+    "modelName": "model",
+    "modelNumber": "model_number",
+    "modelDescription": "description",
+    "serialNumber": "serial",
+    "deviceType": "upnp_device_type",
+    "UDN": "upnp_udn",
+}
+"""Elements of a device description (UPnP Device Architecture 2.0 §2.3) and their attributes."""
+
+
+class PayloadReader:
+    """Reads each payload once and keeps the claims it gave."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, list[tuple[str, str, str, str, str]]] = {}
+
+    def claims(self, state: State) -> Iterator[Claim]:
+        """The claims of all payloads about their senders."""
+        for payload in state.payloads.values():
+            connection, exchanged = state.resolve(payload.connection)
+            if connection is None:
+                continue
+            sender = connection.server_id if payload.reversed != exchanged else connection.client_id
+            for attribute, value, protocol, message, confidence in self._read(payload):
+                key = encode(["claim", sender, attribute, value, protocol, message])
+                yield Claim(
+                    hashlib.blake2b(key, digest_size=16).digest(),
+                    sender,
+                    attribute,
+                    value,
+                    protocol,
+                    message,
+                    confidence,
+                    payload.ts_ns,
+                    find(payload.spans, payload.bytes, value),
+                )
+
+    def _read(self, payload: Payload) -> list[tuple[str, str, str, str, str]]:
+        known = self._known.get(payload.id)
+        if known is None:
+            reader = _READERS.get(payload.kind)
+            known = list(reader(payload)) if reader is not None else []
+            self._known[payload.id] = known
+        return known
+
+
+def _certificate(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
+    """Names, dates and fingerprint of a certificate; nothing for bytes that are none."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            certificate = x509.load_der_x509_certificate(payload.bytes)
+            common = [
+                str(attribute.value)
+                for attribute in certificate.subject.get_attributes_for_oid(
+                    x509.NameOID.COMMON_NAME
+                )
+            ]
+            issuer = [
+                str(attribute.value)
+                for attribute in certificate.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+            ]
+            rows = [
+                ("certificate_subject", common[0] if common else _name(certificate.subject)),
+                ("certificate_issuer", issuer[0] if issuer else _name(certificate.issuer)),
+                ("certificate_not_before", certificate.not_valid_before_utc.isoformat()),
+                ("certificate_not_after", certificate.not_valid_after_utc.isoformat()),
+                ("certificate_serial", f"{certificate.serial_number:x}"),
+                ("certificate_sha256", certificate.fingerprint(hashes.SHA256()).hex()),
+            ]
+            organisation = certificate.subject.get_attributes_for_oid(
+                x509.NameOID.ORGANIZATION_NAME
+            )
+            rows += [("certificate_organisation", str(item.value)) for item in organisation]
+            try:
+                names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+                rows += [
+                    ("certificate_name", name)
+                    for name in names.value.get_values_for_type(x509.DNSName)[:16]
+                ]
+            except x509.ExtensionNotFound:
+                pass
+    except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension):
+        return
+    for attribute, value in rows:
+        if value:
+            yield attribute, value[:MOST_VALUE], payload.protocol, "certificate", "high"
+
+
+def _name(name: object) -> str:
+    rfc4514_string = getattr(name, "rfc4514_string", None)
+    return str(rfc4514_string()) if rfc4514_string is not None else ""
+
+
+def _description(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
+    """Values of a UPnP device description; entities and document types are refused."""
+    from xml.etree.ElementTree import ParseError
+
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import fromstring
+
+    try:
+        root = fromstring(payload.bytes, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError):
+        return
+    if not root.tag.endswith("}root") and root.tag != "root":
+        return
+    namespace = root.tag[: -len("root")]
+    device = root.find(f"{namespace}device")
+    if device is None:
+        return
+    for element, attribute in UPNP.items():
+        text = (device.findtext(f"{namespace}{element}") or "").strip()
+        if text:
+            yield attribute, text[:MOST_VALUE], "upnp", "device-description", "high"
+
+
+_READERS = {"x509-certificate": _certificate, "http-body": _description}
+
+
+def all_claims(state: State, reader: PayloadReader) -> list[Claim]:
+    """The claims the core read and those read from payloads, one a key, earliest telling kept."""
+    found = dict(state.claims)
+    for claim in reader.claims(state):
+        known = found.get(claim.id)
+        if known is None or (claim.ts_ns, claim.evidence.spans) < (
+            known.ts_ns,
+            known.evidence.spans,
+        ):
+            found[claim.id] = msgspec.structs.replace(claim)
+    return list(found.values())

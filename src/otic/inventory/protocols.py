@@ -1,0 +1,39 @@
+"""The table of protocols: titles, role names, which are industrial, how much they prove."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import msgspec
+
+from otic import data
+
+
+class Protocol(msgspec.Struct, frozen=True, kw_only=True):
+    """One protocol's words: (client, server) roles, and the rank of its identity claims."""
+
+    title: str
+    roles: list[str] = []
+    industrial: bool = False
+    identity: int = 10
+
+
+@cache
+def protocols() -> dict[str, Protocol]:
+    """All rows by protocol name."""
+    return msgspec.toml.decode(data.read("protocols.toml"), type=dict[str, Protocol])
+
+
+@cache
+def protocol(name: str) -> Protocol:
+    """The row of this protocol, or of the one it belongs to; a plain one for unknown names."""
+    table = protocols()
+    while name not in table and "-" in name:
+        name = name.rpartition("-")[0]
+    return table.get(name) or Protocol(title=name)
+
+
+@cache
+def is_industrial(name: str) -> bool:
+    """Whether a connection or operation protocol is an industrial one."""
+    return protocol(name).industrial

@@ -1,0 +1,370 @@
+"""The state that a sensor's batches fold into, and what each batch changed in it.
+
+Folding is order-independent and idempotent for everything but counts: a fact sent again changes
+nothing (contracts.md §1). All else (devices, alerts, documents) is computed from this state.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from otic.facts import (
+    Attempts,
+    Batch,
+    Binding,
+    Change,
+    Claim,
+    Connection,
+    Correction,
+    Coverage,
+    Endpoint,
+    Epoch,
+    Event,
+    Operation,
+    Payload,
+    Sighting,
+    Tallies,
+    Violation,
+    unpack_ids,
+    unpack_numbers,
+)
+
+BUCKET_NS = 10_000_000_000
+"""Width of the buckets in which occurrences and attempts are counted."""
+
+BUCKETS_PER_EVENT = 4096
+"""Buckets kept per event; later ones are dropped and counted as capped."""
+
+_First = TypeVar("_First", Connection, Operation, Claim, Event, Violation, Payload, Binding)
+_Key = TypeVar("_Key")
+
+
+class Sight(msgspec.Struct):
+    """All sightings of one MAC sending one IP (or, with `ip` none, layer-2 frames)."""
+
+    mac: bytes
+    ip: bytes | None
+    first_ns: int
+    last_ns: int
+    vlans: set[tuple[int, ...]]
+    interfaces: set[str]
+    hop_limits: set[int]
+    spans: list[tuple[int, int, int, int]]
+
+
+class Observed(msgspec.Struct):
+    """VLANs and interfaces seen on one connection."""
+
+    vlans: set[tuple[int, ...]]
+    interfaces: set[str]
+
+
+class Novelty(msgspec.Struct):
+    """Keys of the facts one batch added or altered, by kind; counts alone are no novelty."""
+
+    endpoints: set[bytes] = msgspec.field(default_factory=set)
+    sightings: set[tuple[bytes, bytes | None]] = msgspec.field(default_factory=set)
+    bindings: set[tuple[bytes, bytes, str, str]] = msgspec.field(default_factory=set)
+    connections: set[bytes] = msgspec.field(default_factory=set)
+    operations: set[bytes] = msgspec.field(default_factory=set)
+    claims: set[bytes] = msgspec.field(default_factory=set)
+    changes: set[bytes] = msgspec.field(default_factory=set)
+    events: set[bytes] = msgspec.field(default_factory=set)
+    violations: set[bytes] = msgspec.field(default_factory=set)
+    payloads: set[bytes] = msgspec.field(default_factory=set)
+    attempts: set[tuple[bytes, str, int]] = msgspec.field(default_factory=set)
+    corrections: set[bytes] = msgspec.field(default_factory=set)
+    epochs: set[tuple[int, int, str]] = msgspec.field(default_factory=set)
+    observations: set[bytes] = msgspec.field(default_factory=set)
+    buckets: set[tuple[bytes, int]] = msgspec.field(default_factory=set)
+    coverage: bool = False
+
+    def any_identity(self) -> bool:
+        """Whether devices may look different now."""
+        return bool(self.endpoints or self.sightings or self.bindings or self.claims)
+
+
+class Totals(msgspec.Struct):
+    """Coverage of everything read so far."""
+
+    frames: int = 0
+    bytes: int = 0
+    truncated: int = 0
+    out_of_order: int = 0
+    undecoded_link_types: dict[str, int] = msgspec.field(default_factory=dict)
+    copies: dict[str, int] = msgspec.field(default_factory=dict)
+    by_cause: dict[str, int] = msgspec.field(default_factory=dict)
+    capped: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def add(self, more: Coverage) -> bool:
+        """Adds one batch's coverage; whether anything changed."""
+        self.frames += more.frames
+        self.bytes += more.bytes
+        self.truncated += more.truncated
+        self.out_of_order += more.out_of_order
+        for mine, its in (
+            (self.undecoded_link_types, more.undecoded_link_types),
+            (self.copies, more.copies),
+            (self.by_cause, more.by_cause),
+            (self.capped, more.capped),
+        ):
+            for name, count in its.items():
+                mine[name] = mine.get(name, 0) + count
+        return bool(more.frames)
+
+
+class State:
+    """Everything the facts so far say.
+
+    Counts are kept apart from facts: `connection_counts[id]` is [forward packets, reverse packets,
+    bytes, last ns], `operation_counts[id]` [count, unpaired, last ns], `occurrence_counts[id]`
+    [count, last ns] for events and violations.
+    """
+
+    def __init__(self) -> None:
+        self.endpoints: dict[bytes, Endpoint] = {}
+        self.sightings: dict[tuple[bytes, bytes | None], Sight] = {}
+        self.bindings: dict[tuple[bytes, bytes, str, str], Binding] = {}
+        self.connections: dict[bytes, Connection] = {}
+        self.operations: dict[bytes, Operation] = {}
+        self.claims: dict[bytes, Claim] = {}
+        self.changes: dict[bytes, Change] = {}
+        self.events: dict[bytes, Event] = {}
+        self.violations: dict[bytes, Violation] = {}
+        self.payloads: dict[bytes, Payload] = {}
+        self.attempts: dict[tuple[bytes, str, int], Attempts] = {}
+        self.corrections: dict[bytes, Correction] = {}
+        self.epochs: dict[tuple[int, int, str], Epoch] = {}
+        self.observations: dict[bytes, Observed] = {}
+        self.buckets: dict[bytes, dict[int, int]] = {}
+        self.connection_counts: dict[bytes, list[int]] = {}
+        self.operation_counts: dict[bytes, list[int]] = {}
+        self.occurrence_counts: dict[bytes, list[int]] = {}
+        self.coverage = Totals()
+        self.clock_ns = 0
+        self.batches = 0
+
+    def apply(self, batch: Batch) -> Novelty:
+        """Folds one batch in and says what it changed."""
+        new = Novelty()
+        for endpoint in batch.endpoints:
+            self._endpoint(endpoint, new)
+        for sighting in batch.sightings:
+            self._sighting(sighting, new)
+        for binding in batch.bindings:
+            key = (binding.first, binding.second, binding.protocol, binding.message)
+            _first(self.bindings, key, binding, new.bindings)
+        for connection in batch.connections:
+            _first(self.connections, connection.id, connection, new.connections)
+        for operation in batch.operations:
+            _first(self.operations, operation.id, operation, new.operations)
+        for claim in batch.claims:
+            _first(self.claims, claim.id, claim, new.claims)
+        for change in batch.changes:
+            self._change(change, new)
+        for event in batch.events:
+            _first(self.events, event.id, event, new.events)
+        for violation in batch.violations:
+            _first(self.violations, violation.id, violation, new.violations)
+        for payload in batch.payloads:
+            _first(self.payloads, payload.id, payload, new.payloads)
+        for attempts in batch.attempts:
+            bucket = (attempts.source, attempts.transport, attempts.start_ns)
+            known = self.attempts.get(bucket)
+            if known is None or _extent(attempts) > _extent(known):
+                self.attempts[bucket] = attempts
+                new.attempts.add(bucket)
+        for correction in batch.corrections:
+            if correction.old not in self.corrections:
+                self.corrections[correction.old] = correction
+                new.corrections.add(correction.old)
+        for epoch in batch.epochs:
+            jump = (epoch.before_ns, epoch.after_ns, epoch.cause)
+            if jump not in self.epochs:
+                self.epochs[jump] = epoch
+                new.epochs.add(jump)
+        for observation in batch.observations:
+            seen = self.observations.get(observation.connection)
+            if seen is None:
+                seen = self.observations[observation.connection] = Observed(set(), set())
+            before = len(seen.vlans), len(seen.interfaces)
+            if observation.vlans:
+                seen.vlans.add(tuple(observation.vlans))
+            if observation.interface:
+                seen.interfaces.add(observation.interface)
+            if before != (len(seen.vlans), len(seen.interfaces)):
+                new.observations.add(observation.connection)
+        self.tally(batch.tallies, new)
+        new.coverage = self.coverage.add(batch.coverage)
+        self.clock_ns = batch.end_ns
+        self.batches = batch.number + 1
+        return new
+
+    def tally(self, tallies: Tallies, new: Novelty | None = None) -> None:
+        """Adds the counts of one batch."""
+        if tallies.connection_ids:
+            counts = self.connection_counts
+            for id_, forward, reverse, size, last in zip(
+                unpack_ids(tallies.connection_ids),
+                unpack_numbers(tallies.forward_packets),
+                unpack_numbers(tallies.reverse_packets),
+                unpack_numbers(tallies.connection_bytes),
+                unpack_numbers(tallies.connection_last, signed=True),
+                strict=True,
+            ):
+                row = counts.get(id_)
+                if row is None:
+                    counts[id_] = [forward, reverse, size, last]
+                else:
+                    row[0] += forward
+                    row[1] += reverse
+                    row[2] += size
+                    if last > row[3]:
+                        row[3] = last
+        if tallies.operation_ids:
+            counts = self.operation_counts
+            for id_, count, unpaired, last in zip(
+                unpack_ids(tallies.operation_ids),
+                unpack_numbers(tallies.operation_counts),
+                unpack_numbers(tallies.operation_unpaired),
+                unpack_numbers(tallies.operation_last, signed=True),
+                strict=True,
+            ):
+                row = counts.get(id_)
+                if row is None:
+                    counts[id_] = [count, unpaired, last]
+                else:
+                    row[0] += count
+                    row[1] += unpaired
+                    if last > row[2]:
+                        row[2] = last
+        if tallies.occurrence_ids:
+            counts = self.occurrence_counts
+            for id_, count, last in zip(
+                unpack_ids(tallies.occurrence_ids),
+                unpack_numbers(tallies.occurrence_counts),
+                unpack_numbers(tallies.occurrence_last, signed=True),
+                strict=True,
+            ):
+                row = counts.get(id_)
+                if row is None:
+                    counts[id_] = [count, last]
+                else:
+                    row[0] += count
+                    if last > row[1]:
+                        row[1] = last
+                self._bucket(id_, count, last, new)
+
+    def resolve(self, connection: bytes) -> tuple[Connection | None, bool]:
+        """The connection that now stands for this id, and whether its roles were exchanged."""
+        exchanged = False
+        seen = {connection}
+        while (correction := self.corrections.get(connection)) is not None:
+            if correction.new in seen:
+                break
+            seen.add(correction.new)
+            connection = correction.new
+            exchanged = not exchanged
+        return self.connections.get(connection), exchanged
+
+    def _endpoint(self, endpoint: Endpoint, new: Novelty) -> None:
+        known = self.endpoints.get(endpoint.id)
+        if known is not None:
+            earlier = min(known, endpoint, key=lambda fact: (fact.ts_ns, fact.spans))
+            spoke = known.spoke or endpoint.spoke
+            if earlier is known and spoke == known.spoke:
+                return
+            endpoint = msgspec.structs.replace(earlier, spoke=spoke)
+        self.endpoints[endpoint.id] = endpoint
+        new.endpoints.add(endpoint.id)
+
+    def _sighting(self, fact: Sighting, new: Novelty) -> None:
+        key = (fact.mac, fact.ip)
+        sight = self.sightings.get(key)
+        if sight is None:
+            sight = Sight(
+                fact.mac, fact.ip, fact.ts_ns, fact.ts_ns, set(), set(), set(), fact.spans
+            )
+            self.sightings[key] = sight
+            new.sightings.add(key)
+        before = (
+            len(sight.vlans),
+            len(sight.interfaces),
+            len(sight.hop_limits),
+            sight.first_ns,
+            sight.last_ns,
+        )
+        if (fact.ts_ns, fact.spans) < (sight.first_ns, sight.spans):
+            sight.first_ns, sight.spans = fact.ts_ns, fact.spans
+        if fact.ts_ns > sight.last_ns:
+            sight.last_ns = fact.ts_ns
+        if fact.vlans:
+            sight.vlans.add(tuple(fact.vlans))
+        if fact.interface:
+            sight.interfaces.add(fact.interface)
+        if fact.hop_limit:
+            sight.hop_limits.add(fact.hop_limit)
+        after = (
+            len(sight.vlans),
+            len(sight.interfaces),
+            len(sight.hop_limits),
+            sight.first_ns,
+            sight.last_ns,
+        )
+        if before != after:
+            new.sightings.add(key)
+
+    def _change(self, change: Change, new: Novelty) -> None:
+        known = self.changes.get(change.id)
+        if known is not None:
+            last = max(known, change, key=lambda fact: (fact.ts_ns, fact.evidence.spans))
+            change = msgspec.structs.replace(
+                last,
+                count=known.count + change.count,
+                min=_bound(min, known.min, change.min),
+                max=_bound(max, known.max, change.max),
+            )
+        self.changes[change.id] = change
+        new.changes.add(change.id)
+
+    def _bucket(self, id_: bytes, count: int, last_ns: int, new: Novelty | None) -> None:
+        if id_ in self.violations:
+            return
+        buckets = self.buckets.setdefault(id_, {})
+        start = last_ns // BUCKET_NS * BUCKET_NS
+        if start not in buckets and len(buckets) >= BUCKETS_PER_EVENT:
+            self.coverage.capped["event-buckets"] = self.coverage.capped.get("event-buckets", 0) + 1
+            return
+        buckets[start] = buckets.get(start, 0) + count
+        if new is not None:
+            new.buckets.add((id_, start))
+
+
+def _first(facts: dict[_Key, _First], key: _Key, fact: _First, new: set[Any]) -> bool:
+    """Keeps the earliest telling of a fact; whether it was altered."""
+    known = facts.get(key)
+    if known is not None and (known.ts_ns, _spans(known)) <= (fact.ts_ns, _spans(fact)):
+        return False
+    facts[key] = fact
+    new.add(key)
+    return True
+
+
+def _spans(fact: Any) -> list[tuple[int, int, int, int]]:
+    spans: list[tuple[int, int, int, int]] = (
+        fact.evidence.spans if isinstance(fact, Claim) else fact.spans
+    )
+    return spans
+
+
+def _extent(attempts: Attempts) -> tuple[int, int, int, int]:
+    return attempts.attempts, attempts.targets, attempts.hosts, attempts.failed
+
+
+def _bound(choose: Any, one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return one if other is None else other
+    bound: float = choose(one, other)
+    return bound

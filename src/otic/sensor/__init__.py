@@ -1,0 +1,1 @@
+"""Runs the analysis: batches in, state, devices and alerts out."""

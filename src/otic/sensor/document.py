@@ -1,0 +1,410 @@
+"""The JSON document of `otic replay --format json` (contracts.md §10)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from otic.detect.engine import Alert
+from otic.facts import Capture, Event, Evidence, Span
+from otic.inventory.devices import Device, Inventory
+from otic.journal.fold import State
+
+SCHEMA = 1
+
+Row = dict[str, Any]
+
+
+def iso(ts_ns: int) -> str:
+    """A time as ISO 8601 in UTC with nanoseconds."""
+    seconds, rest = divmod(ts_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+class Document:
+    """Builds the document's parts; each list is sorted by its fields from left to right."""
+
+    def __init__(
+        self,
+        state: State,
+        inventory: Inventory,
+        captures: list[Capture],
+        alerts: list[Alert],
+        notices: list[Event],
+    ) -> None:
+        self.state = state
+        self.inventory = inventory
+        self.captures = captures
+        self.all_alerts = alerts
+        self.notices = notices
+        self.files = [capture.file for capture in captures]
+
+    def build(self) -> Row:
+        """The whole document."""
+        connections = self.connections()
+        return {
+            "schema": SCHEMA,
+            "captures": self.capture_rows(),
+            "devices": self.devices(),
+            "connections": connections,
+            "operations": self.operations(),
+            "changes": self.changes(),
+            "events": self.events(),
+            "violations": self.violations(),
+            "alerts": self.alerts(policy=False),
+            "vulnerabilities": [],
+            "would_alert": self.alerts(policy=True),
+            "coverage": self.coverage(connections),
+        }
+
+    def capture_rows(self) -> list[Row]:
+        """The captures in the order of the arguments."""
+        return [
+            {
+                "file": capture.file,
+                "frames": capture.frames,
+                "bytes": capture.bytes,
+                "link_types": sorted(capture.link_types),
+                "first_seen": None if capture.first_seen is None else iso(capture.first_seen),
+                "last_seen": None if capture.last_seen is None else iso(capture.last_seen),
+                "cut_off": capture.cut_off,
+            }
+            for capture in self.captures
+        ]
+
+    def evidence(self, spans: Iterable[Span], decode: str = "derived") -> Row:
+        """Spans with file names, and the decoding that gives the value."""
+        return {
+            "spans": [
+                {
+                    "file": self.files[file] if file < len(self.files) else str(file),
+                    "frame": frame,
+                    "offset": offset,
+                    "length": length,
+                }
+                for file, frame, offset, length in spans
+            ],
+            "decode": decode,
+        }
+
+    def told(self, evidence: Evidence) -> Row:
+        """The evidence of a claim or change."""
+        return self.evidence(evidence.spans, evidence.decode)
+
+    def devices(self) -> list[Row]:
+        """All devices with their claims."""
+        return _sorted([self._device(device) for device in self.inventory.devices.values()])
+
+    def _device(self, device: Device) -> Row:
+        values = device.attributes
+        row: Row = {"id": device.id.hex(), "name": values["name"], "type": device.type}
+        for attribute in (
+            "vendor",
+            "model",
+            "firmware",
+            "hardware",
+            "serial",
+            "order_number",
+            "os",
+        ):
+            row[attribute] = values.get(attribute)
+        row |= {
+            "macs": device.macs,
+            "ips": device.ips,
+            "vlans": sorted(device.activity.vlans),
+            "protocols": sorted(device.activity.protocols),
+            "roles": device.roles,
+            "parent": device.parent.hex() if device.parent is not None else None,
+            "child_address": device.child_address or None,
+            "purdue_level": device.level,
+            "reasons": device.reasons,
+            "claims": self._claims(device),
+            "space": device.space,
+        }
+        if device.members:
+            row["members"] = [member.hex() for member in device.members]
+        return row
+
+    def _claims(self, device: Device) -> list[Row]:
+        rows = []
+        for claim in device.claims:
+            owner = self.state.endpoints[claim.endpoint]
+            rows.append(
+                {
+                    "attribute": claim.attribute,
+                    "value": claim.value,
+                    "protocol": claim.protocol,
+                    "message": claim.message,
+                    "confidence": claim.confidence,
+                    "endpoint": f"{owner.address} {owner.child}".rstrip(),
+                    "evidence": self.told(claim.evidence),
+                    "space": owner.space,
+                }
+            )
+        return _sorted(rows)
+
+    def connections(self) -> list[Row]:
+        """All connections; counts of corrected ones are with those that replaced them."""
+        counted: dict[bytes, list[int]] = {}
+        seen: dict[bytes, tuple[set[int], int]] = {}
+        for id_, connection in self.state.connections.items():
+            now, exchanged = self.state.resolve(id_)
+            if now is None:
+                continue
+            forward, reverse, size, last = self.state.connection_counts.get(id_, (0, 0, 0, 0))
+            if exchanged:
+                forward, reverse = reverse, forward
+            row = counted.setdefault(now.id, [0, 0, 0, 0])
+            row[0] += forward
+            row[1] += reverse
+            row[2] += size
+            row[3] = max(row[3], last, connection.ts_ns)
+            observed = self.state.observations.get(id_)
+            vlans, first = seen.get(now.id, (set(), connection.ts_ns))
+            if observed is not None:
+                vlans |= {vlan for stack in observed.vlans for vlan in stack}
+            seen[now.id] = vlans, min(first, connection.ts_ns)
+        rows = []
+        for id_, (forward, reverse, size, last) in counted.items():
+            connection = self.state.connections[id_]
+            vlans, first = seen[id_]
+            rows.append(
+                {
+                    "client": connection.client,
+                    "server": connection.server,
+                    "client_child": connection.client_child or None,
+                    "server_child": connection.server_child or None,
+                    "transport": connection.transport,
+                    "port": connection.port,
+                    "protocol": connection.protocol,
+                    "vlans": sorted(vlans),
+                    "packets": forward + reverse,
+                    "bytes": size,
+                    "first_seen": iso(first),
+                    "last_seen": iso(last),
+                    "one_way": not (forward and reverse),
+                    "space": connection.space,
+                }
+            )
+        return _sorted(rows)
+
+    def operations(self) -> list[Row]:
+        """All operations; those of corrected connections joined with their equals."""
+        joined: dict[tuple[Any, ...], tuple[Row, list[int], list[tuple[int, list[Span]]]]] = {}
+        for id_, operation in self.state.operations.items():
+            connection, exchanged = self.state.resolve(operation.connection)
+            if connection is None:
+                continue
+            client, server = connection.client, connection.server
+            if operation.reversed != exchanged:
+                client, server = server, client
+            count, unpaired, last = self.state.operation_counts.get(id_, (0, 0, operation.ts_ns))
+            row: Row = {
+                "client": client,
+                "server": server,
+                "client_child": operation.client_child or None,
+                "server_child": operation.server_child or None,
+                "transport": connection.transport,
+                "port": connection.port,
+                "protocol": operation.protocol,
+                "code": operation.code,
+                "name": operation.name,
+                "action": operation.action,
+                "object": operation.object or None,
+                "outcome": operation.outcome,
+            }
+            key = (connection.space, connection.protocol, *row.values())
+            known = joined.get(key)
+            if known is None:
+                row["space"] = connection.space
+                joined[key] = row, [count, unpaired, last], [(operation.ts_ns, operation.spans)]
+            else:
+                known[1][0] += count
+                known[1][1] += unpaired
+                known[1][2] = max(known[1][2], last)
+                known[2].append((operation.ts_ns, operation.spans))
+        rows = []
+        for row, (count, unpaired, last), told in joined.values():
+            first, spans = min(told)
+            space = row.pop("space")
+            rows.append(
+                row
+                | {
+                    "count": count,
+                    "unpaired": unpaired,
+                    "first_seen": iso(first),
+                    "last_seen": iso(max(first, last)),
+                    "evidence": self.evidence(spans),
+                    "space": space,
+                }
+            )
+        return _sorted(rows)
+
+    def changes(self) -> list[Row]:
+        """Last write to each object with old and new value, and the range of values."""
+        rows = []
+        for change in self.state.changes.values():
+            parties = self._parties(change.connection, change.reversed)
+            if parties is not None:
+                rows.append(
+                    parties[0]
+                    | {
+                        "protocol": change.protocol,
+                        "object": change.object,
+                        "old": change.old,
+                        "new": change.new,
+                        "min": change.min,
+                        "max": change.max,
+                        "count": change.count,
+                        "last_seen": iso(change.ts_ns),
+                        "evidence": self.told(change.evidence),
+                        "space": parties[1],
+                    }
+                )
+        return _sorted(rows)
+
+    def events(self) -> list[Row]:
+        """What the core saw happen, and what only the whole inventory shows."""
+        rows = []
+        for event in (*self.state.events.values(), *self.notices):
+            count, _ = self.state.occurrence_counts.get(event.id, (1, event.ts_ns))
+            rows.append(
+                {
+                    "kind": event.kind,
+                    "client": event.client,
+                    "server": event.server,
+                    "protocol": event.protocol,
+                    "values": event.values,
+                    "time": iso(event.ts_ns),
+                    "count": count,
+                    "evidence": self.evidence(event.spans),
+                    "space": event.space,
+                }
+            )
+        rows += [
+            {
+                "kind": "clock-jump",
+                "client": "",
+                "server": "",
+                "protocol": "",
+                "values": {
+                    "cause": epoch.cause,
+                    "before": iso(epoch.before_ns),
+                    "after": iso(epoch.after_ns),
+                },
+                "time": iso(epoch.after_ns),
+                "count": 1,
+                "evidence": self.evidence(epoch.spans),
+                "space": "default",
+            }
+            for epoch in self.state.epochs.values()
+        ]
+        return _sorted(rows)
+
+    def violations(self) -> list[Row]:
+        """Broken rules of protocols; `client` is who sent the bytes."""
+        rows = []
+        for violation in self.state.violations.values():
+            parties = self._parties(violation.connection, violation.reversed)
+            if parties is not None:
+                count, _ = self.state.occurrence_counts.get(violation.id, (1, violation.ts_ns))
+                rows.append(
+                    {"rule": violation.rule}
+                    | parties[0]
+                    | {
+                        "protocol": violation.protocol,
+                        "values": violation.values,
+                        "count": count,
+                        "evidence": self.evidence(violation.spans),
+                        "space": parties[1],
+                    }
+                )
+        return _sorted(rows)
+
+    def _parties(self, connection: bytes, reversed_: bool) -> tuple[Row, str] | None:
+        fact, exchanged = self.state.resolve(connection)
+        if fact is None:
+            return None
+        if reversed_ != exchanged:
+            return {"client": fact.server, "server": fact.client}, fact.space
+        return {"client": fact.client, "server": fact.server}, fact.space
+
+    def alerts(self, *, policy: bool) -> list[Row]:
+        """Alerts, or what would be alerts if it were unknown."""
+        return _sorted(
+            [
+                {
+                    "id": alert.id.hex(),
+                    "rule": alert.rule,
+                    "title": alert.title,
+                    "engine": alert.engine,
+                    "severity": alert.severity,
+                    "category": alert.category,
+                    "attack": alert.attack,
+                    "sources": alert.sources,
+                    "destinations": alert.destinations,
+                    "first_seen": iso(alert.first_ns),
+                    "last_seen": iso(alert.last_ns),
+                    "count": alert.count,
+                    "message": {"key": alert.key, "values": alert.values},
+                    "evidence": self.evidence(alert.spans),
+                }
+                for alert in self.all_alerts
+                if alert.policy == policy
+            ]
+        )
+
+    def coverage(self, connections: list[Row]) -> Row:
+        """What could not be seen, by cause."""
+        totals = self.state.coverage
+        expected = [row for row in connections if row["transport"] in ("tcp", "udp")]
+        return {
+            "frames": totals.frames,
+            "bytes": totals.bytes,
+            "by_cause": totals.by_cause,
+            "undecoded_link_types": totals.undecoded_link_types,
+            "one_way": sum(row["one_way"] and row["transport"] == "tcp" for row in expected),
+            "copies": totals.copies,
+            "truncated": totals.truncated,
+            "out_of_order": totals.out_of_order,
+            "capped": totals.capped,
+            "epochs": len(self.state.epochs),
+        }
+
+
+def encode(document: Row) -> bytes:
+    """The document as JSON with sorted keys, one row a line, the same bytes for the same facts."""
+    encoder = msgspec.json.Encoder(order="deterministic")
+    parts = []
+    for name in sorted(document):
+        value = document[name]
+        if isinstance(value, list) and value:
+            text = b"[\n" + b",\n".join(map(encoder.encode, value)) + b"\n]"
+        else:
+            text = encoder.encode(value)
+        parts.append(encoder.encode(name) + b":" + text)
+    return b"{" + b",\n".join(parts) + b"}\n"
+
+
+_RANKS: dict[type, int] = defaultdict(
+    lambda: 5, {type(None): 0, bool: 1, int: 1, float: 1, str: 2, list: 3, dict: 4}
+)
+
+
+def _order(value: Any) -> tuple[Any, ...]:
+    rank = _RANKS[type(value)]
+    if rank == 0:
+        return (0,)
+    if rank == 3:
+        return 3, tuple(map(_order, value))
+    if rank == 4:
+        return 4, tuple((name, _order(value[name])) for name in sorted(value))
+    return rank, value
+
+
+def _sorted(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: tuple(map(_order, row.values())))

@@ -1,0 +1,244 @@
+"""From capture files to state, devices and alerts: one path with and without a database."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from otic.baseline.baseline import Baseline
+from otic.baseline.fields import FieldMaker
+from otic.detect.engine import Alert, Detector
+from otic.detect.rules import Compiled
+from otic.errors import CaptureError
+from otic.facts import Batch, Capture, Event, decode_batch, decode_captures
+from otic.inventory.addresses import is_mac
+from otic.inventory.devices import Inventory, inventory
+from otic.inventory.notices import notices
+from otic.inventory.payloads import PayloadReader
+from otic.journal.fold import Novelty, State
+from otic.settings import Settings
+
+AHEAD = 4
+"""Batches read ahead of the analysis; bounds memory and lets both work at once."""
+
+REFRESH_BATCHES = 30
+"""Batches between two looks at the whole inventory while facts arrive."""
+
+Progress = Callable[[int, int], None]
+
+
+class Source(Protocol):
+    """Where batches come from; `otic._core.Replay` is one."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+    def __next__(self) -> bytes: ...
+
+    def captures(self) -> bytes:
+        """The captures as known by now, MessagePack."""
+        ...
+
+    def progress(self) -> tuple[int, int]:
+        """Bytes read, and bytes in all."""
+        ...
+
+
+class Sink(Protocol):
+    """Where the state is kept: a database, or nowhere."""
+
+    def stored(self) -> int:
+        """Batches already folded into what `load` gives."""
+        ...
+
+    def load(self) -> State:
+        """What was folded before."""
+        ...
+
+    def write(self, state: State, batch: Batch, new: Novelty) -> None:
+        """Keeps one more batch, whole or not at all."""
+        ...
+
+    def refresh(self, state: State, result: Result) -> None:
+        """Keeps how devices and alerts look meanwhile."""
+        ...
+
+    def finish(self, state: State, result: Result) -> None:
+        """Keeps the result."""
+        ...
+
+
+class Memory:
+    """Keeps nothing: the state lives as long as the run."""
+
+    def stored(self) -> int:
+        """Nothing was folded before."""
+        return 0
+
+    def load(self) -> State:
+        """An empty state."""
+        return State()
+
+    def write(self, state: State, batch: Batch, new: Novelty) -> None:
+        """Keeps nothing."""
+
+    def refresh(self, state: State, result: Result) -> None:
+        """Keeps nothing."""
+
+    def finish(self, state: State, result: Result) -> None:
+        """Keeps nothing."""
+
+
+class Result(msgspec.Struct):
+    """What a run found."""
+
+    state: State
+    inventory: Inventory
+    captures: list[Capture]
+    alerts: list[Alert]
+    notices: list[Event]
+    detector: Detector
+
+
+def open_captures(paths: list[Path], settings: Settings, threads: int = 1) -> Source:
+    """The core at work on these files.
+
+    Raises:
+        CaptureError: a file is missing, a folder, empty, or no capture.
+    """
+    from otic import _core
+
+    try:
+        return _core.Replay(
+            [str(path) for path in paths], threads=threads, spaces=settings.spaces()
+        )
+    except _core.CaptureError as error:
+        raise CaptureError(str(error)) from None
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """One batch, and how far the source was when it gave it."""
+
+    batch: bytes
+    captures: bytes
+    progress: tuple[int, int]
+
+
+def read_ahead(source: Source) -> Iterator[Reading]:
+    """The source's batches, read by a thread of its own so that core and analysis overlap.
+
+    Only that thread touches the source until the last batch was given.
+
+    Raises:
+        CaptureError: the core could not go on.
+    """
+    ready: queue.Queue[Reading | BaseException | None] = queue.Queue(AHEAD)
+    stop = threading.Event()
+
+    def offer(item: Reading | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def read() -> None:
+        try:
+            for data in source:
+                offer(Reading(data, source.captures(), source.progress()))
+                if stop.is_set():
+                    return
+            offer(None)
+        except BaseException as error:
+            offer(error)
+
+    thread = threading.Thread(target=read, name="core", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise CaptureError(error_line(item)) from item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def error_line(error: BaseException) -> str:
+    """The first line of an error's message; its kind where it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def analyse(
+    source: Source,
+    *,
+    settings: Settings,
+    rules: Iterable[Compiled],
+    baseline: Baseline | None = None,
+    learned_until_ns: int | None = None,
+    sink: Sink | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Folds all batches of the source and gives what they show.
+
+    With `learned_until_ns`, facts first seen until then are learned into `baseline` at the end of
+    the learning time, and only later ones are compared with it.
+    """
+    sink = sink or Memory()
+    fields = FieldMaker(settings)
+    state = sink.load()
+    stored = sink.stored()
+    detector = Detector(rules, fields, baseline, learned_until_ns)
+    learning = baseline is not None and learned_until_ns is not None
+    payloads = PayloadReader()
+    if stored and not learning:
+        detector.everything(state)
+    since = 0
+    for reading in read_ahead(source):
+        batch = decode_batch(reading.batch)
+        if progress is not None:
+            progress(*reading.progress)
+        if batch.number < stored:
+            continue
+        new = state.apply(batch)
+        if not learning:
+            detector.update(state, new)
+        sink.write(state, batch, new)
+        since += 1
+        if since >= REFRESH_BATCHES and not isinstance(sink, Memory) and not learning:
+            since = 0
+            sink.refresh(state, _result(state, settings, reading.captures, detector, payloads))
+    if learning and baseline is not None:
+        baseline.learn(state, fields, detector.guarded, learned_until_ns)
+        detector.everything(state)
+    result = _result(state, settings, source.captures(), detector, payloads)
+    sink.finish(state, result)
+    return result
+
+
+def _result(
+    state: State,
+    settings: Settings,
+    captures: bytes,
+    detector: Detector,
+    payloads: PayloadReader,
+) -> Result:
+    found = inventory(state, settings, payloads)
+    events = notices(state, found.contests)
+
+    def spoken_for(endpoint: bytes) -> bool:
+        device = found.device(endpoint)
+        return device is not None and bool(device.ips) and is_mac(state.endpoints[endpoint].address)
+
+    return Result(
+        state,
+        found,
+        decode_captures(captures),
+        detector.alerts(state, events, spoken_for),
+        events,
+        detector,
+    )

@@ -1,0 +1,134 @@
+"""`otic.toml`: what people know about their plant and the traffic does not tell."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from otic.errors import SettingsError
+
+Flag = Literal["programming station", "scanner", "important", "authorised", "safety"]
+
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Space(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One mapping of traffic to an address space; the first that matches counts.
+
+    `match` is a VLAN id, an interface name, a tunnel as `<kind> <id>` or a subnet in CIDR form.
+    """
+
+    kind: Literal["vlan", "interface", "tunnel", "subnet"]
+    match: str
+    space: str
+
+
+class Subnet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A subnet of the plant. Public addresses inside one are the plant's own."""
+
+    cidr: str
+    name: str = ""
+    zone: str = ""
+    industrial: bool = True
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What people say about one address (in one space, or in all when `space` is empty)."""
+
+    address: str
+    space: str = ""
+    name: str = ""
+    type: str = ""
+    flags: list[Flag] = []
+
+
+class RuleSetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Overrides of one detection rule."""
+
+    enabled: bool | None = None
+    severity: str | None = None
+    count: int | None = None
+    within_s: int | None = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of `otic.toml`; every part may be left out."""
+
+    tenant: str = "local"
+    site: str = "local"
+    zone: str = "local"
+    sensor: str = "local"
+    space: list[Space] = []
+    subnet: list[Subnet] = []
+    device: list[Known] = []
+    rule: dict[str, RuleSetting] = {}
+    rules: list[str] = []
+    packets_bytes: int = 200_000_000
+
+    def spaces(self) -> list[tuple[str, str, str]]:
+        """The space map as the core takes it: (kind, match, space name)."""
+        return [(entry.kind, entry.match, entry.space) for entry in self.space]
+
+    def networks(self) -> list[tuple[IpNetwork, Subnet]]:
+        """The plant's subnets, longest prefix first."""
+        pairs = [(ipaddress.ip_network(subnet.cidr), subnet) for subnet in self.subnet]
+        return sorted(pairs, key=lambda pair: -pair[0].prefixlen)
+
+    def known(self, space: str, address: str) -> Known | None:
+        """What people say about this address; the most specific entry counts."""
+        entries = [e for e in self.device if e.address == address and e.space in ("", space)]
+        return max(entries, key=lambda entry: entry.space != "", default=None)
+
+
+def load(path: Path | None) -> Settings:
+    """The settings in this file; the defaults without one.
+
+    Raises:
+        SettingsError: the file is missing or says something Otic does not understand.
+    """
+    if path is None:
+        return Settings()
+    try:
+        settings = msgspec.toml.decode(path.read_bytes(), type=Settings)
+        settings.networks()
+    except OSError as error:
+        raise SettingsError(f"{path.name}: {error.strerror}") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise SettingsError(f"{path.name}: {error}") from None
+    return settings
+
+
+EACH = "*"
+"""As a match: each VLAN (or interface) that the captures show is a space of its own."""
+
+_SPACE_BY = re.compile(r"(vlan|interface|tunnel|subnet)(?:=([^=]+)(?:=(.+))?)?")
+
+
+def with_space_by(settings: Settings, mappings: list[str]) -> Settings:
+    """Settings with `--space-by KIND=MATCH=SPACE` in front.
+
+    `KIND=MATCH` names the space after the match; `vlan` or `interface` alone gives each its own.
+
+    Raises:
+        SettingsError: a mapping is not of that form.
+    """
+    spaces: list[Space] = []
+    for text in mappings:
+        found = _SPACE_BY.fullmatch(text)
+        if found is None or (found[2] is None and found[1] not in ("vlan", "interface")):
+            raise SettingsError(
+                f"--space-by {text}: write vlan, interface, vlan=ID=NAME, interface=NAME=NAME, "
+                "tunnel=ID=NAME or subnet=CIDR=NAME"
+            )
+        match = found[2] or EACH
+        spaces.append(
+            msgspec.convert(
+                {"kind": found[1], "match": match, "space": found[3] or f"{found[1]} {match}"},
+                Space,
+            )
+        )
+    return msgspec.structs.replace(settings, space=[*spaces, *settings.space])

@@ -1,0 +1,1 @@
+"""Tables, migrations and queries: SQLite on a sensor, PostgreSQL on a hub."""

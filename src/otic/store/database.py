@@ -1,0 +1,508 @@
+"""A database as the sink of a run: one transaction a batch holds state and position.
+
+A run that was broken off, at any moment, goes on: the core reads the same files again and batches
+up to the stored position are passed over. Files other than the stored ones are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from importlib.resources import files as resource_files
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy
+from sqlalchemy import Connection, Engine, Table, create_engine, delete, event, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import DatabaseError
+
+from otic.detect.engine import Alert
+from otic.errors import CaptureError, StoreError
+from otic.facts import SCHEMA, Batch, Span, Tallies, encode, unpack_ids
+from otic.inventory.devices import Device
+from otic.journal.fold import Novelty, State, Totals
+from otic.sensor.pipeline import Result
+from otic.settings import Settings
+from otic.store import tables
+from otic.store.rows import COUNTED, MAKERS, SINGLE, read
+
+STREAM = "facts"
+CHECKPOINT_BATCHES = 64
+"""Batches whose counts wait as packed columns before they are added to the rows."""
+
+EDGE_BYTES = 65536
+"""Bytes at each end of a file that tell it from others, with its name and size."""
+
+_tallies = msgspec.msgpack.Decoder(Tallies).decode
+_totals = msgspec.msgpack.Decoder(Totals).decode
+
+
+def fingerprint(files: list[Path], settings: Settings) -> str:
+    """What tells one set of inputs from another: names, sizes, both ends, and the space map.
+
+    Raises:
+        CaptureError: a file cannot be read.
+    """
+    digest = hashlib.blake2b(encode([SCHEMA, settings.spaces()]), digest_size=16)
+    for path in files:
+        try:
+            size = path.stat().st_size
+            digest.update(encode([path.name, size]))
+            with path.open("rb") as file:
+                digest.update(file.read(EDGE_BYTES))
+                file.seek(max(0, size - EDGE_BYTES))
+                digest.update(file.read(EDGE_BYTES))
+        except OSError as error:
+            raise CaptureError(f"{path}: {error.strerror}") from None
+    return digest.hexdigest()
+
+
+def open_engine(path: Path) -> Engine:
+    """The database in this file, in write-ahead mode."""
+    engine = create_engine(f"sqlite:///{path}")
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "busy_timeout=10000",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+def migrate(engine: Engine, name: str) -> None:
+    """Brings the tables to this program's version.
+
+    Raises:
+        StoreError: the database is damaged, or a newer program wrote it.
+    """
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(resource_files("otic.store") / "migrations"))
+    try:
+        with engine.begin() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+            known = {
+                script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
+            }
+            if current is not None and current not in known:
+                raise StoreError(f"{name}: written by a newer program; update Otic to read it")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreError(f"{name}: {error}") from None
+    except DatabaseError as error:
+        raise StoreError(f"{name}: {error.orig}") from None
+
+
+class Database:
+    """Keeps a run's state, devices and alerts in a database file."""
+
+    def __init__(self, path: Path, settings: Settings, files: list[Path]) -> None:
+        """Opens or creates the database for these files.
+
+        Raises:
+            StoreError: it is damaged, newer than this program, or of other captures.
+            CaptureError: a capture cannot be read.
+        """
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            raise StoreError(f"{path}: not a place for a database")
+        self.path = path
+        self.scope = {name: getattr(settings, name) for name in tables.SCOPE}
+        self.fingerprint = fingerprint(files, settings)
+        self.engine = open_engine(path)
+        migrate(self.engine, path.name)
+        self.connection: Connection = self.engine.connect()
+        self._statements: dict[str, Any] = {}
+        self._unchecked = 0
+        self._members: dict[bytes, bytes] | None = None
+        position = self._position()
+        if position is not None and position.fingerprint != self.fingerprint:
+            raise StoreError(f"{path.name}: holds the result of other captures or other spaces")
+        if position is not None and position.schema > SCHEMA:
+            raise StoreError(f"{path.name}: written by a newer program; update Otic to read it")
+
+    def stored(self) -> int:
+        """Batches already folded in."""
+        position = self._position()
+        return 0 if position is None else int(position.batch)
+
+    def load(self) -> State:
+        """The state as of the last whole batch.
+
+        Raises:
+            StoreError: the database is damaged.
+        """
+        state = State()
+        try:
+            for name in MAKERS:
+                if name != "buckets":
+                    read(state, name, self._all(getattr(tables, name)))
+            for row in self._all(tables.tallies):
+                state.tally(_tallies(row.body))
+                self._unchecked += 1
+            state.buckets.clear()
+            read(state, "buckets", self._all(tables.buckets))
+            position = self._position()
+        except (DatabaseError, msgspec.MsgspecError) as error:
+            raise StoreError(f"{self.path.name}: {error}") from None
+        if position is not None:
+            state.coverage = _totals(position.coverage)
+            state.clock_ns = position.clock_ns
+            state.batches = position.batch
+        self.connection.rollback()
+        return state
+
+    def write(self, state: State, batch: Batch, new: Novelty) -> None:
+        """Adds one batch: its novelty as rows, its counts as packed columns, the position."""
+        for name, make in MAKERS.items():
+            keys = getattr(new, name)
+            if keys:
+                self._upsert(name, [make(state, key) for key in sorted(keys, key=str)])
+        if new.claims:
+            self._end_claims(state, new.claims)
+        if batch.tallies != Tallies():
+            self._upsert("tallies", [{"batch": batch.number, "body": encode(batch.tallies)}])
+            self._unchecked += 1
+        self._upsert(
+            "positions",
+            [
+                {
+                    "stream": STREAM,
+                    "batch": batch.number + 1,
+                    "fingerprint": self.fingerprint,
+                    "schema": SCHEMA,
+                    "clock_ns": batch.end_ns,
+                    "coverage": encode(state.coverage),
+                }
+            ],
+        )
+        if self._unchecked >= CHECKPOINT_BATCHES:
+            self._checkpoint(state)
+        self.connection.commit()
+
+    def refresh(self, state: State, result: Result) -> None:
+        """Writes devices, memberships and alerts as they look now."""
+        self._devices(result)
+        self._memberships(state, result)
+        self._alerts(result)
+        self.connection.commit()
+
+    def finish(self, state: State, result: Result) -> None:
+        """Adds all waiting counts, writes the captures, devices and alerts, and closes."""
+        self._checkpoint(state)
+        self._upsert(
+            "captures",
+            [
+                {"ordinal": ordinal, "file": capture.file, "body": encode(capture)}
+                for ordinal, capture in enumerate(result.captures)
+            ],
+        )
+        self.refresh(state, result)
+        self.connection.close()
+        self.engine.dispose()
+
+    def _position(self) -> Any:
+        table = tables.positions
+        found = self.connection.execute(
+            select(table).where(table.c.stream == STREAM, *self._own(table))
+        ).first()
+        self.connection.rollback()
+        return found
+
+    def _own(self, table: Table) -> list[Any]:
+        return [table.c[name] == self.scope[name] for name in ("tenant", "sensor")]
+
+    def _all(self, table: Table) -> Iterable[Any]:
+        return self.connection.execute(select(table).where(*self._own(table)))
+
+    def _upsert(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Writes rows whole; columns that checkpoints own keep their values."""
+        if not rows:
+            return
+        statement = self._statements.get(name)
+        if statement is None:
+            table: Table = getattr(tables, name)
+            keys = [column.name for column in table.primary_key]
+            kept = {*keys, *COUNTED.get(name, ())}
+            fresh = insert(table)
+            changed = {
+                column.name: fresh.excluded[column.name]
+                for column in table.columns
+                if column.name not in kept
+            }
+            statement = (
+                fresh.on_conflict_do_update(index_elements=keys, set_=changed)
+                if changed
+                else fresh.on_conflict_do_nothing()
+            )
+            self._statements[name] = statement
+        self.connection.execute(statement, [row | self.scope for row in rows])
+
+    def _end_claims(self, state: State, new: set[bytes]) -> None:
+        """A later value of a single-valued attribute ends the earlier one's validity."""
+        lines = {
+            (claim.endpoint, claim.attribute, claim.protocol, claim.message)
+            for id_ in new
+            if (claim := state.claims[id_]).attribute in SINGLE
+        }
+        if not lines:
+            return
+        alike: dict[tuple[bytes, str, str, str], list[Any]] = {}
+        for claim in state.claims.values():
+            line = claim.endpoint, claim.attribute, claim.protocol, claim.message
+            if line in lines:
+                alike.setdefault(line, []).append(claim)
+        ended = []
+        for claims in alike.values():
+            claims.sort(key=lambda claim: (claim.ts_ns, claim.id))
+            for earlier, later in pairwise(claims):
+                ended.append({"b_id": earlier.id, "b_to": later.ts_ns})
+        if ended:
+            table = tables.claims
+            self.connection.execute(
+                sqlalchemy.update(table)
+                .where(table.c.id == sqlalchemy.bindparam("b_id"), *self._own(table))
+                .values(valid_to=sqlalchemy.bindparam("b_to")),
+                ended,
+            )
+
+    def _checkpoint(self, state: State) -> None:
+        """Brings the counts in the rows up to date and drops the packed columns."""
+        connections: set[bytes] = set()
+        operations: set[bytes] = set()
+        occurrences: set[bytes] = set()
+        for row in self._all(tables.tallies):
+            counted = _tallies(row.body)
+            connections.update(unpack_ids(counted.connection_ids))
+            operations.update(unpack_ids(counted.operation_ids))
+            occurrences.update(unpack_ids(counted.occurrence_ids))
+        for name, ids, counts in (
+            ("connections", connections & state.connections.keys(), state.connection_counts),
+            ("operations", operations & state.operations.keys(), state.operation_counts),
+            ("events", occurrences & state.events.keys(), state.occurrence_counts),
+            ("violations", occurrences & state.violations.keys(), state.occurrence_counts),
+        ):
+            if ids:
+                table: Table = getattr(tables, name)
+                columns = COUNTED[name]
+                self.connection.execute(
+                    sqlalchemy.update(table)
+                    .where(table.c.id == sqlalchemy.bindparam("b_id"), *self._own(table))
+                    .values({column: sqlalchemy.bindparam(f"b_{column}") for column in columns}),
+                    [
+                        {"b_id": id_}
+                        | {f"b_{column}": n for column, n in zip(columns, counts[id_], strict=True)}
+                        for id_ in sorted(ids)
+                    ],
+                )
+        self.connection.execute(delete(tables.tallies).where(*self._own(tables.tallies)))
+        self._unchecked = 0
+
+    def _devices(self, result: Result) -> None:
+        self._replace(
+            tables.devices,
+            [_device_row(device) for device in result.inventory.devices.values()],
+        )
+
+    def _replace(self, table: Table, rows: list[dict[str, Any]]) -> None:
+        """Makes the table hold exactly these rows, writing only what differs."""
+        keys = {row["id"]: row for row in rows}
+        gone = []
+        for row in self._all(table):
+            wanted = keys.get(row.id)
+            if wanted is None:
+                gone.append({"b_id": row.id})
+            elif all(getattr(row, name) == value for name, value in wanted.items()):
+                del keys[row.id]
+        if gone:
+            self.connection.execute(
+                delete(table).where(table.c.id == sqlalchemy.bindparam("b_id"), *self._own(table)),
+                gone,
+            )
+        self._upsert(table.name, list(keys.values()))
+
+    def _memberships(self, state: State, result: Result) -> None:
+        """Opens and closes memberships at the clock of this look."""
+        table = tables.memberships
+        if self._members is None:
+            self._members = {
+                row.endpoint: row.device for row in self._all(table) if row.valid_to is None
+            }
+        now = {
+            endpoint: device
+            for endpoint, device in result.inventory.device_of.items()
+            if device in result.inventory.devices
+        }
+        opened, closed = [], []
+        for endpoint, device in now.items():
+            before = self._members.get(endpoint)
+            if before == device:
+                continue
+            if before is not None:
+                closed.append({"b_endpoint": endpoint})
+            start = state.endpoints[endpoint].ts_ns if before is None else state.clock_ns
+            reason = result.inventory.devices[device].basis.get(endpoint, "own address")
+            opened.append(
+                {
+                    "endpoint": endpoint,
+                    "valid_from": start,
+                    "device": device,
+                    "reason": reason,
+                    "valid_to": None,
+                }
+            )
+        closed += [{"b_endpoint": endpoint} for endpoint in self._members if endpoint not in now]
+        if closed:
+            self.connection.execute(
+                sqlalchemy.update(table)
+                .where(
+                    table.c.endpoint == sqlalchemy.bindparam("b_endpoint"),
+                    table.c.valid_to.is_(None),
+                    *self._own(table),
+                )
+                .values(valid_to=state.clock_ns),
+                closed,
+            )
+        self._upsert("memberships", opened)
+        self._members = now
+
+    def _alerts(self, result: Result) -> None:
+        table = tables.alert_states
+        self._replace(tables.alerts, [_alert_row(alert) for alert in result.alerts])
+        known = {row.alert for row in self._all(table)}
+        self._upsert(
+            "alert_states",
+            [
+                {
+                    "alert": alert.id,
+                    "valid_from": alert.first_ns,
+                    "state": "open",
+                    "person": "",
+                    "reason": "",
+                    "valid_to": None,
+                }
+                for alert in result.alerts
+                if alert.id not in known and not alert.policy
+            ],
+        )
+
+
+def _device_row(device: Device) -> dict[str, Any]:
+    values = device.attributes
+    body = {
+        "macs": device.macs,
+        "ips": device.ips,
+        "vlans": sorted(device.activity.vlans),
+        "protocols": sorted(device.activity.protocols),
+        "roles": device.roles,
+        "attributes": values,
+        "reasons": device.reasons,
+        "members": device.members,
+        "contested": device.contested,
+    }
+    return {
+        "id": device.id,
+        "space": device.space,
+        "parent": device.parent,
+        "child_address": device.child_address,
+        "name": device.name,
+        "type": device.type,
+        "vendor": values.get("vendor"),
+        "model": values.get("model"),
+        "firmware": values.get("firmware"),
+        "serial": values.get("serial"),
+        "os": values.get("os"),
+        "purdue_level": device.level,
+        "first_ns": device.first_ns,
+        "body": msgspec.msgpack.Encoder(order="deterministic").encode(body),
+    }
+
+
+class AlertBody(msgspec.Struct):
+    """What of an alert is not searched for."""
+
+    attack: list[str]
+    sources: list[str]
+    destinations: list[str]
+    values: dict[str, str]
+    spans: list[Span]
+
+
+def _alert_row(alert: Alert) -> dict[str, Any]:
+    body = AlertBody(alert.attack, alert.sources, alert.destinations, alert.values, alert.spans)
+    return {
+        "id": alert.id,
+        "rule": alert.rule,
+        "title": alert.title,
+        "engine": alert.engine,
+        "severity": alert.severity,
+        "category": alert.category,
+        "space": alert.space,
+        "policy": alert.policy,
+        "first_ns": alert.first_ns,
+        "last_ns": alert.last_ns,
+        "count": alert.count,
+        "message": alert.key,
+        "body": msgspec.msgpack.Encoder(order="deterministic").encode(body),
+    }
+
+
+class StoredAlert(msgspec.Struct):
+    """An alert read back, its evidence with file names."""
+
+    title: str
+    severity: str
+    rule: str
+    key: str
+    values: dict[str, str]
+    places: list[tuple[str, int, int, int]]
+
+
+def read_alert(path: Path, id_: str) -> StoredAlert:
+    """The alert whose id starts with this hexadecimal text.
+
+    Raises:
+        StoreError: no such database or alert, or the id fits several.
+    """
+    if not path.is_file():
+        raise StoreError(f"{path}: no such database")
+    engine = open_engine(path)
+    try:
+        with engine.connect() as connection:
+            names = [row.file for row in connection.execute(select(tables.captures))]
+            found = [
+                row
+                for row in connection.execute(select(tables.alerts))
+                if row.id.hex().startswith(id_.lower())
+            ]
+    except DatabaseError as error:
+        raise StoreError(f"{path.name}: {error.orig}") from None
+    finally:
+        engine.dispose()
+    if len(found) != 1:
+        raise StoreError(f"{path.name}: {len(found) or 'no'} alerts have an id like {id_}")
+    row = found[0]
+    body = msgspec.msgpack.decode(row.body, type=AlertBody)
+    return StoredAlert(
+        row.title,
+        row.severity,
+        row.rule,
+        row.message,
+        body.values,
+        [(names[file], frame, offset, length) for file, frame, offset, length in body.spans],
+    )

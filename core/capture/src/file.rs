@@ -300,7 +300,8 @@ impl CaptureFile {
                 return Step::End(Some(format!("damaged record after frame {after}")));
             }
         };
-        self.reader.consume(used);
+        // Bytes are moved only when the buffer is filled again.
+        self.reader.consume_noshift(used);
         step
     }
 }

@@ -10,8 +10,8 @@ use rustc_hash::FxBuildHasher;
 const WINDOW_NS: i64 = 5_000_000;
 /// How far apart the two frames of a redundant network may be, ns (IEC 62439-3 drops after 400 ms).
 const REDUNDANCY_WINDOW_NS: i64 = 400_000_000;
-/// Recent frames remembered per shard and kind; a power of two.
-const SLOTS: usize = 512;
+/// Recent frames remembered per shard and kind; a power of two, small enough for the caches.
+const SLOTS: usize = 256;
 
 /// Bytes after the IP header (or of the whole layer-2 frame) that are compared, beside the length.
 const COMPARED: usize = 128;
@@ -39,10 +39,10 @@ struct Slot {
     hash: u64,
     ts_ns: i64,
     interface: u32,
+    source_mac: Mac,
+    destination_mac: Mac,
     hop_limit: u8,
     lan: u8,
-    source_mac: Option<Mac>,
-    destination_mac: Option<Mac>,
 }
 
 /// Remembers recent frames of one shard.
@@ -88,15 +88,17 @@ impl CopyCheck {
         // The transport checksum is among the first bytes: it tells the rest apart.
         hasher.write(bytes.get(..COMPARED).unwrap_or(bytes));
         let hash = hasher.finish() | 1;
-        let slot = self.recent.get_mut(hash as usize >> 20 & (SLOTS - 1))?;
+        // Identifications count up: frames of one sender in a row fall into slots of their own.
+        let place = if id == 0 { (hash >> 20) as usize } else { id as usize };
+        let slot = self.recent.get_mut(place & (SLOTS - 1))?;
         let now = Slot {
             hash,
             ts_ns,
             interface,
             hop_limit,
             lan: 0,
-            source_mac: packet.source_mac,
-            destination_mac: packet.destination_mac,
+            source_mac: packet.source_mac.unwrap_or_default(),
+            destination_mac: packet.destination_mac.unwrap_or_default(),
         };
         let before = *slot;
         *slot = now;
@@ -110,13 +112,11 @@ impl CopyCheck {
         let hops = before.hop_limit.abs_diff(hop_limit);
         let elsewhere =
             before.source_mac != now.source_mac && before.destination_mac != now.destination_mac;
-        if hops >= 1 && elsewhere {
+        if hops == 1 && elsewhere {
             let (first, second) =
                 if before.hop_limit > hop_limit { (before, now) } else { (now, before) };
-            if let (Some(entered), Some(left)) = (first.destination_mac, second.source_mac)
-                && hops == 1
-                && !entered.is_group()
-            {
+            let (entered, left) = (first.destination_mac, second.source_mac);
+            if !entered.is_group() && !entered.is_zero() && !left.is_zero() {
                 return Some(Copy::Routed { entered, left });
             }
         }

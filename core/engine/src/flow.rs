@@ -1,5 +1,7 @@
 //! One 5-tuple in time: its streams, the dissector at work on it, and who is the client.
 
+use std::hash::{Hash, Hasher};
+
 use otic_protocols::registry::{Carrier, PROTOCOLS, Probe, Protocol};
 use otic_protocols::{Child, Input, Out, Session, Side, Transport};
 use otic_wire::stream::Stream;
@@ -15,7 +17,7 @@ const TRIES: u8 = 32;
 const PROBE_BYTES: usize = 2048;
 
 /// What names a flow: both ends in order, what carries it, and its address space.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowKey {
     /// The smaller (address, port).
     pub a: (Address, u16),
@@ -27,6 +29,16 @@ pub struct FlowKey {
     pub discriminator: u64,
     /// Address space.
     pub space: u16,
+}
+
+impl Hash for FlowKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.a.0.hash(state);
+        self.b.0.hash(state);
+        let ports = u64::from(self.a.1) << 16 | u64::from(self.b.1);
+        state.write_u64(ports << 24 | (self.transport as u64) << 16 | u64::from(self.space));
+        state.write_u64(self.discriminator);
+    }
 }
 
 /// What was last seen of one end, to notice what is new without a table look-up.

@@ -88,7 +88,8 @@ struct ChangeState {
 pub struct Shard {
     hasher: DefaultHashBuilder,
     flow_of: HashMap<FlowKey, usize>,
-    flows: Vec<Option<Flow>>,
+    /// Boxed: a flow leaves its slot while its frame is read.
+    flows: Vec<Option<Box<Flow>>>,
     free: Vec<usize>,
     connection_of: HashMap<ConnectionKey, u32>,
     connections: Vec<Connection>,
@@ -378,7 +379,7 @@ impl Shard {
         }
         let first_span =
             at.frame.fact_span(at.packet.start, at.packet.end.saturating_sub(at.packet.start));
-        let flow = Flow::new(key.clone(), sender, at.frame.clock_ns, first_span);
+        let flow = Box::new(Flow::new(key, sender, at.frame.clock_ns, first_span));
         let index = match self.free.pop() {
             Some(index) => {
                 if let Some(slot) = self.flows.get_mut(index) {
@@ -450,7 +451,7 @@ impl Shard {
     /// Counts the frames that waited for the flow's protocol to be known.
     fn waiting_frames(&mut self, flow: &mut Flow, protocol: &'static str, at: &Place<'_>) {
         let client = flow.decide_client(None);
-        let index = self.connection(flow, protocol, Child::None, Child::None, at);
+        let index = self.connection(flow, protocol, &Child::None, &Child::None, at);
         let waiting = std::mem::take(&mut flow.waiting);
         if let (Some(connection), Some(index)) =
             (index.and_then(|index| self.connections.get_mut(index as usize)), index)
@@ -617,7 +618,7 @@ impl Shard {
                     self.output.cause("undecoded-tcp");
                     self.waiting_frames(flow, "unknown", at);
                 }
-                self.layer(flow, "unknown", side, Child::None, Child::None, at);
+                self.layer(flow, "unknown", side, &Child::None, &Child::None, at);
             }
             Reader::Searching(_) => {
                 if let Some(waiting) = flow.waiting.get_mut(side as usize) {
@@ -633,7 +634,7 @@ impl Shard {
                 if let Some(last) = flow.connections.get(flow.last_connection).cloned() {
                     self.count(last.index, flow, side, at);
                 } else {
-                    self.layer(flow, protocol, side, Child::None, Child::None, at);
+                    self.layer(flow, protocol, side, &Child::None, &Child::None, at);
                 }
             }
         }
@@ -652,28 +653,31 @@ impl Shard {
         if let Some(told) = told.filter(|told| *told != client && !flow.client_by_syn) {
             self.correct(flow, told, at);
         }
-        for item in out.items.drain(..) {
+        for item in &out.items {
             self.item(flow, side, at, item);
         }
+        out.items.clear();
     }
 
-    fn item(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>, item: Item) {
-        let (source, destination) = (flow.end(side).0, flow.end(side.other()).0);
+    fn item(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>, item: &Item) {
         match item {
             Item::Layer { protocol, sender, source_child, destination_child } => {
-                self.layer(flow, protocol, sender, source_child, destination_child, at);
+                self.layer(flow, protocol, *sender, source_child, destination_child, at);
             }
             Item::Client(_) => {}
-            Item::Operation(operation) => self.operation(flow, &operation, true, at),
-            Item::Unpaired(operation) => self.operation(flow, &operation, false, at),
-            Item::Claim(claim) => self.claim(at, &claim, source, destination),
-            Item::Binding { mac, ip, protocol, message, evidence } => {
-                self.binding(at, mac, ip, protocol, message, &evidence);
+            Item::Operation(operation) => self.operation(flow, operation, true, at),
+            Item::Unpaired(operation) => self.operation(flow, operation, false, at),
+            Item::Claim(claim) => {
+                let (source, destination) = (flow.end(side).0, flow.end(side.other()).0);
+                self.claim(at, claim, source, destination);
             }
-            Item::Change(change) => self.change(flow, change, at),
-            Item::Event(event) => self.event(flow, &event, at),
-            Item::Violation(violation) => self.violation(flow, &violation, at),
-            Item::Payload(payload) => self.rich_payload(flow, payload, at),
+            Item::Binding { mac, ip, protocol, message, evidence } => {
+                self.binding(at, *mac, *ip, protocol, message, evidence);
+            }
+            Item::Change(change) => self.change(flow, change.clone(), at),
+            Item::Event(event) => self.event(flow, event, at),
+            Item::Violation(violation) => self.violation(flow, violation, at),
+            Item::Payload(payload) => self.rich_payload(flow, payload.clone(), at),
             Item::StartNotSeen(protocol) => {
                 self.output.cause(format_compact!("session-start-not-seen {protocol}"));
             }
@@ -688,8 +692,8 @@ impl Shard {
         flow: &mut Flow,
         protocol: &'static str,
         sender: Side,
-        source_child: Child,
-        destination_child: Child,
+        source_child: &Child,
+        destination_child: &Child,
         at: &Place<'_>,
     ) {
         let client = flow.decide_client(None);
@@ -734,14 +738,14 @@ impl Shard {
         &mut self,
         flow: &mut Flow,
         protocol: &'static str,
-        client_child: Child,
-        server_child: Child,
+        client_child: &Child,
+        server_child: &Child,
         at: &Place<'_>,
     ) -> Option<u32> {
         let fits = |known: &ConnectionRef| {
             known.protocol == protocol
-                && known.client_child == client_child
-                && known.server_child == server_child
+                && known.client_child == *client_child
+                && known.server_child == *server_child
         };
         let found = match flow.connections.get(flow.last_connection) {
             Some(known) if fits(known) => Some(flow.last_connection),
@@ -792,7 +796,12 @@ impl Shard {
                 index
             }
         };
-        flow.connections.push(ConnectionRef { protocol, client_child, server_child, index });
+        flow.connections.push(ConnectionRef {
+            protocol,
+            client_child: client_child.clone(),
+            server_child: server_child.clone(),
+            index,
+        });
         flow.last_connection = flow.connections.len() - 1;
         self.announce_connection(index, at.frame.ordinal);
         Some(index)
@@ -820,11 +829,8 @@ impl Shard {
         at: &Place<'_>,
     ) -> Option<(u32, Id, bool)> {
         let reversed = flow.decide_client(None) != sender;
-        let (client_child, server_child) = if reversed {
-            (server_child.clone(), client_child.clone())
-        } else {
-            (client_child.clone(), server_child.clone())
-        };
+        let (client_child, server_child) =
+            if reversed { (server_child, client_child) } else { (client_child, server_child) };
         let index = self.connection(flow, protocol, client_child, server_child, at)?;
         let id = self.connections.get(index as usize)?.id;
         Some((index, id, reversed))
@@ -1114,7 +1120,7 @@ impl Shard {
             else {
                 continue;
             };
-            let new = self.connection(flow, row.protocol, row.server_child, row.client_child, at);
+            let new = self.connection(flow, row.protocol, &row.server_child, &row.client_child, at);
             let after =
                 new.and_then(|index| self.connections.get(index as usize)).map(|known| known.id);
             if let Some(after) = after.filter(|after| *after != before) {

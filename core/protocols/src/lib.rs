@@ -21,22 +21,31 @@
 pub mod arp;
 pub mod bacnet;
 pub mod cdp;
+pub mod dhcp;
 pub mod dnp3;
+pub mod dns;
 pub mod ethernet_ip;
+pub mod ftp;
+pub mod http;
 pub mod icmp;
 pub mod iec104;
 pub mod iso_transport;
 pub mod lldp;
 pub mod modbus;
+pub mod nbns;
 pub mod out;
 pub mod pending;
 pub mod registry;
 pub mod s7comm;
 pub mod session;
+pub mod ssdp;
+pub mod ssh;
 pub mod stp;
+pub mod telnet;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod tls;
 
 pub use out::{
     Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,

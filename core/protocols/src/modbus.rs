@@ -6,7 +6,8 @@
 //!   identification: MODBUS Application Protocol Specification V1.1b3, §5 to §7.
 //! * Functions 9, 10, 13, 14, 18, 19: Modicon Modbus Protocol Reference Guide PI-MBUS-300 Rev. J.
 //! * UMAS function numbers and directions: "The Unity (UMAS) protocol" I to V, lirasenlared (its
-//!   "upload" goes from the engineering station into the controller); layout of the replies to
+//!   "upload" goes from the engineering station into the controller) and public lists of UMAS
+//!   function codes that agree with it; layout of the replies to
 //!   0x01 and 0x02: protocol description of Apache PLC4X (UMAS).
 //!
 //! Rules broken on the wire:
@@ -143,6 +144,7 @@ const fn umas(function: u8) -> (&'static str, Action) {
         0x03 => ("umas-read-project-info", Action::Identify),
         0x04 => ("umas-read-plc-info", Action::Diagnostics),
         0x06 => ("umas-read-card-info", Action::Identify),
+        0x07 => ("umas-get-block-info", Action::Read),
         0x0a => ("umas-repeat", Action::Diagnostics),
         0x10 => ("umas-take-plc-reservation", Action::Session),
         0x11 => ("umas-release-plc-reservation", Action::Session),
@@ -154,18 +156,27 @@ const fn umas(function: u8) -> (&'static str, Action) {
         0x24 => ("umas-read-coils-registers", Action::Read),
         0x25 => ("umas-write-coils-registers", Action::Write),
         0x26 => ("umas-data-dictionary", Action::Read),
+        0x27 => ("umas-data-dictionary-preload", Action::Read),
+        0x28 => ("umas-read-physical-address", Action::Read),
+        0x29 => ("umas-write-physical-address", Action::Write),
+        0x2a => ("umas-browse-events", Action::Diagnostics),
         0x30 => ("umas-initialize-upload", Action::ProgramDownload),
         0x31 => ("umas-upload-block", Action::ProgramDownload),
         0x32 => ("umas-end-strategy-upload", Action::ProgramDownload),
         0x33 => ("umas-initialize-download", Action::ProgramUpload),
         0x34 => ("umas-download-block", Action::ProgramUpload),
         0x35 => ("umas-end-strategy-download", Action::ProgramUpload),
-        0x36 => ("umas-transfer", Action::ProgramUpload),
+        // Both ways; public descriptions do not tell which is which.
+        0x36 => ("umas-backup-restore", Action::Configuration),
+        0x37 => ("umas-preload-blocks", Action::Configuration),
         0x39 => ("umas-read-ethernet-master-data", Action::Read),
         0x40 => ("umas-start-plc", Action::Start),
         0x41 => ("umas-stop-plc", Action::Stop),
         0x50 => ("umas-monitor-plc", Action::Read),
         0x58 => ("umas-check-plc", Action::Diagnostics),
+        0x60 => ("umas-set-breakpoint", Action::Control),
+        0x6d => ("umas-private-message", Action::Diagnostics),
+        0x6e => ("umas-enhanced-reservation", Action::Session),
         0x70 => ("umas-read-io-object", Action::Read),
         0x71 => ("umas-write-io-object", Action::Write),
         0x73 => ("umas-get-status-module", Action::Diagnostics),

@@ -74,6 +74,13 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ethernet_ip::io::PROTOCOL,
     crate::bacnet::PROTOCOL,
     crate::dnp3::PROTOCOL,
+    crate::http::PROTOCOL,
+    crate::ssh::PROTOCOL,
+    crate::ftp::PROTOCOL,
+    crate::telnet::PROTOCOL,
+    crate::dns::DNS,
+    crate::dns::MDNS,
+    crate::dns::LLMNR,
 ];
 
 /// The row of the protocol with this name.

@@ -1,6 +1,7 @@
 //! MAC and IP addresses as facts name them.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A 48-bit IEEE 802 address.
@@ -43,7 +44,7 @@ impl fmt::Debug for Mac {
 }
 
 /// An address that can speak or be spoken to.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Address {
     /// A MAC address.
     Mac(Mac),
@@ -99,6 +100,26 @@ impl Address {
             Self::Mac(mac) => mac.is_zero(),
             Self::Ip(ip) => ip.is_unspecified(),
             Self::Station(..) => false,
+        }
+    }
+}
+
+/// Two words instead of a byte string: addresses are hashed several times for every frame.
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Mac(Mac([a, b, c, d, e, f])) => {
+                state.write_u64(u64::from_be_bytes([1, 0, *a, *b, *c, *d, *e, *f]));
+            }
+            Self::Ip(IpAddr::V4(ip)) => state.write_u64(2 << 56 | u64::from(ip.to_bits())),
+            Self::Ip(IpAddr::V6(ip)) => {
+                let bits = ip.to_bits();
+                state.write_u64((bits >> 64) as u64);
+                state.write_u64(bits as u64);
+            }
+            Self::Station(bus, number) => {
+                state.write_u64(3 << 56 | (*bus as u64) << 8 | u64::from(*number));
+            }
         }
     }
 }

@@ -29,10 +29,12 @@ MOST_EVIDENCE = 16
 SHOWN_PARTIES = 64
 """Sources or destinations listed in one alert."""
 
-INDUSTRIAL_PORTS = frozenset(
-    [102, 502, 789, 1089, 1090, 1091, 1911, 1962, 2222, 2404, 4000, 4840, 4911, 5006, 5007]
-    + [5094, 9600, 18245, 18246, 20000, 20547, 34962, 34963, 34964, 44818, 47808, 48898, 55000]
-)
+# fmt: off
+INDUSTRIAL_PORTS = frozenset((
+    102, 502, 789, 1089, 1090, 1091, 1911, 1962, 2222, 2404, 4000, 4840, 4911, 5006,
+    5007, 5094, 9600, 18245, 18246, 20000, 20547, 34962, 34963, 34964, 44818, 47808, 48898, 55000,
+))
+# fmt: on
 """Ports that industrial protocols are registered or documented for (IANA, makers' manuals)."""
 
 
@@ -100,6 +102,9 @@ class Detector:
                 self._windows[trigger.fact].append(compiled)
         self._rules = {compiled.rule.id: compiled.rule for compiled in self.rules}
         self._retold: dict[tuple[bytes, str, str, str], set[bytes]] = defaultdict(set)
+        self._waiting: set[tuple[str, bytes]] = set()
+        self._early_claims: set[bytes] = set()
+        self._early_attempts: set[tuple[bytes, str]] = set()
         self._alike: dict[tuple[str, Any], set[bytes]] = defaultdict(set)
         self._tried: dict[tuple[bytes, str], set[int]] = defaultdict(set)
         self._steps: dict[str, dict[Any, tuple[dict[Any, int], dict[Any, _Match]]]] = {}
@@ -118,11 +123,14 @@ class Detector:
             if self._by_fact[kind] or self._sequences:
                 for id_ in getattr(new, f"{kind}s"):
                     self._look(state, kind, id_)
-        for id_ in new.claims:
+        waiting, self._waiting = self._waiting, set()
+        for kind, id_ in waiting:
+            self._look(state, kind, id_)
+        for id_ in new.claims | self._early_claims:
             self._claim(state, id_)
         for source, transport, start in new.attempts:
             self._tried[source, transport].add(start)
-        for source, transport in {key[:2] for key in new.attempts}:
+        for source, transport in {key[:2] for key in new.attempts} | self._early_attempts:
             self._attempts(state, source, transport)
         for id_ in {id_ for id_, _ in new.buckets}:
             self._occurrences(state, id_)
@@ -177,6 +185,8 @@ class Detector:
     def _look(self, state: State, kind: str, id_: Any) -> None:
         made = self.fields.of(state, kind, id_)
         if made is None:
+            if kind != "connection":
+                self._waiting.add((kind, id_))  # until the connection it names is told
             return
         fields, ts_ns = made
         for compiled in self._by_fact[kind]:
@@ -232,10 +242,14 @@ class Detector:
                     getattr(new, f"{kind}s").add(id_)
 
     def _claim(self, state: State, id_: bytes) -> None:
-        self._look_claim(state, id_)
         claim = state.claims[id_]
         owner = state.endpoints.get(claim.endpoint)
-        if owner is None or not self._changed:
+        if owner is None:
+            self._early_claims.add(id_)
+            return
+        self._early_claims.discard(id_)
+        self._look_claim(state, id_)
+        if not self._changed:
             return
         line = (claim.endpoint, claim.attribute, claim.protocol, claim.message)
         told = self._retold[line]
@@ -335,8 +349,10 @@ class Detector:
     def _attempts(self, state: State, source: bytes, transport: str) -> None:
         """Attempts of one source in sliding windows."""
         owner = state.endpoints.get(source)
-        if owner is None or not self._windows["attempts"]:
+        if owner is None:
+            self._early_attempts.add((source, transport))
             return
+        self._early_attempts.discard((source, transport))
         rows = [
             state.attempts[source, transport, start]
             for start in sorted(self._tried[source, transport])

@@ -1,0 +1,87 @@
+"""A small plant's facts with counts, as batches; used where a whole run is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from builders import (
+    at,
+    batch,
+    binding,
+    claim,
+    connection,
+    endpoint,
+    event,
+    operation,
+    sighting,
+    tallies,
+)
+
+from otic.facts import Attempts, Batch, Change, Correction, Epoch, Evidence, Violation
+
+PLC, HMI, STATION = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+MACS = {PLC: "28:63:36:00:00:01", HMI: "28:63:36:00:00:02", STATION: "28:63:36:00:00:03"}
+
+
+def plant() -> list[Batch]:
+    """Ten batches, one a second: polling, a write, a stop, a scan, failed log-ins, a correction."""
+    poll = connection(HMI, PLC, server_child="modbus-unit 1")
+    wrong = connection(PLC, STATION, protocol="s7comm", port=102)
+    right = connection(STATION, PLC, protocol="s7comm", port=102)
+    read = operation(poll, s=0)
+    write = operation(poll, code=6, name="write-single-register", action="write", object="holding-register 7", s=2)
+    stop = operation(right, code=0x29, name="plc-stop", action="stop", object="", s=5)
+    load = operation(right, code=0x1A, name="request-download", action="program-download", object="OB 1", s=6)
+    turned = operation(wrong, code=4, name="read-var", reversed=True, object="DB 1: 0", s=3)
+    refused = event("exception", HMI, PLC, values={"code": "1", "function": "90"}, s=4)
+    failed = event("login-failed", STATION, PLC, protocol="ftp", values={"user": "root"}, s=4)
+    broken = Violation(b"v" * 16, poll.id, False, "modbus-length", "modbus", {}, at(3), [(0, 9, 60, 2)])
+    machines: list[Any] = []
+    for ip, mac in MACS.items():
+        machines += [endpoint(mac), endpoint(ip), sighting(mac, ip), binding(mac, ip)]
+    unit = endpoint(PLC, child="modbus-unit 1", spoke=True)
+    batches = [
+        batch(0, *machines, unit, poll, read, s=0),
+        batch(1, claim(endpoint(PLC), "firmware", "V4.1", s=1), s=1),
+        batch(
+            2,
+            write,
+            Change(b"c" * 16, poll.id, "modbus", False, "holding-register 7", 1, 2, 2.0, 2.0, 1, at(2), Evidence([(0, 3, 64, 2)], "unsigned-be")),
+            s=2,
+        ),
+        batch(3, wrong, turned, broken, s=3),
+        batch(4, refused, failed, right, s=4),
+        batch(5, Correction(wrong.id, right.id, at(5)), stop, s=5),
+        batch(6, load, claim(endpoint(PLC), "firmware", "V4.2", s=6), s=6),
+        batch(
+            7,
+            Attempts(endpoint(STATION).id, "tcp", at(0), 60, 60, 1, 60, 60, False, [(f"10.0.1.{n}", 102) for n in range(1, 17)], [f"10.0.1.{n}" for n in range(1, 61)], [(0, 70, 0, 20)]),
+            s=7,
+        ),
+        batch(8, Epoch(at(8), at(9000), "gap", [(0, 80, 0, 1)]), s=8),
+        batch(9, s=9),
+    ]  # fmt: skip
+    counted = []
+    for number, one in enumerate(batches):
+        connections = [(poll.id, 2, 2, 300, at(number + 0.5))]
+        operations = [(read.id, 10, 0, at(number + 0.5))]
+        occurrences = []
+        if number >= 2:
+            operations.append((write.id, 1, 0, at(number + 0.6)))
+        if number >= 3:
+            connections.append((wrong.id, 3, 4, 500, at(number + 0.4)))
+            operations.append((turned.id, 1, 1, at(number + 0.4)))
+            occurrences.append((broken.id, 1, at(number + 0.3)))
+        if number >= 5:
+            connections.append((right.id, 5, 5, 700, at(number + 0.7)))
+            operations.append((stop.id, 1, 0, at(5.5)))
+        if number >= 4:
+            occurrences += [(refused.id, 1, at(4.5)), (failed.id, 9, at(number + 0.2))]
+        counted.append(_with(one, tallies(connections, operations, occurrences)))
+    return counted
+
+
+def _with(one: Batch, counts: Any) -> Batch:
+    import msgspec
+
+    return msgspec.structs.replace(one, tallies=counts)

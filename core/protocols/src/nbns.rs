@@ -311,16 +311,16 @@ fn node_status(input: &Input<'_>, data: &[u8], out: &mut Out) {
 impl Session for Nbns {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         out.layer(PROTOCOL.name, input.side);
-        if let Err(rule) = self.message(input, out) {
-            if !input.truncated {
-                out.push(Item::Violation(Violation {
-                    rule,
-                    protocol: PROTOCOL.name,
-                    sender: input.side,
-                    values: Vec::new(),
-                    evidence: input.locate(input.bytes),
-                }));
-            }
+        if let Err(rule) = self.message(input, out)
+            && !input.truncated
+        {
+            out.push(Item::Violation(Violation {
+                rule,
+                protocol: PROTOCOL.name,
+                sender: input.side,
+                values: Vec::new(),
+                evidence: input.locate(input.bytes),
+            }));
         }
         input.bytes.len()
     }

@@ -7,7 +7,6 @@
 
 use compact_str::CompactString;
 
-use crate::http;
 use crate::out::{
     Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
@@ -37,7 +36,8 @@ fn probe(input: &Input<'_>) -> Probe {
     if bytes.starts_with(SEARCH) || bytes.starts_with(NOTIFY) {
         Probe::Certain
     } else if bytes.starts_with(RESPONSE) {
-        let told = http::field(bytes, "st").is_some() || http::field(bytes, "usn").is_some();
+        let told =
+            text::header_field(bytes, "st").is_some() || text::header_field(bytes, "usn").is_some();
         if told { Probe::Certain } else { Probe::Weak }
     } else {
         Probe::No
@@ -104,7 +104,7 @@ impl Session for Ssdp {
         let head = input.bytes;
         out.layer(PROTOCOL.name, input.side);
         if head.starts_with(SEARCH) {
-            let target = http::field(head, "st");
+            let target = text::header_field(head, "st");
             let to_all = input.destination.is_group();
             let outcome = if to_all { Outcome::None } else { Outcome::Unseen };
             let search = describe(input, "m-search", Action::Identify, target, input.side, outcome);
@@ -119,13 +119,13 @@ impl Session for Ssdp {
                     out.operation(unseen);
                 }
             }
-            claim(input, "user_agent", "m-search", http::field(head, "user-agent"), out);
+            claim(input, "user_agent", "m-search", text::header_field(head, "user-agent"), out);
         } else if head.starts_with(NOTIFY) {
-            let target = http::field(head, "nt");
+            let target = text::header_field(head, "nt");
             let sender = input.side;
             let action = Action::Identify;
             out.operation(describe(input, "notify", action, target, sender, Outcome::None));
-            claim(input, "ssdp_server", "notify", http::field(head, "server"), out);
+            claim(input, "ssdp_server", "notify", text::header_field(head, "server"), out);
         } else if head.starts_with(RESPONSE) {
             if let Some(mut search) = self.search.take() {
                 search.outcome = Outcome::Ok;
@@ -133,13 +133,13 @@ impl Session for Ssdp {
             } else if !self.answered {
                 // The search went to the group, so its answers come in a flow of their own; one
                 // device answers once for each of its services.
-                let target = http::field(head, "st");
+                let target = text::header_field(head, "st");
                 let asker = input.side.other();
                 let action = Action::Identify;
                 out.unpaired(describe(input, "m-search", action, target, asker, Outcome::Ok));
             }
             self.answered = true;
-            claim(input, "ssdp_server", "m-search", http::field(head, "server"), out);
+            claim(input, "ssdp_server", "m-search", text::header_field(head, "server"), out);
         } else {
             out.push(Item::NotDecoded(PROTOCOL.name, "unknown-message"));
         }

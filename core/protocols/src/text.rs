@@ -27,6 +27,17 @@ pub fn is_printable(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| (0x20..0x7f).contains(byte))
 }
 
+/// The value of the first header field with this name in an HTTP-like message head (HTTP, SSDP),
+/// without blanks around it.
+#[must_use]
+pub fn header_field<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
+        let (known, value) = line.split_at(memchr::memchr(b':', line)?);
+        let same = trim(known).eq_ignore_ascii_case(name.as_bytes());
+        same.then(|| trim(value.get(1..).unwrap_or_default()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +47,12 @@ mod tests {
         assert_eq!(b"6ES7 315".as_slice(), trim(b"  6ES7 315 \0\0junk"));
         assert_eq!(b"".as_slice(), trim(b"\0\0 \0"));
         assert!(!is_printable(b"a\x01"));
+    }
+
+    #[test]
+    fn a_header_field_is_found_whatever_its_case() {
+        let head = b"NOTIFY * HTTP/1.1\r\nHost: x\r\nSERVER:  a b \r\n\r\n";
+        assert_eq!(Some(b"a b".as_slice()), header_field(head, "server"));
+        assert_eq!(None, header_field(head, "notify * http/1.1"));
     }
 }

@@ -128,10 +128,11 @@ fn probe(input: &Input<'_>) -> Probe {
             }
             _ => false,
         };
-        if let Some((kind, length)) = header(bytes) {
-            if bytes.len() == HEADER_BYTES + length && kind != HANDSHAKE {
-                return Probe::Likely;
-            }
+        if let Some((kind, length)) = header(bytes)
+            && bytes.len() == HEADER_BYTES + length
+            && kind != HANDSHAKE
+        {
+            return Probe::Likely;
         }
         return if may_be { Probe::More } else { Probe::No };
     }
@@ -261,11 +262,11 @@ impl Tls {
             // Not in clear after all.
             return;
         }
-        if level == 2 {
-            if let Some(mut hello) = self.hello.take() {
-                hello.outcome = Outcome::Error;
-                out.operation(hello);
-            }
+        if level == 2
+            && let Some(mut hello) = self.hello.take()
+        {
+            hello.outcome = Outcome::Error;
+            out.operation(hello);
         }
         if description == 0 {
             return;

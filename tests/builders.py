@@ -215,7 +215,9 @@ def tallies(
     return Tallies(*packed(connections, 5), *packed(operations, 4), *packed(occurrences, 3))
 
 
-def batch(number: int, *facts: Any, counts: Tallies | None = None, s: float = 0, **more: Any) -> Batch:
+def batch(
+    number: int, *facts: Any, counts: Tallies | None = None, s: float = 0, **more: Any
+) -> Batch:
     """One batch of any facts, each put into its list by its type."""
     lists: dict[str, list[Any]] = {}
     names = {

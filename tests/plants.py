@@ -16,7 +16,6 @@ from builders import (
     sighting,
     tallies,
 )
-
 from otic.facts import Attempts, Batch, Change, Correction, Epoch, Evidence, Violation
 
 PLC, HMI, STATION = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -29,13 +28,19 @@ def plant() -> list[Batch]:
     wrong = connection(PLC, STATION, protocol="s7comm", port=102)
     right = connection(STATION, PLC, protocol="s7comm", port=102)
     read = operation(poll, s=0)
-    write = operation(poll, code=6, name="write-single-register", action="write", object="holding-register 7", s=2)
+    write = operation(
+        poll, code=6, name="write-single-register", action="write", object="holding-register 7", s=2
+    )
     stop = operation(right, code=0x29, name="plc-stop", action="stop", object="", s=5)
-    load = operation(right, code=0x1A, name="request-download", action="program-download", object="OB 1", s=6)
+    load = operation(
+        right, code=0x1A, name="request-download", action="program-download", object="OB 1", s=6
+    )
     turned = operation(wrong, code=4, name="read-var", reversed=True, object="DB 1: 0", s=3)
     refused = event("exception", HMI, PLC, values={"code": "1", "function": "90"}, s=4)
     failed = event("login-failed", STATION, PLC, protocol="ftp", values={"user": "root"}, s=4)
-    broken = Violation(b"v" * 16, poll.id, False, "modbus-length", "modbus", {}, at(3), [(0, 9, 60, 2)])
+    broken = Violation(
+        b"v" * 16, poll.id, False, "modbus-length", "modbus", {}, at(3), [(0, 9, 60, 2)]
+    )
     machines: list[Any] = []
     for ip, mac in MACS.items():
         machines += [endpoint(mac), endpoint(ip), sighting(mac, ip), binding(mac, ip)]
@@ -46,7 +51,20 @@ def plant() -> list[Batch]:
         batch(
             2,
             write,
-            Change(b"c" * 16, poll.id, "modbus", False, "holding-register 7", 1, 2, 2.0, 2.0, 1, at(2), Evidence([(0, 3, 64, 2)], "unsigned-be")),
+            Change(
+                b"c" * 16,
+                poll.id,
+                "modbus",
+                False,
+                "holding-register 7",
+                1,
+                2,
+                2.0,
+                2.0,
+                1,
+                at(2),
+                Evidence([(0, 3, 64, 2)], "unsigned-be"),
+            ),
             s=2,
         ),
         batch(3, wrong, turned, broken, s=3),
@@ -55,12 +73,25 @@ def plant() -> list[Batch]:
         batch(6, load, claim(endpoint(PLC), "firmware", "V4.2", s=6), s=6),
         batch(
             7,
-            Attempts(endpoint(STATION).id, "tcp", at(0), 60, 60, 1, 60, 60, False, [(f"10.0.1.{n}", 102) for n in range(1, 17)], [f"10.0.1.{n}" for n in range(1, 61)], [(0, 70, 0, 20)]),
+            Attempts(
+                endpoint(STATION).id,
+                "tcp",
+                at(0),
+                60,
+                60,
+                1,
+                60,
+                60,
+                False,
+                [(f"10.0.1.{n}", 102) for n in range(1, 17)],
+                [f"10.0.1.{n}" for n in range(1, 61)],
+                [(0, 70, 0, 20)],
+            ),
             s=7,
         ),
         batch(8, Epoch(at(8), at(9000), "gap", [(0, 80, 0, 1)]), s=8),
         batch(9, s=9),
-    ]  # fmt: skip
+    ]
     counted = []
     for number, one in enumerate(batches):
         connections = [(poll.id, 2, 2, 300, at(number + 0.5))]

@@ -13,6 +13,7 @@ app = App(
     name="otic",
     version=__version__,
     help="Passive security monitoring for OT and IoT networks.",
+    help_format="plaintext",
 )
 
 

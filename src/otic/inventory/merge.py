@@ -156,6 +156,9 @@ class _Merge:
         """Adds what frame headers alone suggest: `presumed on-link` and link-local addresses."""
         candidates: dict[bytes, list[tuple[bytes, str]]] = defaultdict(list)
         for mac, sights in self.sights.items():
+            if is_virtual_mac(self.macs[mac].address):
+                self.forwarded[mac] |= sights.keys() - proven.get(mac, {}).keys()
+                continue
             own = proven.get(mac, {})
             four: list[bytes] = []
             six: list[bytes] = []
@@ -163,7 +166,7 @@ class _Merge:
                 if ip in own:
                     continue
                 address = parse(self.ips[ip].address)
-                if address is None:
+                if address is None or address.is_loopback:
                     continue
                 if address.is_link_local:
                     if not holders.get(ip):
@@ -175,8 +178,7 @@ class _Merge:
                 else:
                     six.append(ip)
             has_four = any("." in self.ips[ip].address for ip in own)
-            router = mac in self.router_macs or is_virtual_mac(self.macs[mac].address)
-            if router or len(four) > 1 or (has_four and four):
+            if mac in self.router_macs or len(four) > 1 or (has_four and four):
                 self.forwarded[mac] |= set(four) | set(six)
                 continue
             lone = four + six if len(six) <= 1 else four

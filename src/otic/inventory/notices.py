@@ -18,7 +18,8 @@ SPLIT_HINT = {
 def notices(state: State, contests: list[Contest]) -> list[Event]:
     """One event an address held by several on-link MACs.
 
-    `address-conflict`: held at once. `address-moved`: the earlier holder fell silent before.
+    `at_once` is "yes" where an earlier holder spoke after the last one took the address; else
+    "unknown": the address may have moved from one machine to the next.
     """
     found = []
     for contest in contests:
@@ -28,9 +29,10 @@ def notices(state: State, contests: list[Contest]) -> list[Event]:
             "address": ip.address,
             "holders": ", ".join(mac.address for mac in macs),
             "split_by": contest.split_by,
+            "at_once": "yes" if contest.at_once else "unknown",
             "advice": SPLIT_HINT[contest.split_by],
         }
-        kind = "address-conflict" if contest.at_once else "address-moved"
+        kind = "address-conflict"
         key = encode(["event", ip.space, kind, *contest.macs, contest.ip])
         found.append(
             Event(

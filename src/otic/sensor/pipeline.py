@@ -232,7 +232,14 @@ def _result(
 
     def spoken_for(endpoint: bytes) -> bool:
         device = found.device(endpoint)
-        return device is not None and bool(device.ips) and is_mac(state.endpoints[endpoint].address)
+        return (
+            device is not None
+            and is_mac(state.endpoints[endpoint].address)
+            and any(
+                state.endpoints[other].spoke and not is_mac(state.endpoints[other].address)
+                for other in device.endpoints
+            )
+        )
 
     return Result(
         state,

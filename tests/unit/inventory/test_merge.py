@@ -4,8 +4,19 @@ import random
 from typing import Any
 
 import pytest
-from builders import at, batch, binding, claim, connection, endpoint, id_of, operation, sighting, tallies
 
+from builders import (
+    at,
+    batch,
+    binding,
+    claim,
+    connection,
+    endpoint,
+    id_of,
+    operation,
+    sighting,
+    tallies,
+)
 from otic.inventory.devices import Inventory, inventory
 from otic.inventory.notices import notices
 from otic.journal.fold import State
@@ -20,7 +31,8 @@ def devices_of(facts: list[Any], counts: Any = None, settings: Settings | None =
 
 def shape(found: Inventory) -> list[Any]:
     return sorted(
-        (tuple(d.macs), tuple(d.ips), d.type, d.attributes.get("vendor")) for d in found.devices.values()
+        (tuple(d.macs), tuple(d.ips), d.type, d.attributes.get("vendor"))
+        for d in found.devices.values()
     )
 
 
@@ -69,7 +81,11 @@ def test_five_hundred_hosts_behind_one_router_in_any_order(seed: int) -> None:
     inside, outside, server = "00:00:0c:00:00:01", "00:00:0c:00:00:02", "00:1b:1b:00:00:01"
     facts: list[Any] = [endpoint(inside), endpoint(outside), endpoint(server)]
     facts.append(binding(inside, outside, protocol="routed-copy", message="ttl"))
-    facts += [endpoint("10.9.0.1"), sighting(server, "10.9.0.1"), sighting(inside, "10.9.0.1", hops=63)]
+    facts += [
+        endpoint("10.9.0.1"),
+        sighting(server, "10.9.0.1"),
+        sighting(inside, "10.9.0.1", hops=63),
+    ]
     for n in range(499):
         mac, ip = f"28:63:36:00:{n // 256:02x}:{n % 256:02x}", f"10.1.{n // 250}.{n % 250 + 1}"
         facts += [*host(mac, ip), sighting(outside, ip, hops=63)]
@@ -103,13 +119,28 @@ def cell(number: int, vlans: tuple[int, ...], space: str = "default") -> list[An
         mac = f"28:63:36:00:{number:02x}:{n:02x}"
         facts += host(mac, f"192.168.0.{n}", vlans=vlans, space=space, s=number)
         facts.append(binding(mac, f"192.168.0.{n}", s=number, space=space))
-        facts.append(connection(mac, "ff:ff:ff:ff:ff:ff", protocol="arp", transport="ethernet", port=None, space=space))
+        facts.append(
+            connection(
+                mac,
+                "ff:ff:ff:ff:ff:ff",
+                protocol="arp",
+                transport="ethernet",
+                port=None,
+                space=space,
+            )
+        )
     return facts
 
 
 def arp_counts(cells: int) -> Any:
     ids = [
-        connection(f"28:63:36:00:{c:02x}:{n:02x}", "ff:ff:ff:ff:ff:ff", protocol="arp", transport="ethernet", port=None).id
+        connection(
+            f"28:63:36:00:{c:02x}:{n:02x}",
+            "ff:ff:ff:ff:ff:ff",
+            protocol="arp",
+            transport="ethernet",
+            port=None,
+        ).id
         for c in range(cells)
         for n in (1, 2)
     ]
@@ -117,7 +148,7 @@ def arp_counts(cells: int) -> Any:
 
 
 def test_twenty_equal_cells_on_vlans_stay_twenty_with_a_space_map() -> None:
-    """With VLANs mapped to spaces, twenty cells with equal addresses are twenty times two devices."""
+    """With VLANs mapped to spaces, twenty cells of equal addresses are forty devices."""
     found = devices_of([f for n in range(20) for f in cell(n, (100 + n,), space=f"vlan {100 + n}")])
 
     assert 40 == len(found.devices)
@@ -150,9 +181,7 @@ def test_twenty_equal_cells_without_tags_are_said_to_be_inseparable() -> None:
 def test_claims_of_a_contested_address_are_shown_but_not_believed() -> None:
     """Two machines are never averaged: a contested address's claims give neither an attribute."""
     address = endpoint("192.168.0.1")
-    found = devices_of(
-        [*cell(0, ()), *cell(1, ()), claim(address, "model", "X-1")], arp_counts(2)
-    )
+    found = devices_of([*cell(0, ()), *cell(1, ()), claim(address, "model", "X-1")], arp_counts(2))
     holders = [d for d in found.devices.values() if d.ips == ["192.168.0.1"]]
 
     assert 2 == len(holders)
@@ -176,7 +205,11 @@ def test_the_same_serial_number_joins_two_addresses() -> None:
     told = [
         claim(about, attribute, value, protocol="cip", message="identity")
         for about in (one, two)
-        for attribute, value in (("serial", "0x00c0ffee"), ("vendor_id", "1"), ("model", "1756-EN2T"))
+        for attribute, value in (
+            ("serial", "0x00c0ffee"),
+            ("vendor_id", "1"),
+            ("model", "1756-EN2T"),
+        )
     ]
     found = devices_of([one, two, *told])
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from builders import Source, tallies
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plants import plant
 
+from builders import Source, tallies
 from otic.baseline.baseline import Baseline
 from otic.detect.rules import load
 from otic.errors import StoreError
@@ -19,6 +18,7 @@ from otic.sensor.document import Document, encode
 from otic.sensor.pipeline import Result, Sink, analyse
 from otic.settings import Settings
 from otic.store.database import Database
+from plants import plant
 
 RULES = load()
 REPEATABLE = ("endpoints", "sightings", "bindings", "connections", "operations", "claims")
@@ -68,10 +68,16 @@ def split(one: Batch, chance: random.Random) -> list[Batch]:
 
 def _rows(counts: Tallies) -> list[list[tuple[Any, ...]]]:
     columns = [
-        ("connection_ids", "forward_packets", "reverse_packets", "connection_bytes", "connection_last"),
+        (
+            "connection_ids",
+            "forward_packets",
+            "reverse_packets",
+            "connection_bytes",
+            "connection_last",
+        ),
         ("operation_ids", "operation_counts", "operation_unpaired", "operation_last"),
         ("occurrence_ids", "occurrence_counts", "occurrence_last"),
-    ]  # fmt: skip
+    ]
     return [
         list(
             zip(
@@ -205,7 +211,7 @@ def learned(until: int | None) -> tuple[Baseline, list[str]]:
 
 
 def test_learning_then_alerting() -> None:
-    """Facts first seen while learning are known; later ones alert; guarded ones are never learned."""
+    """What is first seen while learning is known, later facts alert; guarded ones always do."""
     from builders import at
 
     baseline, rules = learned(at(1.5))
@@ -222,7 +228,6 @@ def test_learning_then_alerting() -> None:
 def test_a_learned_plant_has_no_deviations_but_guarded_ones() -> None:
     """Against a baseline of itself, only what nobody signed off is left."""
     from builders import at
-
     from otic.baseline.baseline import parse
 
     baseline, _ = learned(at(10**6))
@@ -237,7 +242,13 @@ def test_a_learned_plant_has_no_deviations_but_guarded_ones() -> None:
         Source(plant()), settings=Settings(), rules=RULES, baseline=parse(signed, "baseline")
     )
     left = {a.rule for a in result.alerts}
-    assert not left & {"first-write", "modbus-function", "s7-function", "plc-programming", "s7-stop"}
+    assert not left & {
+        "first-write",
+        "modbus-function",
+        "s7-function",
+        "plc-programming",
+        "s7-stop",
+    }
 
 
 def test_the_document_is_sorted_and_says_its_schema() -> None:

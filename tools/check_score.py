@@ -68,7 +68,9 @@ def judge(result: dict[str, object]) -> list[str]:
     extra = totals.get("extra-op", [0, 0])[1]
     functions = totals.get("function", [0, 0])[1]
     if extra > MOST_EXTRA_OPERATIONS * functions:
-        short.append(f"extra-op: {extra}, wanted at most {MOST_EXTRA_OPERATIONS:.0%} of {functions}")
+        short.append(
+            f"extra-op: {extra}, wanted at most {MOST_EXTRA_OPERATIONS:.0%} of {functions}"
+        )
     return short
 
 

@@ -138,8 +138,8 @@ class Conversation:
     at_ns: int = START_NS
     step_ns: int = MS_NS
     frames: list[Timed] = field(default_factory=list)
+    identification: int = 0
     _next: list[int] = field(default_factory=lambda: [1000, 5000])
-    _identification: int = 0
 
     def _send(self, from_client: bool, flags: int, payload: bytes = b"") -> None:
         sender, receiver = (self.client, self.server)[:: 1 if from_client else -1]
@@ -147,8 +147,8 @@ class Conversation:
         own, other = (0, 1) if from_client else (1, 0)
         numbers = (self._next[own], self._next[other] if flags & ACK else 0)
         segment = tcp(sender.ip, receiver.ip, ports, numbers, flags, payload)
-        self._identification += 1
-        self.frames.append((self.at_ns, sender.frame(receiver, 6, segment, self._identification)))
+        self.identification += 1
+        self.frames.append((self.at_ns, sender.frame(receiver, 6, segment, self.identification)))
         self._next[own] += len(payload) + (1 if flags & (SYN | FIN) else 0)
         self.at_ns += self.step_ns
 
@@ -179,9 +179,22 @@ def modbus(transaction: int, unit: int, function: int, data: bytes) -> bytes:
     return struct.pack("!HHHBB", transaction, 0, 2 + len(data), unit, function) + data
 
 
-def polling(client: Host, server: Host, *, rounds: int = 3, at_ns: int = START_NS) -> list[Timed]:
-    """A Modbus client that reads two registers a few times and writes one."""
-    talk = Conversation(client, server, (49152, 502), at_ns=at_ns).open()
+def polling(
+    client: Host,
+    server: Host,
+    *,
+    rounds: int = 3,
+    at_ns: int = START_NS,
+    identification: int = 0,
+) -> list[Timed]:
+    """A Modbus client that reads two registers a few times and writes one.
+
+    IP identifications count up from `identification`, so that machines with equal addresses do not
+    send the same packet twice, which would be a copy.
+    """
+    talk = Conversation(
+        client, server, (49152, 502), at_ns=at_ns, identification=identification
+    ).open()
     for number in range(rounds):
         talk.ask(
             modbus(number, 1, 3, struct.pack("!HH", 10, 2)),

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use otic_capture::{CaptureFile, LinkType, PcapngWriter};
+use otic_capture::write::PcapngWriter;
+use otic_capture::{CaptureFile, LinkType};
 use otic_engine::replay::Replay;
 use otic_engine::spaces::SpaceMap;
 use otic_protocols::registry::PROTOCOLS;
@@ -193,7 +194,7 @@ fn dissect(protocol: &Protocol, case: &[Frame], start: usize) -> Result<(), Stri
         let length = bytes.len() as u32;
         let spans = SpanMap::single(FrameSpan {
             file: 0,
-            frame: at as u32 + 1,
+            frame: at as u64 + 1,
             offset: start as u32,
             length,
         });
@@ -265,8 +266,7 @@ mod tests {
 
     #[test]
     fn what_failed_once_stays_mended() {
-        let scratch =
-            std::env::temp_dir().join(format!("otic-seed-{}.pcapng", std::process::id()));
+        let scratch = std::env::temp_dir().join(format!("otic-seed-{}.pcapng", std::process::id()));
         let seeds = seeds();
         assert!(!seeds.is_empty());
         for seed in seeds {
@@ -279,8 +279,7 @@ mod tests {
 
     #[test]
     fn broken_frames_fail_nothing() {
-        let scratch =
-            std::env::temp_dir().join(format!("otic-few-{}.pcapng", std::process::id()));
+        let scratch = std::env::temp_dir().join(format!("otic-few-{}.pcapng", std::process::id()));
         let corpus: Vec<_> = seeds().iter().map(|path| frames(path)).collect();
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         for _ in 0..50 {

@@ -89,6 +89,11 @@ pub struct Flow {
     pub acknowledged: [Option<u32>; 2],
     /// The dissector.
     pub reader: Reader,
+    /// A side that speaks another protocol than the rest of the flow (HTTP to an SSH server) has a
+    /// dissector of its own.
+    pub own_reader: [Option<Box<Reader>>; 2],
+    /// Sides whose first bytes were looked at.
+    pub heard: [bool; 2],
     /// Who is the client, once decided.
     pub client: Option<Side>,
     /// The client was told by a SYN: nothing contradicts that.
@@ -127,6 +132,8 @@ impl Flow {
             streams,
             acknowledged: [None; 2],
             reader: Reader::Searching(0),
+            own_reader: [None, None],
+            heard: [false; 2],
             client: None,
             client_by_syn: false,
             first_sender,
@@ -214,6 +221,36 @@ impl Reader {
                 }
                 input.bytes.len()
             }
+        }
+    }
+
+    /// Looks at bytes that start a side or a segment for a protocol the flow was not known to
+    /// speak: TLS that takes a running session over (CONNECT, STARTTLS), or, in the first bytes of
+    /// a side, anything certain that the flow's protocol cannot read.
+    #[must_use]
+    pub fn other(&self, carrier: &CarrierId, input: &Input<'_>, first: bool) -> Option<Self> {
+        let Self::Found(known, _) = self else { return None };
+        let hello = matches!(input.bytes, [0x16, 0x03, 0..=4, _, _, 1 | 2, ..]);
+        if !(first || hello) || known.name == "tls" || (known.probe)(input) != Probe::No {
+            return None;
+        }
+        match recognise(carrier, input) {
+            Recognised::Protocol(protocol)
+                if (protocol.probe)(input) == Probe::Certain
+                    && (first || protocol.name == "tls") =>
+            {
+                Some(Self::Found(protocol, (protocol.session)()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the flow's protocol could read bytes that were kept before it was known.
+    #[must_use]
+    pub fn fits(&self, input: &Input<'_>) -> bool {
+        match self {
+            Self::Found(protocol, _) => (protocol.probe)(input) != Probe::No,
+            _ => true,
         }
     }
 

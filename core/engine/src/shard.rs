@@ -542,6 +542,8 @@ impl Shard {
                 self.finish_session(flow, at);
                 self.attempt_ended(flow, at);
                 flow.reader = Reader::Searching(0);
+                flow.own_reader = [None, None];
+                flow.heard = [false; 2];
                 flow.payload = false;
                 flow.refused = false;
                 flow.client = None;
@@ -578,8 +580,14 @@ impl Shard {
             (flow.end(side), flow.end(side.other()));
         let Some(stream) = streams.get_mut(side as usize) else { return Arrival::InOrder };
         let mut out = std::mem::take(&mut self.out);
-        let cap = flow.reader.cap();
-        let reader = &mut flow.reader;
+        let Flow { reader, own_reader, heard, .. } = &mut *flow;
+        let (Some(own), Some(heard)) =
+            (own_reader.get_mut(side as usize), heard.get_mut(side as usize))
+        else {
+            return Arrival::InOrder;
+        };
+        let cap = own.as_ref().map_or_else(|| reader.cap(), |own| own.cap());
+        let searching = matches!(reader, Reader::Searching(_));
         let empty = SpanMap::default();
         let template = at.input(
             side,
@@ -599,11 +607,28 @@ impl Shard {
                 truncated: chunk.truncated,
                 ..template
             };
-            reader.read(&CarrierId::Tcp, &input, &mut out)
+            let first = !std::mem::replace(heard, true);
+            let known = own.as_deref_mut().unwrap_or(&mut *reader);
+            match known.other(&CarrierId::Tcp, &input, first) {
+                Some(other) if own.is_none() && !first => *reader = other,
+                Some(other) => *own = Some(Box::new(other)),
+                None => {}
+            }
+            own.as_deref_mut().unwrap_or(reader).read(&CarrierId::Tcp, &input, &mut out)
         });
         let gaps = stream.take_gaps();
         if gaps > 0 {
             *self.output.by_cause.entry("tcp-gap".into()).or_default() += gaps;
+        }
+        if searching && flow.reader.protocol().is_some() {
+            // What the other side sent before the protocol was known may be of a greeting before it.
+            if let Some(stream) = streams.get_mut(side.other() as usize) {
+                let (bytes, spans) = stream.kept();
+                let input = Input { bytes, spans, side: side.other(), ..template };
+                if !bytes.is_empty() && !flow.reader.fits(&input) {
+                    stream.drop_kept();
+                }
+            }
         }
         self.drain(flow, side, at, &mut out);
         self.out = out;
@@ -876,10 +901,12 @@ impl Shard {
             Who::Receiver(child) => (destination, child),
             Who::Address(address, child) => (*address, child),
         };
-        if address.is_group() || address.is_none() {
+        if address.is_group() || matches!(address, Address::Ip(ip) if ip.is_unspecified()) {
             return;
         }
-        self.endpoint(at, address);
+        // A frame on a loopback interface has an all-zero MAC: what it tells of its sender is all
+        // that is known of that machine.
+        self.address(at, address, address.is_none(), (at.packet.mac_offset, 6));
         let endpoint = self.child(at, address, child);
         let id =
             keys::claim(endpoint, claim.attribute, &claim.value, claim.protocol, claim.message);
@@ -1295,8 +1322,11 @@ impl Shard {
     /// Lets the flow's dissector report what it waits for.
     fn finish_session(&mut self, flow: &mut Flow, at: &Place<'_>) {
         let mut out = std::mem::take(&mut self.out);
-        if let Reader::Found(_, session) = &mut flow.reader {
-            session.finish(&mut out);
+        let own = flow.own_reader.iter_mut().flatten().map(|own| &mut **own);
+        for reader in std::iter::once(&mut flow.reader).chain(own) {
+            if let Reader::Found(_, session) = reader {
+                session.finish(&mut out);
+            }
         }
         self.drain(flow, Side::A, at, &mut out);
         self.out = out;

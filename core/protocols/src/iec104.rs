@@ -668,7 +668,14 @@ impl Session for Iec104 {
                         }));
                     }
                     self.set_synchronised(direction, false);
-                    return input.bytes.len();
+                    // The next start octet that begins a whole frame; the bytes before are lost.
+                    let next = memchr::memchr_iter(START, rest)
+                        .find(|at| matches!(rest.get(*at..).map(front), Some(Front::Frame(_))));
+                    match next {
+                        Some(at) => used += at,
+                        None => return input.bytes.len(),
+                    }
+                    continue;
                 }
             };
             self.set_synchronised(direction, true);
@@ -689,13 +696,21 @@ impl Session for Iec104 {
                 (Format::Information(_), Some(asdu)) => {
                     self.information(input, &frame, &asdu, out);
                 }
-                (Format::Information(_), None) => out.push(Item::Violation(Violation {
-                    rule: "iec104-asdu-length",
-                    protocol: NAME,
-                    sender: input.side,
-                    values: Vec::new(),
-                    evidence: input.locate(frame.all),
-                })),
+                (Format::Information(bytes), None) => {
+                    // Its type can be read, what it is about cannot.
+                    if let Some(code) = bytes.first() {
+                        let what = (kind(*code).name, kind(*code).action);
+                        let operation = control(input, u32::from(*code), what, &frame);
+                        out.operation(Operation { protocol: NAME, ..operation });
+                    }
+                    out.push(Item::Violation(Violation {
+                        rule: "iec104-asdu-length",
+                        protocol: NAME,
+                        sender: input.side,
+                        values: Vec::new(),
+                        evidence: input.locate(frame.all),
+                    }));
+                }
                 (Format::Supervisory, _) => {
                     let what = ("supervisory", Action::Session);
                     out.operation(control(input, 1, what, &frame));

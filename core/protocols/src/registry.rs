@@ -85,6 +85,8 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::dns::DNS,
     crate::dns::MDNS,
     crate::dns::LLMNR,
+    crate::snmp::PROTOCOL,
+    crate::ntp::PROTOCOL,
 ];
 
 /// The row of the protocol with this name.

@@ -593,7 +593,7 @@ impl S7comm {
             None => return false,
             Some(&PROTOCOL_ID_PLUS) => {
                 if !std::mem::replace(&mut self.plus_said, true) {
-                    out.push(Item::NotDecoded(NAME, "s7comm-plus"));
+                    out.push(Item::NotDecoded("s7comm-plus", "vendor-private"));
                 }
                 return false;
             }
@@ -1104,7 +1104,7 @@ impl Session for S7comm {
                         out.layer(NAME, input.side);
                     }
                 }
-                Front::Incomplete => return used,
+                Front::Incomplete => break,
                 Front::Broken => {
                     if self.synchronised.get(direction) == Some(&true) {
                         self.violation(input, "iso-transport-header", rest, out);
@@ -1113,6 +1113,11 @@ impl Session for S7comm {
                     return input.bytes.len();
                 }
             }
+        }
+        if used > 0 && !layered {
+            // The transport alone, or the later protocol on it, is not S7comm.
+            let other = if self.plus_said { "s7comm-plus" } else { "cotp" };
+            out.layer(other, input.side);
         }
         used
     }

@@ -182,6 +182,17 @@ impl Stream {
         }
     }
 
+    /// Bytes kept because no reader wanted them yet.
+    #[must_use]
+    pub fn kept(&self) -> (&[u8], &SpanMap) {
+        (&self.buffer, &self.spans)
+    }
+
+    /// Drops the bytes kept: nobody will read them.
+    pub fn drop_kept(&mut self) {
+        self.skip();
+    }
+
     /// Whether segments wait for earlier ones.
     #[must_use]
     pub fn has_late(&self) -> bool {

@@ -74,6 +74,7 @@ struct CipIo {
 impl Session for CipIo {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         let Ok(Some(found)) = datagram(input.bytes) else { return input.bytes.len() };
+        out.layer("ethernet-ip", input.side);
         out.layer(NAME, input.side);
         if found.missing && !input.truncated && !self.violated {
             self.violated = true;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,9 +25,10 @@ MOST_EXTRA_OPERATIONS = 0.02
 
 
 def measured_protocols() -> list[str]:
-    """The protocols that docs/measured-protocols.txt promises, one a line."""
-    lines = (ROOT / "docs" / "measured-protocols.txt").read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
+    """The protocols that README lists."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = text.partition("<!-- protocols -->")[2].partition("<!-- /protocols -->")[0]
+    return re.findall(r"`([^`]+)`", listed)
 
 
 def score(shared: Path, sample: str, misses: Path | None) -> dict[str, object]:

@@ -63,7 +63,7 @@ def test_every_detection_is_described() -> None:
 def test_commands_of_the_documents_exist(name: str) -> None:
     """`make x` and `otic x` in the documents are real targets and commands."""
     page = text(name)
-    code = "\n".join(re.findall(r"```(?:sh|console|)\n(.*?)```", page, re.S))
+    code = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.S))
     code += "\n" + "\n".join(re.findall(r"`([^`\n]+)`", page))
     for target in re.findall(r"(?:^|\s)make ([a-z][a-z-]+)", code):
         assert target in make_targets(), f"{name}: make {target}"

@@ -235,7 +235,9 @@ fn probe_dns(input: &Input<'_>) -> Probe {
             None => shape(got, false).min(Probe::Weak),
         };
     }
-    if input.on_port(5353) || input.on_port(5355) || input.on_port(137) {
+    // A resolver's own port is a matter of chance, so 53 decides.
+    let is_other = [5353, 5355, 137].into_iter().any(|port| input.on_port(port));
+    if is_other && !input.on_port(53) {
         return Probe::No;
     }
     shape(input.bytes, false)
@@ -243,7 +245,7 @@ fn probe_dns(input: &Input<'_>) -> Probe {
 
 fn probe_multicast(input: &Input<'_>, port: u16) -> Probe {
     // The three protocols differ in nothing but the port.
-    if !input.on_port(port) {
+    if !input.on_port(port) || input.on_port(53) {
         return Probe::No;
     }
     shape(input.bytes, true)

@@ -71,17 +71,8 @@ fn probe(input: &Input<'_>) -> Probe {
             if fits { Probe::Weak } else { Probe::No }
         }
         7 if length >= PRIVATE_BYTES => Probe::Weak,
-        1..=5 if length >= TIME_BYTES && length.is_multiple_of(4) => {
-            let (Ok(stratum), Ok(poll), Ok(precision)) = (cursor.u8(), cursor.u8(), cursor.u8())
-            else {
-                return Probe::No;
-            };
-            let poll = poll as i8;
-            let precision = precision as i8;
-            if stratum > 16 || !(-6..=17).contains(&poll) || precision > 0 {
-                return Probe::No;
-            }
-            cursor.skip(12).unwrap_or_default();
+        1..=5 if length >= TIME_BYTES => {
+            cursor.skip(15).unwrap_or_default();
             let mut seconds = [0; 4];
             for second in &mut seconds {
                 *second = cursor.u64_be().map_or(0, |time| time >> 32);

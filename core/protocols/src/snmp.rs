@@ -256,16 +256,20 @@ impl<'a> Envelope<'a> {
 
 fn probe(input: &Input<'_>) -> Probe {
     let mut cursor = Cursor::new(input.bytes);
-    let is_whole = expect(&mut cursor, SEQUENCE, input.truncated).is_some() && cursor.is_empty();
-    if !is_whole {
-        return Probe::No;
-    }
+    // A broken length is still told to be SNMP where SNMP is spoken.
+    let Some(message) = expect(&mut cursor, SEQUENCE, true) else { return Probe::No };
+    let is_whole = input.truncated
+        || expect(&mut Cursor::new(input.bytes), SEQUENCE, false).is_some() && cursor.is_empty();
     match Envelope::read(input.bytes, input.truncated) {
-        Some(Envelope { pdu: Some((tag, _)), .. }) if (0xa0..=0xa8).contains(&tag) => {
-            Probe::Certain
+        Some(Envelope { pdu: Some((0xa0..=0xa8, _)) | None, .. }) if is_whole => Probe::Certain,
+        _ => {
+            let mut message = Cursor::new(message);
+            let version = expect(&mut message, INTEGER, false).and_then(integer);
+            match (version, message.peek()) {
+                (Some(0 | 1), Some(OCTETS)) | (Some(3), Some(SEQUENCE)) => Probe::Weak,
+                _ => Probe::No,
+            }
         }
-        Some(Envelope { pdu: None, .. }) => Probe::Certain,
-        _ => Probe::No,
     }
 }
 
@@ -737,7 +741,7 @@ mod tests {
     fn the_probe_wants_nested_lengths_that_fit() {
         let get = message(&pdu(0, 0, SYS_NAME, &[5, 0]));
         assert_eq!(Probe::Certain, testing::probe(&PROTOCOL, (Side::A, &get)));
-        assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, &get[..20])));
+        assert_eq!(Probe::Weak, testing::probe(&PROTOCOL, (Side::A, &get[..20])));
         assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, &[0x30, 0x82, 1, 1])));
     }
 }

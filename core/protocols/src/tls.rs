@@ -2,7 +2,7 @@
 //!
 //! Sources: RFC 5246 §6.2.1 (records), §7.2 (alerts), §7.4 (handshake messages), RFC 8446 §4 and
 //! §5 (TLS 1.3: same records, hello retry request = a ServerHello with a fixed random), RFC 6066 §3
-//! (server name), RFC 5246 appendix E.2 (SSL 2.0 hello). Certificates: RFC 5246 §7.4.2.
+//! (server name), RFC 5246 appendix E.2 (SSL 2.0 hello), "The SSL Protocol" 1995 (its records). Certificates: RFC 5246 §7.4.2.
 //!
 //! A ClientHello is the operation `client-hello` on the server name it asks for; a ServerHello
 //! makes it ok, a fatal alert before makes it an error. Certificates are handed on when they are in
@@ -106,19 +106,30 @@ fn header(bytes: &[u8]) -> Option<(u8, usize)> {
     fits.then_some((kind, length))
 }
 
-/// An SSL 2.0 ClientHello that offers SSL 3.0 or TLS: its whole length.
-fn ssl2_hello(bytes: &[u8]) -> Option<usize> {
-    let &[high, low, 1, 3, 0..=4, _, ciphers, _, session] = bytes.first_chunk::<9>()? else {
+/// An SSL 2.0 ClientHello: its whole length, and whether it offers nothing newer (RFC 5246 appendix
+/// E.2: length, type, version, lengths of ciphers, session id and challenge).
+fn ssl2_hello(bytes: &[u8]) -> Option<(usize, bool)> {
+    let &[high @ 0x80..=0xff, low, 1, major, minor, ciphers @ .., a, b, c, d] =
+        bytes.first_chunk::<11>()?
+    else {
         return None;
     };
     let length = usize::from(u16::from_be_bytes([high & 0x7f, low]));
-    (high & 0x80 != 0 && session == 0 && ciphers % 3 == 0 && (12..1024).contains(&length))
-        .then_some(length + 2)
+    let ciphers = usize::from(u16::from_be_bytes(ciphers));
+    let session = usize::from(u16::from_be_bytes([a, b]));
+    let challenge = usize::from(u16::from_be_bytes([c, d]));
+    let fits = matches!((major, minor), (0, 2) | (3, 0..=4))
+        && ciphers > 0
+        && ciphers.is_multiple_of(3)
+        && matches!(session, 0 | 16)
+        && (16..=32).contains(&challenge)
+        && length == 9 + ciphers + session + challenge;
+    fits.then_some((length + 2, major == 0))
 }
 
 fn probe(input: &Input<'_>) -> Probe {
     let bytes = input.bytes;
-    if bytes.len() < 9 {
+    if bytes.len() < 11 {
         let may_be = match bytes {
             [] => true,
             [0x80..=0xff, ..] => bytes.len() < 3 || matches!(bytes, [_, _, 1, ..]),
@@ -166,6 +177,8 @@ fn probe(input: &Input<'_>) -> Probe {
 struct Direction {
     /// Bytes of a record that are skipped.
     skip: usize,
+    /// A record was read since the start or the last gap.
+    synchronised: bool,
     /// The side has changed to encryption: its handshake messages cannot be read any more.
     encrypted: bool,
     /// Handshake bytes of records that did not end with a message.
@@ -179,6 +192,8 @@ struct Tls {
     said_encrypted: bool,
     client_told: bool,
     violated: bool,
+    /// The client offers SSL 2.0 only, whose records are others.
+    ssl2: bool,
     certificates: usize,
 }
 
@@ -213,24 +228,31 @@ impl Tls {
             self.direction(input.side).skip -= skip;
             return Some(skip);
         }
-        if bytes.len() >= 9 || !matches!(bytes, [0x80..=0xff, ..]) {
-            if let Some(length) = ssl2_hello(bytes) {
+        if bytes.len() >= 11 || !matches!(bytes, [0x80..=0xff, ..]) {
+            if let Some((length, is_last)) = ssl2_hello(bytes) {
                 let message = bytes.get(..length)?;
+                self.ssl2 |= is_last;
+                self.direction(input.side).synchronised = true;
                 self.client_hello(input, message, CompactString::default(), out);
                 return Some(length);
             }
         } else {
             return None;
         }
+        if self.ssl2 {
+            return self.ssl2_record(input, bytes, out);
+        }
         if bytes.len() < HEADER_BYTES {
             return None;
         }
         let Some((kind, length)) = header(bytes) else {
-            if !input.after_gap {
+            // Another protocol may have led here: what starts otherwise never was a record.
+            if self.direction(input.side).synchronised {
                 self.violation(input, "tls-record", bytes.get(..HEADER_BYTES)?, out);
             }
             return Some(bytes.len());
         };
+        self.direction(input.side).synchronised = true;
         let encrypted = self.direction(input.side).encrypted;
         match kind {
             HANDSHAKE if !encrypted => {
@@ -254,6 +276,21 @@ impl Tls {
             }
         }
         Some(HEADER_BYTES + length)
+    }
+
+    /// Two or three bytes of length, then for the server's first one type 4, SERVER-HELLO
+    /// ("The SSL Protocol", Hickman 1995, §1.1 and §2.6). The rest is encrypted.
+    fn ssl2_record(&mut self, input: &Input<'_>, bytes: &[u8], out: &mut Out) -> Option<usize> {
+        let &[high, low, kind] = bytes.first_chunk::<3>()?;
+        let (mask, header) = if high & 0x80 == 0 { (0x3f, 3) } else { (0x7f, 2) };
+        let length = usize::from(u16::from_be_bytes([high & mask, low]));
+        if header == 2 && kind == 4 {
+            self.server_hello(input, bytes.get(..3)?, out);
+        } else {
+            self.not_decoded(out);
+        }
+        self.direction(input.side).skip = length;
+        Some(header)
     }
 
     fn alert(&mut self, input: &Input<'_>, body: &[u8], out: &mut Out) {
@@ -441,6 +478,7 @@ impl Session for Tls {
         if input.after_gap {
             let direction = self.direction(input.side);
             direction.skip = 0;
+            direction.synchronised = false;
             direction.partial.clear();
         }
         let mut used = 0;
@@ -549,6 +587,20 @@ mod tests {
         assert!(items.iter().any(|i| matches!(i, Item::Operation(o) if o.name == "client-hello")));
         assert_eq!(Probe::Likely, testing::probe(&PROTOCOL, (Side::A, &hello)));
         testing::survives(&PROTOCOL, &[(Side::A, &hello)]);
+    }
+
+    #[test]
+    fn a_session_of_ssl_2_alone_is_followed_by_its_lengths() {
+        let mut hello = vec![0x80, 28, 1, 0, 2, 0, 3, 0, 0, 0, 16, 7, 0, 0xc0];
+        hello.extend([9; 16]);
+        let server = [0x80, 3, 4, 0, 1]; // SERVER-HELLO, cut short
+        let secret = [0x00, 8, 7, 1, 2, 3, 4, 5, 6, 7, 8]; // padded record
+        let talk = [(Side::A, hello.as_slice()), (Side::B, &server), (Side::B, &secret)];
+        let items = testing::items(&PROTOCOL, &talk);
+        assert!(items.iter().any(|i| matches!(i, Item::Operation(o) if o.outcome == Outcome::Ok)));
+        assert!(items.contains(&Item::NotDecoded("tls", "encrypted")));
+        assert!(!items.iter().any(|item| matches!(item, Item::Violation(_))));
+        testing::survives(&PROTOCOL, &talk);
     }
 
     #[test]

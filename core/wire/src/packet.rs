@@ -735,7 +735,7 @@ impl Walk<'_, '_> {
         let outer = (self.packet.start, self.packet.end, self.packet.ip, self.packet.tunnel);
         let vlans = self.packet.vlans.len();
         let inner = match destination {
-            4789 => self.vxlan(),
+            4789 | 4790 => self.vxlan(),
             6081 => self.geneve(),
             2152 => self.gtp_user(),
             _ if source == 3544 || destination == 3544 => self.teredo(),
@@ -763,10 +763,20 @@ impl Walk<'_, '_> {
         result.ok()
     }
 
+    /// Flags with the I bit, VNI (RFC 7348 §5); with the P bit the fourth byte names the payload,
+    /// 1 IPv4, 2 IPv6, 3 Ethernet (draft-ietf-nvo3-vxlan-gpe §3.1).
     fn vxlan(&mut self) -> Option<()> {
-        let [0x08, 0, 0, 0, a, b, c, 0, ..] = *self.cursor.rest() else { return None };
+        let [flags, _, _, next, a, b, c, 0, ..] = *self.cursor.rest() else { return None };
+        if flags & 0x08 == 0 {
+            return None;
+        }
         self.packet.tunnel = Some(("vxlan", u32::from_be_bytes([0, a, b, c])));
-        self.inside(8, |walk| walk.ethernet(false))
+        match if flags & 0x04 == 0 { 3 } else { next } {
+            1 => self.inside(8, Self::ipv4),
+            2 => self.inside(8, Self::ipv6),
+            3 => self.inside(8, |walk| walk.ethernet(false)),
+            _ => None,
+        }
     }
 
     /// Geneve version 0: options in units of 4 bytes, then the frame or packet that its protocol type

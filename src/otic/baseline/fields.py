@@ -8,6 +8,7 @@ from typing import Any
 
 from otic.facts import Attempts, Claim, Connection, Endpoint, Event
 from otic.inventory import addresses
+from otic.inventory.devices import transfer_by_client
 from otic.inventory.protocols import is_industrial
 from otic.journal.fold import State
 from otic.settings import Settings
@@ -165,11 +166,11 @@ class FieldMaker:
             connection, exchanged = state.resolve(operation.connection)
             if connection is None:
                 return None
-            fields = self.connection(
-                connection,
-                turned=operation.reversed != exchanged,
-                children=(operation.client_child, operation.server_child),
-            ) | {
+            turned = operation.reversed != exchanged
+            children = operation.client_child, operation.server_child
+            if turned and transfer_by_client(connection.protocol, operation.action):
+                turned, children = False, (children[1], children[0])
+            fields = self.connection(connection, turned=turned, children=children) | {
                 "protocol": operation.protocol,
                 "code": operation.code,
                 "name": operation.name,

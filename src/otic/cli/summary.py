@@ -29,6 +29,9 @@ CHANGING = {
     "firmware",
     "configuration",
 }
+ASKED_BY_CONTROLLER = {"download-block", "download-ended"}
+"""S7 requests by which a controller fetches the blocks that a station downloads to it."""
+
 SEVERITIES = ("critical", "major", "minor", "warning")
 COLOURS = {"critical": "bold red", "major": "red", "minor": "yellow", "warning": "cyan"}
 
@@ -119,9 +122,12 @@ def _writes(out: Console, document: Row) -> None:
     found: Counter[tuple[str, str, str, str]] = Counter()
     for row in document["operations"]:
         if row["action"] in CHANGING and is_industrial(row["protocol"]):
-            server = " ".join(filter(None, (row["server"], row["server_child"])))
+            client, server = row["client"], row["server"]
+            if row["name"] in ASKED_BY_CONTROLLER:
+                client, server = server, client
+            server = " ".join(filter(None, (server, row["server_child"])))
             name = row["name"] + ("" if row["outcome"] != "error" else " (refused)")
-            found[row["client"], server, row["action"], name] += row["count"] + row["unpaired"]
+            found[client, server, row["action"], name] += row["count"] + row["unpaired"]
     if not found:
         return
     out.print("\n[bold]Who changed what[/]")

@@ -29,6 +29,14 @@ GATEWAY_UNITS = {"modbus-unit 0", "modbus-unit 1", "modbus-unit 255"}
 PUBLISHED = {"goose", "sampled-values", "c37.118"}
 
 
+def transfer_by_client(connection_protocol: str, action: str) -> bool:
+    """Whether the connection's client acts, whoever sends the request.
+
+    In an S7 block download the controller asks for the blocks that the station gives it.
+    """
+    return connection_protocol == "s7comm" and action.startswith("program-")
+
+
 class Activity(msgspec.Struct):
     """What the endpoints of one device were seen to do."""
 
@@ -167,7 +175,7 @@ class _Builder:
                 continue
             turned = operation.reversed != exchanged
             client, server = connection.client_id, connection.server_id
-            if turned:
+            if turned and not transfer_by_client(connection.protocol, operation.action):
                 client, server = server, client
             client, server = self._base(client), self._base(server)
             unpaired = self.state.operation_counts.get(id_, (0, 0, 0))[1]
@@ -226,8 +234,18 @@ class _Builder:
             routes=len(group.routes),
             virtual=group.virtual,
         )
+        # what answers an industrial protocol is plant equipment, whatever its address
+        answers = any(
+            is_industrial(name)
+            for fact in own
+            if fact.id in self.activity
+            for name in self.activity[fact.id].serves
+        )
         device.internet = (
-            not device.macs and bool(device.ips) and all(self._is_internet(ip) for ip in device.ips)
+            not device.macs
+            and not answers
+            and bool(device.ips)
+            and all(self._is_internet(ip) for ip in device.ips)
         )
         for fact in own:
             self.device_of[fact.id] = device.id

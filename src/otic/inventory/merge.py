@@ -131,7 +131,10 @@ class _Merge:
                 self.basis.setdefault(second, protocol)
                 continue
             mac, ip = (first, second) if first in self.macs else (second, first)
-            if mac in self.macs and ip in self.ips:
+            if mac not in self.macs or ip not in self.ips:
+                continue
+            # a MAC that only stands inside others' ARP and ND messages proves nothing
+            if self.macs[mac].spoke or protocol not in ("arp", "icmpv6"):
                 proofs[mac][ip].add(f"{protocol} {message}".strip())
         proven: dict[bytes, dict[bytes, str]] = {}
         for mac, ips in proofs.items():

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Request, Response, Router, get
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import HTTPScope, Message
 
 from otic import __version__
-from otic.api.auth import COOKIE, PUBLIC, Throttle, first_user, require_permission
+from otic.api.auth import COOKIE, LOGGED_IN, PUBLIC, Throttle, first_user, require_permission
 from otic.api.files import console_file
 from otic.api.problems import HANDLERS, Problem, problem
 from otic.api.routes import alerts, devices, evidence, overview, session, traffic, users
@@ -90,8 +91,10 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
             version=__version__,
             description="Passive security monitoring for OT and IoT networks.",
             use_handler_docstrings=True,
-            path="/api/schema",
-            render_plugins=[],
+            render_plugins=[JsonRenderPlugin()],
+            openapi_router=Router(
+                path="/api/schema", route_handlers=[], opt={"permission": LOGGED_IN}
+            ),
             components=Components(
                 security_schemes={
                     "session": SecurityScheme(type="apiKey", name=COOKIE, security_scheme_in="cookie")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Annotated, Any
 
+from anyio import to_thread
 from litestar import delete, get, post
 from litestar.params import Parameter
 
@@ -23,15 +26,30 @@ OptionalId = Annotated[
 ]
 
 
-def _declared(maker: Any, path: str, permission: str, errors: tuple[int, ...], more: Any) -> Any:
+def _declared(
+    maker: Any, path: str, permission: str, errors: tuple[int, ...], more: Any
+) -> Callable[[Callable[..., Any]], Any]:
     always = (400, 503) if permission == PUBLIC else (400, 401, 403, 503)
-    return maker(
+    declare = maker(
         path,
         opt={"permission": permission},
         responses=documented(*sorted({*always, *errors})) | more.pop("responses", {}),
-        sync_to_thread=True,
         **more,
     )
+    return lambda function: declare(in_thread(function))
+
+
+def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as a coroutine that runs it in a worker thread.
+
+    The framework's own switch for this wraps functions twice where a path has several methods.
+    """
+
+    @functools.wraps(function)
+    async def run(*args: Any, **named: Any) -> Any:
+        return await to_thread.run_sync(functools.partial(function, *args, **named))
+
+    return run
 
 
 def read(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Any:

@@ -19,6 +19,7 @@ Levels = Annotated[
     list[Annotated[int, Parameter(ge=0, le=5)]] | None,
     Parameter(max_items=6, description="Purdue levels."),
 ]
+Types = Annotated[list[str] | None, Parameter(query="type", max_items=50)]
 COLUMNS = (
     "id",
     "name",
@@ -44,7 +45,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def listed(
     store: Store,
     q: Search = None,
-    type_: Annotated[Texts, Parameter(query="type")] = None,
+    type_: Types = None,
     vendor: Texts = None,
     level: Levels = None,
     protocol: Text = None,

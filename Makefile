@@ -18,7 +18,7 @@ SHARED ?= ../shared
 FUZZ_SECONDS ?= 60
 
 CORE_SOURCES := $(shell find core -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
-CONSOLE := $(if $(wildcard console/package.json),src/otic/console/index.html)
+CONSOLE := $(if $(wildcard console/vite.config.ts),src/otic/console/index.html)
 CONSOLE_SOURCES := $(shell find console -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
 
 .PHONY: help
@@ -60,7 +60,7 @@ install: need $(STAMPS)/core $(CONSOLE) ## Build everything; .venv/bin/otic is t
 
 .PHONY: demo
 demo: install ## Build everything and start Otic on a small capture that it makes itself
-	$(BIN)/otic demo
+	$(BIN)/otic demo $(DEMO)
 
 # -- checks ---------------------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ generate: install ## Rewrite the generated pages of docs/
 .PHONY: fuzz
 fuzz: ## Feed broken bytes to the core (FUZZ_SECONDS=60)
 	@tools/need.sh cargo
-	cd core && $(CARGO) run --release --locked --quiet -p otic-fuzz -- $(FUZZ_SECONDS)
+	@cd core && $(CARGO) run --release --locked --quiet -p otic-fuzz -- $(FUZZ_SECONDS) $(wildcard $(abspath $(SHARED))/captures)
 
 .PHONY: score
 score: install ## Compare with tshark's view of the sample captures (SHARED=../shared, SAMPLE=1/1)

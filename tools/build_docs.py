@@ -38,9 +38,9 @@ def protocols() -> str:
     lines = [
         "# Protocols",
         "",
-        "Made from the core's registry by `make generate`. A protocol is recognised by the structure",
-        "of its bytes; the ports are hints only. What each one does not decode stands at the top of",
-        "its file in `core/protocols/src/`.",
+        "Made from the core's registry by `make generate`. A protocol is recognised by the",
+        "structure of its bytes; the ports are hints only. What each one does not decode stands at",
+        "the top of its file in `core/protocols/src/`.",
         "",
         "| name | title | client | server | carried by | source of its wire facts |",
         "|---|---|---|---|---|---|",

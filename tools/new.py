@@ -61,7 +61,9 @@ def insert_sorted(text: str, line: str, like: str) -> str:
 def replace_once(text: str, old: str, new: str) -> str:
     """The text with its one `old` replaced."""
     if text.count(old) != 1:
-        raise RefusedError(f"the file looks different than expected near {old!r}: add the row by hand")
+        raise RefusedError(
+            f"the file looks different than expected near {old!r}: add the row by hand"
+        )
     return text.replace(old, new)
 
 

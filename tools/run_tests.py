@@ -113,7 +113,7 @@ def main() -> int:
     """Runs all suites; 0 when all passed."""
     BUILD.mkdir(exist_ok=True)
     suites = [cargo, pytest]
-    if (ROOT / "console" / "package.json").exists():
+    if (ROOT / "console" / "vite.config.ts").exists():
         suites.append(vitest)
     outcomes = []
     for suite in suites:

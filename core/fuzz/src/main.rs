@@ -1,7 +1,7 @@
 //! Broken bytes for every dissector and for the whole engine, for a given time.
 //!
-//! `otic-fuzz SECONDS [CAPTURE...]`: frames of the captures (and of `seeds/`) are cut, flipped,
-//! joined and repeated. Every case goes through the engine as a capture file, and pieces of it
+//! `otic-fuzz SECONDS [FOLDER...]`: frames of the captures in the folders (and in `seeds/`) are cut,
+//! flipped, joined and repeated. Every case goes through the engine as a capture file, and pieces of it
 //! straight into every dissector. A panic, a case slower than [`SLOWEST`], bytes used that were not
 //! there or a flood of items fails: the case is kept in `crashes/` beside this crate, to become a
 //! seed once it is understood. Needs nothing but stable Rust.
@@ -41,11 +41,12 @@ type Frame = (LinkType, Vec<u8>);
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let Some(seconds) = arguments.next().and_then(|text| text.parse::<u64>().ok()) else {
-        eprintln!("usage: otic-fuzz SECONDS [CAPTURE...]");
+        eprintln!("usage: otic-fuzz SECONDS [FOLDER...]");
         return ExitCode::from(2);
     };
-    let mut captures: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
-    captures.extend(seeds());
+    let mut captures: Vec<PathBuf> =
+        arguments.flat_map(|folder| files(Path::new(&folder))).collect();
+    captures.extend(files(&here().join("seeds")));
     let corpus: Vec<Vec<Frame>> =
         captures.iter().map(|path| frames(path)).filter(|frames| !frames.is_empty()).collect();
     if corpus.is_empty() {
@@ -89,10 +90,11 @@ fn here() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The captures of `seeds/`, among them cases that failed once.
-fn seeds() -> Vec<PathBuf> {
-    let entries = fs::read_dir(here().join("seeds")).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+/// The files of a folder, sorted; none where it is missing.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     paths.sort();
     paths
 }
@@ -220,7 +222,7 @@ fn dissect(protocol: &Protocol, case: &[Frame], start: usize) -> Result<(), Stri
         }
     }
     session.finish(&mut out);
-    if out.items.len() > 64 + 8 * given {
+    if out.items.len() > 64 + 8 * (given + case.len()) {
         return Err(format!("{} said {} items of {given} bytes", protocol.name, out.items.len()));
     }
     Ok(())
@@ -267,7 +269,7 @@ mod tests {
     #[test]
     fn what_failed_once_stays_mended() {
         let scratch = std::env::temp_dir().join(format!("otic-seed-{}.pcapng", std::process::id()));
-        let seeds = seeds();
+        let seeds = files(&here().join("seeds"));
         assert!(!seeds.is_empty());
         for seed in seeds {
             let case = frames(&seed);
@@ -280,7 +282,7 @@ mod tests {
     #[test]
     fn broken_frames_fail_nothing() {
         let scratch = std::env::temp_dir().join(format!("otic-few-{}.pcapng", std::process::id()));
-        let corpus: Vec<_> = seeds().iter().map(|path| frames(path)).collect();
+        let corpus: Vec<_> = files(&here().join("seeds")).iter().map(|path| frames(path)).collect();
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         for _ in 0..50 {
             assert_eq!(Ok(()), run(&broken(&corpus, &mut random), &scratch));

@@ -1,5 +1,6 @@
 //! One virtual shard: all flows between the address pairs that hash to it (contracts.md §3).
 
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use compact_str::{CompactString, ToCompactString, format_compact};
@@ -100,6 +101,8 @@ pub struct Shard {
     children: HashSet<Id>,
     sightings: HashSet<(Mac, u16, Option<Address>, Seen)>,
     known: HashSet<Id>,
+    /// Hashes of claims made, to drop a repeated one before its id is computed.
+    said: HashSet<u64>,
     occurrences: HashMap<Id, (u64, i64)>,
     changes: HashMap<Id, ChangeState>,
     dirty_changes: Vec<Id>,
@@ -128,6 +131,7 @@ impl Default for Shard {
             children: HashSet::new(),
             sightings: HashSet::new(),
             known: HashSet::new(),
+            said: HashSet::new(),
             occurrences: HashMap::new(),
             changes: HashMap::new(),
             dirty_changes: Vec::new(),
@@ -236,6 +240,7 @@ impl Shard {
         self.endpoints.clear();
         self.children.clear();
         self.known.clear();
+        self.said.clear();
         self.bindings.clear();
         self.sightings.clear();
         for flow in self.flows.iter_mut().flatten() {
@@ -902,6 +907,16 @@ impl Shard {
             Who::Address(address, child) => (*address, child),
         };
         if address.is_group() || matches!(address, Address::Ip(ip) if ip.is_unspecified()) {
+            return;
+        }
+        let key = (
+            (at.space, address, child),
+            (claim.attribute, &claim.value, claim.protocol, claim.message),
+        );
+        if self.said.len() >= DISTINCT {
+            self.said.clear();
+        }
+        if !self.said.insert(self.hasher.hash_one(key)) {
             return;
         }
         // A frame on a loopback interface has an all-zero MAC: what it tells of its sender is all

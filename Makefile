@@ -17,7 +17,7 @@ NAME ?=
 SHARED ?= ../shared
 FUZZ_SECONDS ?= 60
 
-CORE_SOURCES := $(shell find core -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
+CORE_SOURCES := $(shell find core \( -name target -o -name fuzz -o -name corpus \) -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
 CONSOLE := $(if $(wildcard console/vite.config.ts),src/otic/console/index.html)
 CONSOLE_SOURCES := $(shell find console -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
 
@@ -94,9 +94,14 @@ generate: install ## Rewrite the generated pages of docs/
 	$(BIN)/python tools/build_docs.py
 
 .PHONY: fuzz
-fuzz: ## Feed broken bytes to the core (FUZZ_SECONDS=60)
+fuzz: ## Feed broken bytes to the core (FUZZ_SECONDS=60): half guided by coverage, half broken captures
 	@tools/need.sh cargo
-	@cd core && $(CARGO) run --release --locked --quiet -p otic-fuzz -- $(FUZZ_SECONDS) $(wildcard $(abspath $(SHARED))/captures)
+	@core/fuzz/run.sh $$(($(FUZZ_SECONDS) / 2))
+	@cd core && $(CARGO) run --release --locked --quiet -p otic-mutate -- $$(($(FUZZ_SECONDS) / 2)) $(wildcard $(abspath $(SHARED))/captures)
+
+.PHONY: bench
+bench: install ## Compare speed and memory with a bare libpcap loop, nDPI and tshark, where installed
+	$(BIN)/python bench/run.py
 
 .PHONY: score
 score: install ## Compare with tshark's view of the sample captures (SHARED=../shared, SAMPLE=1/1)

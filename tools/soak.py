@@ -80,7 +80,7 @@ def main() -> int:
             "Agreement with tshark",
             [python, "tools/check_score.py", "--shared", str(options.shared)],
         ),
-        "bench": ("Speed", [python, "tools/bench.py"]),
+        "bench": ("Speed", [python, "bench/run.py"]),
         "acceptance": (
             "Whole runs, faults and all sample captures",
             [python, "-m", "pytest", "tests/acceptance", "-q", "-rs"],

@@ -1,6 +1,6 @@
-//! Broken bytes for every dissector and for the whole engine, for a given time.
+//! Broken captures for every dissector and for the whole engine, for a given time.
 //!
-//! `otic-fuzz SECONDS [FOLDER...]`: frames of the captures in the folders (and in `seeds/`) are cut,
+//! `otic-mutate SECONDS [FOLDER...]`: frames of the captures in the folders (and in `seeds/`) are cut,
 //! flipped, joined and repeated. Every case goes through the engine as a capture file, and pieces of it
 //! straight into every dissector. A panic, a case slower than [`SLOWEST`], bytes used that were not
 //! there or a flood of items fails: the case is kept in `crashes/` beside this crate, to become a
@@ -41,7 +41,7 @@ type Frame = (LinkType, Vec<u8>);
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let Some(seconds) = arguments.next().and_then(|text| text.parse::<u64>().ok()) else {
-        eprintln!("usage: otic-fuzz SECONDS [FOLDER...]");
+        eprintln!("usage: otic-mutate SECONDS [FOLDER...]");
         return ExitCode::from(2);
     };
     let mut captures: Vec<PathBuf> =
@@ -50,14 +50,14 @@ fn main() -> ExitCode {
     let corpus: Vec<Vec<Frame>> =
         captures.iter().map(|path| frames(path)).filter(|frames| !frames.is_empty()).collect();
     if corpus.is_empty() {
-        eprintln!("otic-fuzz: no capture holds a frame");
+        eprintln!("otic-mutate: no capture holds a frame");
         return ExitCode::from(2);
     }
     let start = Instant::now();
     let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64 | 1);
     let mut random = Random(seed);
     let mut cases = 0_u64;
-    let scratch = std::env::temp_dir().join(format!("otic-fuzz-{}.pcapng", std::process::id()));
+    let scratch = std::env::temp_dir().join(format!("otic-mutate-{}.pcapng", std::process::id()));
     while start.elapsed() < Duration::from_secs(seconds) {
         let case = broken(&corpus, &mut random);
         let begun = Instant::now();
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
                 Err(_) => "panicked".to_owned(),
             };
             let kept = keep(&case);
-            eprintln!("otic-fuzz: case {cases} {why}; kept as {}", kept.display());
+            eprintln!("otic-mutate: case {cases} {why}; kept as {}", kept.display());
             drop(fs::remove_file(&scratch));
             return ExitCode::FAILURE;
         }
@@ -245,7 +245,7 @@ fn keep(case: &[Frame]) -> PathBuf {
     let folder = here().join("crashes");
     let path = folder.join(format!("{:016x}.pcapng", hasher.finish()));
     if let Err(error) = fs::create_dir_all(&folder).and_then(|()| write(case, &path)) {
-        eprintln!("otic-fuzz: the case could not be kept: {error}");
+        eprintln!("otic-mutate: the case could not be kept: {error}");
     }
     path
 }

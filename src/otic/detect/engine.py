@@ -72,6 +72,17 @@ class _Match(msgspec.Struct):
     count: int | None = None
 
 
+TELLING = {
+    "operation": "connection_protocol",
+    "connection": "connection_protocol",
+    "change": "connection_protocol",
+    "violation": "connection_protocol",
+    "event": "kind",
+    "claim": "attribute",
+}
+"""The field of each kind of fact that most rules ask for: its value picks the rules to try."""
+
+
 class Detector:
     """All rules at work on one state.
 
@@ -89,14 +100,18 @@ class Detector:
         self.fields = fields
         self.baseline = baseline
         self.learned_until_ns = learned_until_ns
-        self.matches: dict[tuple[str, Any], dict[Any, _Match]] = defaultdict(dict)
+        self.matches: dict[tuple[str, Any], dict[Any, _Match | str]] = defaultdict(dict)
         self._by_fact: dict[str, list[Compiled]] = defaultdict(list)
+        self._policy: dict[str, list[Compiled]] = defaultdict(list)
+        self._picked: dict[tuple[str, bool, Any], list[Compiled]] = {}
         self._windows: dict[str, list[Compiled]] = defaultdict(list)
         self._changed = [c for c in self.rules if c.rule.trigger.kind == "changed"]
         self._sequences = [c for c in self.rules if c.rule.trigger.kind == "sequence"]
         for compiled in self.rules:
             trigger = compiled.rule.trigger
-            if trigger.kind in ("new", "occurs"):
+            if trigger.kind == "new" and baseline is None:
+                self._policy[trigger.fact].append(compiled)
+            elif trigger.kind in ("new", "occurs"):
                 self._by_fact[trigger.fact].append(compiled)
             elif trigger.kind == "threshold":
                 self._windows[trigger.fact].append(compiled)
@@ -112,7 +127,8 @@ class Detector:
     def guarded(self, kind: str, fields: dict[str, Any]) -> bool:
         """Whether a guarded rule watches for this fact, so that it is never learned silently."""
         return any(
-            compiled.rule.guarded and compiled.fits(fields) for compiled in self._by_fact[kind]
+            compiled.rule.guarded and compiled.fits(fields)
+            for compiled in (*self._by_fact[kind], *self._policy[kind])
         )
 
     def update(self, state: State, new: Novelty) -> None:
@@ -157,21 +173,25 @@ class Detector:
         state: State,
         derived: Iterable[Event] = (),
         spoken_for: Callable[[bytes], bool] = lambda endpoint: False,
+        *,
+        policy: bool = True,
     ) -> list[Alert]:
         """All alerts so far, sorted by id.
 
         `derived` are events that analysis itself found. An endpoint that is `spoken_for` (a MAC
-        whose machine has an IP) makes no alert of its own.
+        whose machine has an IP) makes no alert of its own. Without a baseline, what the `new` rules
+        would say is worked out here, from all facts, and only when `policy` asks for it.
         """
         found = []
-        for key, members in self.matches.items():
-            matches = [
-                match
-                for match in members.values()
-                if match.kind != "endpoint" or not spoken_for(match.id)
-            ]
-            if matches:
-                found.append(self._alert(state, key, matches))
+        for matched in (self.matches, self._would(state) if policy else {}):
+            for key, members in matched.items():
+                matches = [
+                    self._whole(state, match, id_) if isinstance(match, str) else match
+                    for id_, match in members.items()
+                    if match != "endpoint" or not spoken_for(id_)
+                ]
+                if matches:
+                    found.append(self._alert(state, key, matches))
         for event in derived:
             fields = self.fields.event(event)
             for compiled in self._by_fact["event"]:
@@ -182,6 +202,52 @@ class Detector:
                     found.append(self._alert(state, self._key(compiled, fields), [match]))
         return sorted(found, key=lambda alert: alert.id)
 
+    def _would(self, state: State) -> dict[tuple[str, Any], dict[Any, _Match | str]]:
+        """What the `new` rules would say if nothing were known."""
+        found: dict[tuple[str, Any], dict[Any, _Match | str]] = defaultdict(dict)
+        for kind in self._policy:
+            for id_ in getattr(state, f"{kind}s"):
+                if kind == "endpoint" and not state.endpoints[id_].spoke:
+                    continue
+                made = self.fields.of(state, kind, id_)
+                if made is not None:
+                    for compiled in self._candidates(self._policy, kind, made[0]):
+                        if compiled.fits(made[0]):
+                            found[self._key(compiled, made[0])][id_] = kind
+        return found
+
+    def _candidates(
+        self, rules: dict[str, list[Compiled]], kind: str, fields: dict[str, Any]
+    ) -> list[Compiled]:
+        """The rules on this kind of fact that its most telling field does not rule out."""
+        field = TELLING.get(kind)
+        if field is None:
+            return rules[kind]
+        key = kind, rules is self._policy, fields[field]
+        picked = self._picked.get(key)
+        if picked is None:
+            told = {field: fields[field]}
+            picked = self._picked[key] = [
+                compiled
+                for compiled in rules[kind]
+                if all(
+                    test(told)
+                    for condition, test in zip(
+                        compiled.rule.trigger.where, compiled.where, strict=True
+                    )
+                    if condition[0] == field and condition[1] != "same as"
+                )
+            ]
+        return picked
+
+    def _whole(self, state: State, kind: str, id_: Any) -> _Match:
+        """A plain member with what an alert shows of it."""
+        made = self.fields.of(state, kind, id_)
+        fact = getattr(state, f"{kind}s")[id_]
+        spans = fact.evidence.spans if kind in ("change", "claim") else fact.spans
+        fields, ts_ns = made if made is not None else ({}, fact.ts_ns)
+        return _Match(kind, id_, fields, ts_ns, spans)
+
     def _look(self, state: State, kind: str, id_: Any) -> None:
         made = self.fields.of(state, kind, id_)
         if made is None:
@@ -189,12 +255,9 @@ class Detector:
                 self._waiting.add((kind, id_))  # until the connection it names is told
             return
         fields, ts_ns = made
-        for compiled in self._by_fact[kind]:
+        for compiled in self._candidates(self._by_fact, kind, fields):
             if compiled.fits(fields) and self._unknown(state, compiled, kind, id_, fields, ts_ns):
-                fact = getattr(state, f"{kind}s")[id_]
-                spans = fact.evidence.spans if kind == "change" else fact.spans
-                match = _Match(kind, id_, fields, ts_ns, spans)
-                self.matches[self._key(compiled, fields)][id_] = match
+                self.matches[self._key(compiled, fields)][id_] = kind
         for compiled in self._sequences:
             if compiled.rule.trigger.fact == kind:
                 self._sequence(state, compiled, id_, fields, ts_ns)
@@ -216,7 +279,7 @@ class Detector:
         if kind == "endpoint" and not state.endpoints[id_].spoke:
             return False
         if self.baseline is None:
-            return True
+            return False
         if self.learned_until_ns is not None and ts_ns <= self.learned_until_ns:
             return compiled.rule.guarded and not self._is_signed(kind, fields)
         return not self.baseline.holds(kind, tuple(trigger.key), fields)
@@ -229,7 +292,7 @@ class Detector:
     def _key(self, compiled: Compiled, fields: dict[str, Any]) -> tuple[str, Any]:
         rule = compiled.rule
         by = rule.group_by or _parties_of(rule.trigger.fact)
-        return rule.id, tuple((name, fields.get(name)) for name in ("space", *by))
+        return rule.id, tuple(fields.get(name) for name in ("space", *by))
 
     def _correct(self, state: State, new: Novelty) -> None:
         """Looks again at all that happened on connections whose roles changed."""
@@ -283,13 +346,11 @@ class Detector:
         if made is None:
             return
         fields, ts_ns = made
-        for compiled in self._by_fact["claim"]:
+        for compiled in self._candidates(self._by_fact, "claim", fields):
             if compiled.fits(fields) and self._unknown(
                 state, compiled, "claim", id_, fields, ts_ns
             ):
-                spans = state.claims[id_].evidence.spans
-                match = _Match("claim", id_, fields, ts_ns, spans, ts_ns, 1)
-                self.matches[self._key(compiled, fields)][id_] = match
+                self.matches[self._key(compiled, fields)][id_] = "claim"
 
     def _learned(self, fields: dict[str, Any]) -> str | None:
         """The value the baseline holds where this claim tells another one."""
@@ -369,7 +430,7 @@ class Detector:
                 first, last, total, what = fired
                 spans = next(row.spans for row in rows if row.start_ns >= first)
                 shown = fields | {"subnet": subnet, "targets": what}
-                key = compiled.rule.id, (*self._key(compiled, fields)[1], ("subnet", subnet))
+                key = compiled.rule.id, (*self._key(compiled, fields)[1], subnet)
                 self.matches[key][transport] = _Match(
                     "attempts", transport, shown, first, spans, last + BUCKET_NS, total
                 )
@@ -382,7 +443,8 @@ class Detector:
             more, at = _counts(state, match)
             count += more
             last = max(last, at)
-        grouped = dict(key[1])
+        names = ("space", *(rule.group_by or _parties_of(rule.trigger.fact)), "subnet")
+        grouped = dict(zip(names, key[1], strict=False))
         sources: set[str] = set()
         destinations: set[str] = set()
         shown: dict[str, set[str]] = defaultdict(set)
@@ -411,7 +473,7 @@ class Detector:
             spans += [span for span in match.spans if span not in spans]
             if len(spans) >= MOST_EVIDENCE:
                 break
-        plain = [rule.id, *(f"{name}={value}" for name, value in key[1])]
+        plain = [rule.id, *(f"{name}={value}" for name, value in grouped.items())]
         return Alert(
             id=hashlib.blake2b(encode(["alert", *plain]), digest_size=16).digest(),
             rule=rule.id,

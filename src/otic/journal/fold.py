@@ -41,6 +41,33 @@ _First = TypeVar("_First", Connection, Operation, Claim, Event, Violation, Paylo
 _Key = TypeVar("_Key")
 
 
+_SHARED: dict[type, tuple[str, ...]] = {
+    Endpoint: ("id", "space", "address", "child"),
+    Connection: (
+        "id",
+        "client_id",
+        "server_id",
+        "space",
+        "client",
+        "server",
+        "client_child",
+        "server_child",
+        "transport",
+        "protocol",
+    ),
+    Operation: (
+        "connection",
+        "protocol",
+        "name",
+        "action",
+        "object",
+        "outcome",
+        "client_child",
+        "server_child",
+    ),
+}
+
+
 class Sight(msgspec.Struct):
     """All sightings of one MAC sending one IP (or, with `ip` none, layer-2 frames)."""
 
@@ -145,11 +172,20 @@ class State:
         self.coverage = Totals()
         self.clock_ns = 0
         self.batches = 0
+        self._pool: dict[Any, Any] = {}
+
+    def _share(self, fact: Any) -> None:
+        """Makes texts and ids that many facts hold one object each, to save memory."""
+        pool = self._pool.setdefault
+        for name in _SHARED[type(fact)]:
+            value = getattr(fact, name)
+            msgspec.structs.force_setattr(fact, name, pool(value, value))
 
     def apply(self, batch: Batch) -> Novelty:
         """Folds one batch in and says what it changed."""
         new = Novelty()
         for endpoint in batch.endpoints:
+            self._share(endpoint)
             self._endpoint(endpoint, new)
         for sighting in batch.sightings:
             self._sighting(sighting, new)
@@ -157,8 +193,10 @@ class State:
             key = (binding.first, binding.second, binding.protocol, binding.message)
             _first(self.bindings, key, binding, new.bindings)
         for connection in batch.connections:
+            self._share(connection)
             _first(self.connections, connection.id, connection, new.connections)
         for operation in batch.operations:
+            self._share(operation)
             _first(self.operations, operation.id, operation, new.operations)
         for claim in batch.claims:
             _first(self.claims, claim.id, claim, new.claims)

@@ -209,9 +209,10 @@ def analyse(
             detector.update(state, new)
         sink.write(state, batch, new)
         since += 1
-        if since >= REFRESH_BATCHES and not isinstance(sink, Memory) and not learning:
+        if since >= _refresh_after(state) and not isinstance(sink, Memory) and not learning:
             since = 0
-            sink.refresh(state, _result(state, settings, reading.captures, detector, payloads))
+            looked = _result(state, settings, reading.captures, detector, payloads, policy=False)
+            sink.refresh(state, looked)
     if learning and baseline is not None:
         baseline.learn(state, fields, detector.guarded, learned_until_ns)
         detector.everything(state)
@@ -220,12 +221,19 @@ def analyse(
     return result
 
 
+def _refresh_after(state: State) -> int:
+    """Batches between two looks at everything: more where a look takes longer."""
+    return max(REFRESH_BATCHES, (len(state.connections) + len(state.operations)) // 500)
+
+
 def _result(
     state: State,
     settings: Settings,
     captures: bytes,
     detector: Detector,
     payloads: PayloadReader,
+    *,
+    policy: bool = True,
 ) -> Result:
     found = inventory(state, settings, payloads)
     events = notices(state, found.contests)
@@ -245,7 +253,7 @@ def _result(
         state,
         found,
         decode_captures(captures),
-        detector.alerts(state, events, spoken_for),
+        detector.alerts(state, events, spoken_for, policy=policy),
         events,
         detector,
     )

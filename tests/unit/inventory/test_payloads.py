@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from builders import at, batch, connection, endpoint
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from builders import at, batch, connection, endpoint
 from otic.evidence import decode
 from otic.facts import Payload
 from otic.inventory.devices import Device, inventory

@@ -22,7 +22,7 @@ def frame(number: int) -> bytes:
 
 @pytest.mark.parametrize("delay_s", [0.3, 0.5, 0.6, 0.7, 0.9])
 def test_kill_at_any_moment_then_go_on(tmp_path: Path, delay_s: float) -> None:
-    """kill -9 during a replay, then the same command: the JSON of an undisturbed run."""
+    """Killed during a replay, then the same command: the JSON of an undisturbed run."""
     data = bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000")
     for number in range(COUNT):
         raw = frame(number)

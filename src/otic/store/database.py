@@ -397,14 +397,8 @@ class Database:
 
     def _alerts(self, result: Result) -> None:
         table = tables.alert_states
-<<<<<<< HEAD
         self._replace(tables.alerts, [_alert_row(alert) for alert in result.alerts])
         self._parties(result)
-=======
-        # what would alert if it were unknown is worked out when asked for, never stored
-        alerts = [alert for alert in result.alerts if not alert.policy]
-        self._replace(tables.alerts, [_alert_row(alert) for alert in alerts])
->>>>>>> py
         known = {row.alert for row in self._all(table)}
         self._upsert(
             "alert_states",
@@ -417,8 +411,8 @@ class Database:
                     "reason": "",
                     "valid_to": None,
                 }
-                for alert in alerts
-                if alert.id not in known
+                for alert in result.alerts
+                if alert.id not in known and not alert.policy
             ],
         )
 

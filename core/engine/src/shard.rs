@@ -505,10 +505,8 @@ impl Shard {
         if !bytes.is_empty() || missing > 0 {
             flow.payload = true;
             flow.attempt = None;
-            let span = spans.pieces().first().copied().unwrap_or(at.frame.span(at.packet.start, 0));
             let sequence = tcp.sequence.wrapping_add(u32::from(tcp.flags & SYN != 0));
-            // A fragmented segment has several spans; its evidence is the first one's frame.
-            let segment = Segment { sequence, bytes, span, missing, ts_ns: at.frame.clock_ns };
+            let segment = Segment { sequence, bytes, spans, missing, ts_ns: at.frame.clock_ns };
             let peer = flow.acknowledged.get(side.other() as usize).copied().flatten();
             let arrival = self.stream_read(flow, &mut streams, side, at, |stream, cap, read| {
                 stream.push(segment, peer, cap, read)

@@ -3,7 +3,7 @@
 //! Made for mirror ports: the start may be missing, segments may be lost, doubled or out of order,
 //! and one direction may never be seen. What is in order is handed on without a copy.
 
-use crate::span::{FrameSpan, SpanMap};
+use crate::span::SpanMap;
 
 /// Segments kept while earlier ones are missing.
 const LATE_SEGMENTS: usize = 32;
@@ -49,8 +49,8 @@ pub struct Segment<'a> {
     pub sequence: u32,
     /// The bytes captured.
     pub bytes: &'a [u8],
-    /// Where they are.
-    pub span: FrameSpan,
+    /// Where they are (several frames when the segment came in IP fragments).
+    pub spans: &'a SpanMap,
     /// Bytes of the payload that were on the wire but not captured.
     pub missing: u32,
     /// Capture time, ns.
@@ -60,7 +60,7 @@ pub struct Segment<'a> {
 struct Late {
     sequence: u32,
     bytes: Vec<u8>,
-    span: FrameSpan,
+    spans: SpanMap,
     missing: u32,
     ts_ns: i64,
 }
@@ -147,22 +147,15 @@ impl Stream {
         if known >= length {
             return self.fill_hole(segment, read);
         }
-        let fresh = segment.bytes.get(known as usize..).unwrap_or_default();
-        let cut = (segment.bytes.len() - fresh.len()) as u32;
-        self.deliver(
-            Segment {
-                sequence: next,
-                bytes: fresh,
-                span: FrameSpan {
-                    offset: segment.span.offset + cut,
-                    length: segment.span.length - cut,
-                    ..segment.span
-                },
-                ..segment
-            },
-            cap,
-            read,
-        );
+        if known == 0 {
+            self.deliver(segment, cap, read);
+        } else {
+            let fresh = segment.bytes.get(known as usize..).unwrap_or_default();
+            let mut spans = segment.spans.clone();
+            spans.consume(segment.bytes.len() - fresh.len());
+            let rest = Segment { sequence: next, bytes: fresh, spans: &spans, ..segment };
+            self.deliver(rest, cap, read);
+        }
         self.deliver_late(cap, read);
         Arrival::InOrder
     }
@@ -228,10 +221,9 @@ impl Stream {
             truncated,
         };
         if self.buffer.is_empty() {
-            let spans = SpanMap::single(segment.span);
             let chunk = Chunk {
                 bytes: segment.bytes,
-                spans: &spans,
+                spans: segment.spans,
                 stream_start: self.from_start,
                 after_gap: self.after_gap,
                 truncated,
@@ -239,13 +231,13 @@ impl Stream {
             let used = read(chunk).min(segment.bytes.len());
             if used < segment.bytes.len() {
                 self.buffer.extend_from_slice(segment.bytes.get(used..).unwrap_or_default());
-                self.spans = spans;
+                self.spans.clone_from(segment.spans);
                 self.spans.consume(used);
             }
             self.used(used);
         } else {
             self.buffer.extend_from_slice(segment.bytes);
-            self.spans.push(segment.span);
+            self.spans.extend(segment.spans);
             let used = read(flags(self, &self.buffer, &self.spans)).min(self.buffer.len());
             self.buffer.drain(..used);
             self.spans.consume(used);
@@ -282,7 +274,7 @@ impl Stream {
             Late {
                 sequence: segment.sequence,
                 bytes: segment.bytes.to_vec(),
-                span: segment.span,
+                spans: segment.spans.clone(),
                 missing: segment.missing,
                 ts_ns: segment.ts_ns,
             },
@@ -320,14 +312,12 @@ impl Stream {
                 continue;
             }
             let cut = known.min(late.bytes.len());
+            let mut spans = late.spans;
+            spans.consume(cut);
             let segment = Segment {
                 sequence: next,
                 bytes: late.bytes.get(cut..).unwrap_or_default(),
-                span: FrameSpan {
-                    offset: late.span.offset + cut as u32,
-                    length: late.span.length - cut as u32,
-                    ..late.span
-                },
+                spans: &spans,
                 missing: late.missing,
                 ts_ns: late.ts_ns,
             };
@@ -348,10 +338,9 @@ impl Stream {
             return Arrival::Retransmission;
         };
         hole.0 = end;
-        let spans = SpanMap::single(segment.span);
         read(Chunk {
             bytes: segment.bytes,
-            spans: &spans,
+            spans: segment.spans,
             stream_start: false,
             after_gap: true,
             truncated: segment.missing > 0,
@@ -363,6 +352,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::span::FrameSpan;
     use proptest::prelude::*;
 
     /// Reads messages of a length byte and that many bytes; after a gap believes the segment start.
@@ -392,7 +382,8 @@ mod tests {
 
     fn segment(sequence: u32, bytes: &[u8], ts_ns: i64) -> Segment<'_> {
         let span = FrameSpan { file: 0, frame: 1, offset: 54, length: bytes.len() as u32 };
-        Segment { sequence, bytes, span, missing: 0, ts_ns }
+        let spans = Box::leak(Box::new(SpanMap::single(span)));
+        Segment { sequence, bytes, spans, missing: 0, ts_ns }
     }
 
     fn run(stream: &mut Stream, reader: &mut Reader, segment: Segment<'_>) -> Arrival {

@@ -93,7 +93,10 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
             use_handler_docstrings=True,
             render_plugins=[JsonRenderPlugin()],
             openapi_router=Router(
-                path="/api/schema", route_handlers=[], opt={"permission": LOGGED_IN}
+                path="/api/schema",
+                route_handlers=[],
+                opt={"permission": LOGGED_IN},
+                include_in_schema=False,
             ),
             components=Components(
                 security_schemes={

@@ -147,5 +147,6 @@ def frames(database: Path, file: str, path: Path, numbers: Iterable[int]) -> lis
             for row in _core.read_frames(str(path), missing):
                 found[row[0]] = row
         except _core.CaptureError as error:
-            raise CaptureError(f"{file}: {error}") from None
+            reason = str(error).removeprefix(f"{path}: ")
+            raise CaptureError(f"{file} cannot be read any more: {reason}") from None
     return [found[number] for number in sorted(found)]

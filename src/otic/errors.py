@@ -27,3 +27,7 @@ class BaselineError(OticError):
 
 class EvidenceError(OticError):
     """Evidence names frame bytes that are not there."""
+
+
+class ServeError(OticError):
+    """The console cannot be served: the port is taken, or its files are not built."""

@@ -24,6 +24,9 @@ def replay(
     threads: int = 1,
     database: Path | None = None,
     serve: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 8443,
+    tls: bool = True,
     learn: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
     learn_until: str | None = None,
     learn_fraction: float | None = None,
@@ -46,7 +49,13 @@ def replay(
     database
         Keep the result here; an interrupted run with the same files goes on where it stopped.
     serve
-        Open the console on the result.
+        Open the console on the result (with --database).
+    host
+        Address on which the console listens.
+    port
+        Port of the console; 0 takes a free one.
+    tls
+        Serve the console over TLS with a certificate made by Otic; --no-tls for plain HTTP.
     learn
         Learn what is normal from these captures first.
     learn_until
@@ -72,6 +81,9 @@ def replay(
         threads=threads,
         database=database,
         serve=serve,
+        host=host,
+        port=port,
+        tls=tls,
         learn=list(learn),
         learn_until=learn_until,
         learn_fraction=learn_fraction,
@@ -162,3 +174,72 @@ def rules(*, config: Path | None = None) -> int:
     from otic.cli.rules import run
 
     return run(config)
+
+
+@app.command
+def demo(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8443,
+    tls: bool = True,
+    data: Path | None = None,
+) -> int:
+    """Show a small plant that Otic makes itself: learn its normal work, then open the console.
+
+    Parameters
+    ----------
+    host
+        Address on which the console listens.
+    port
+        Port of the console; 0 takes a free one.
+    tls
+        Serve over TLS with a certificate made by Otic; --no-tls for plain HTTP.
+    data
+        Folder to keep capture and result in; without it they are gone at the end.
+    """
+    from otic.cli.demo import run
+
+    return run(host=host, port=port, tls=tls, data=data)
+
+
+user = App(name="user", help="People who may log in to the console.")
+app.command(user)
+
+
+@user.command(name="add")
+def user_add(
+    name: str,
+    *,
+    database: Path,
+    role: Literal["admin", "analyst", "viewer"] = "viewer",
+) -> int:
+    """Let someone log in, and print their first password.
+
+    Parameters
+    ----------
+    name
+        Small letters, digits, dot, dash, underscore.
+    database
+        A database written by `otic replay --database`.
+    role
+        What they may do.
+    """
+    from otic.cli.user import add
+
+    return add(name, database, role)
+
+
+@user.command(name="password")
+def user_password(name: str, *, database: Path) -> int:
+    """Give someone a new password, print it, and end their sessions.
+
+    Parameters
+    ----------
+    name
+        Who forgot their password.
+    database
+        A database written by `otic replay --database`.
+    """
+    from otic.cli.user import reset
+
+    return reset(name, database)

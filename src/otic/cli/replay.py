@@ -29,6 +29,9 @@ def run(
     threads: int,
     database: Path | None,
     serve: bool,
+    host: str,
+    port: int,
+    tls: bool,
     learn: list[Path],
     learn_until: str | None,
     learn_fraction: float | None,
@@ -83,9 +86,10 @@ def run(
         keep(result, files, database, settings.packets_bytes)
     show(result, as_json)
     if serve and database is not None:
-        from otic.api.app import serve as serve_console  # type: ignore[import-not-found]
+        from otic.api.app import serve as serve_console
 
-        serve_console(database)
+        out = sys.stderr if as_json else sys.stdout
+        serve_console(database, host=host, port=port, tls=tls, out=out)
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,16 +12,11 @@ from otic.detect.engine import Alert
 from otic.facts import Capture, Event, Evidence, Span
 from otic.inventory.devices import Device, Inventory
 from otic.journal.fold import State
+from otic.times import iso
 
 SCHEMA = 1
 
 Row = dict[str, Any]
-
-
-def iso(ts_ns: int) -> str:
-    """A time as ISO 8601 in UTC with nanoseconds."""
-    seconds, rest = divmod(ts_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
 class Document:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from otic.errors import StoreError
+from otic.errors import CaptureError, StoreError
 from otic.facts import Span
 from otic.sensor.pipeline import Result
 
@@ -83,21 +83,70 @@ def _cited(result: Result) -> dict[int, set[int]]:
     return found
 
 
-def stored_frames(database: Path, file: str) -> dict[int, bytes]:
-    """The kept frames of one capture by number; nothing when none were kept."""
+Frame = tuple[int, int, int, str, bytes]
+"""Number in its file from 1, time in ns, original length, link type, captured bytes."""
+
+
+def stored(database: Path, file: str, numbers: Iterable[int]) -> list[Frame]:
+    """Those of these frames of one capture that were kept, by number.
+
+    Raises:
+        StoreError: the packet store is damaged.
+    """
     from otic import _core
 
     folder = folder_of(database)
     try:
         index = msgspec.msgpack.decode((folder / INDEX).read_bytes(), type=list[KeptFile])
     except (OSError, msgspec.MsgspecError):
-        return {}
+        return []
+    wanted = set(numbers)
     for kept in index:
         if kept.file == file:
-            places = list(range(1, len(kept.frames) + 1))
+            places = [at for at, number in enumerate(kept.frames, 1) if number in wanted]
+            if not places:
+                return []
             try:
                 frames = _core.read_frames(str(folder / kept.pcapng), places)
             except _core.CaptureError as error:
                 raise StoreError(f"{folder.name}: {error}") from None
-            return {kept.frames[row[0] - 1]: row[4] for row in frames}
-    return {}
+            return [(kept.frames[row[0] - 1], *row[1:]) for row in frames]
+    return []
+
+
+def stored_frames(database: Path, file: str) -> dict[int, bytes]:
+    """The bytes of all kept frames of one capture by number; nothing when none were kept."""
+    return {row[0]: row[4] for row in stored(database, file, _kept(database, file))}
+
+
+def _kept(database: Path, file: str) -> list[int]:
+    try:
+        raw = (folder_of(database) / INDEX).read_bytes()
+        index = msgspec.msgpack.decode(raw, type=list[KeptFile])
+    except (OSError, msgspec.MsgspecError):
+        return []
+    return next((kept.frames for kept in index if kept.file == file), [])
+
+
+def frames(database: Path, file: str, path: Path, numbers: Iterable[int]) -> list[Frame]:
+    """These frames of one capture, from the packet store, else from the capture itself.
+
+    Numbers beyond the end of the capture are left out.
+
+    Raises:
+        CaptureError: a frame was not kept and the capture is no longer where it was read.
+        StoreError: the packet store is damaged.
+    """
+    from otic import _core
+
+    wanted = sorted(set(numbers))
+    found = {row[0]: row for row in stored(database, file, wanted)}
+    missing = [number for number in wanted if number not in found]
+    if missing:
+        try:
+            for row in _core.read_frames(str(path), missing):
+                found[row[0]] = row
+        except _core.CaptureError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            raise CaptureError(f"{file} cannot be read any more: {reason}") from None
+    return [found[number] for number in sorted(found)]

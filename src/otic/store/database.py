@@ -7,6 +7,7 @@ up to the stored position are passed over. Files other than the stored ones are 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from collections.abc import Iterable
 from importlib.resources import files as resource_files
 from itertools import pairwise
@@ -32,6 +33,8 @@ from otic.store.rows import COUNTED, MAKERS, SINGLE, read
 STREAM = "facts"
 CHECKPOINT_BATCHES = 64
 """Batches whose counts wait as packed columns before they are added to the rows."""
+
+PARTY = ("address", "alert", "role")
 
 EDGE_BYTES = 65536
 """Bytes at each end of a file that tell it from others, with its name and size."""
@@ -127,6 +130,7 @@ class Database:
         if path.is_dir() or not path.absolute().parent.is_dir():
             raise StoreError(f"{path}: not a place for a database")
         self.path = path
+        self.files = files
         self.scope = {name: getattr(settings, name) for name in tables.SCOPE}
         self.fingerprint = fingerprint(files, settings)
         self.engine = open_engine(path)
@@ -213,7 +217,12 @@ class Database:
         self._upsert(
             "captures",
             [
-                {"ordinal": ordinal, "file": capture.file, "body": encode(capture)}
+                {
+                    "ordinal": ordinal,
+                    "file": capture.file,
+                    "body": encode(capture),
+                    "path": str(self.files[ordinal].absolute()),
+                }
                 for ordinal, capture in enumerate(result.captures)
             ],
         )
@@ -388,9 +397,8 @@ class Database:
 
     def _alerts(self, result: Result) -> None:
         table = tables.alert_states
-        # what would alert if it were unknown is worked out when asked for, never stored
-        alerts = [alert for alert in result.alerts if not alert.policy]
-        self._replace(tables.alerts, [_alert_row(alert) for alert in alerts])
+        self._replace(tables.alerts, [_alert_row(alert) for alert in result.alerts])
+        self._parties(result)
         known = {row.alert for row in self._all(table)}
         self._upsert(
             "alert_states",
@@ -403,10 +411,37 @@ class Database:
                     "reason": "",
                     "valid_to": None,
                 }
-                for alert in alerts
-                if alert.id not in known
+                for alert in result.alerts
+                if alert.id not in known and not alert.policy
             ],
         )
+
+    def _parties(self, result: Result) -> None:
+        """Makes the sources and destinations of alerts findable by address."""
+        table = tables.alert_parties
+        wanted = {
+            (address, alert.id, role)
+            for alert in result.alerts
+            for role, addresses in (
+                ("source", alert.sources),
+                ("destination", alert.destinations),
+            )
+            for address in addresses
+        }
+        known = {(row.address, row.alert, row.role) for row in self._all(table)}
+        if gone := known - wanted:
+            self.connection.execute(
+                delete(table).where(
+                    *(table.c[name] == sqlalchemy.bindparam(f"b_{name}") for name in PARTY),
+                    *self._own(table),
+                ),
+                [
+                    {f"b_{name}": value for name, value in zip(PARTY, key, strict=True)}
+                    for key in gone
+                ],
+            )
+        new = sorted(wanted - known)
+        self._upsert("alert_parties", [dict(zip(PARTY, key, strict=True)) for key in new])
 
 
 def _device_row(device: Device) -> dict[str, Any]:
@@ -437,7 +472,32 @@ def _device_row(device: Device) -> dict[str, Any]:
         "purdue_level": device.level,
         "first_ns": device.first_ns,
         "body": msgspec.msgpack.Encoder(order="deterministic").encode(body),
+        "search": searchable(
+            device.name,
+            device.type,
+            *values.values(),
+            *device.ips,
+            *device.macs,
+            *body["protocols"],
+            device.child_address,
+            device.space,
+            device.id.hex(),
+        ),
+        "address": _sortable(device),
     }
+
+
+def searchable(*texts: str) -> str:
+    """The text in which a search looks: lower case, each part once, one a line."""
+    return "\n".join(dict.fromkeys(text.lower() for text in texts if text))
+
+
+def _sortable(device: Device) -> str:
+    """A text that sorts addresses as numbers: IPv4, then IPv6, then MAC; children after parents."""
+    if device.ips:
+        address = ipaddress.ip_address(device.ips[0])
+        return f"{address.version}{address.packed.hex()} {device.child_address}"
+    return f"9{(device.macs or [''])[0]} {device.child_address}"
 
 
 class AlertBody(msgspec.Struct):
@@ -466,6 +526,16 @@ def _alert_row(alert: Alert) -> dict[str, Any]:
         "count": alert.count,
         "message": alert.key,
         "body": msgspec.msgpack.Encoder(order="deterministic").encode(body),
+        "search": searchable(
+            alert.title,
+            alert.rule,
+            alert.category,
+            *alert.sources,
+            *alert.destinations,
+            *alert.attack,
+            *alert.values.values(),
+            alert.id.hex(),
+        ),
     }
 
 

@@ -66,7 +66,13 @@ positions = _table(
     _number("clock_ns"),
     _packed("coverage"),
 )
-captures = _table("captures", _number("ordinal", key=True), _text("file"), _packed("body"))
+captures = _table(
+    "captures",
+    _number("ordinal", key=True),
+    _text("file"),
+    _packed("body"),
+    Column("path", String, nullable=False, server_default=""),
+)
 endpoints = _table(
     "endpoints",
     _id("id", key=True),
@@ -243,6 +249,8 @@ devices = _table(
     Column("purdue_level", Integer, nullable=True),
     _number("first_ns"),
     _packed("body"),
+    Column("search", String, nullable=False, server_default=""),
+    Column("address", String, nullable=False, server_default=""),
 )
 memberships = _table(
     "memberships",
@@ -267,6 +275,10 @@ alerts = _table(
     _number("count"),
     _text("message"),
     _packed("body"),
+    Column("search", String, nullable=False, server_default=""),
+)
+alert_parties = _table(
+    "alert_parties", _text("address", key=True), _id("alert", key=True), _text("role", key=True)
 )
 alert_states = _table(
     "alert_states",
@@ -277,7 +289,33 @@ alert_states = _table(
     _text("reason"),
     _number("valid_to", null=True),
 )
+users = _table(
+    "users",
+    _text("name", key=True),
+    _text("role"),
+    _text("password"),
+    _number("created_ns"),
+    _number("failures"),
+    _number("locked_until_ns"),
+)
+sessions = _table(
+    "sessions",
+    Column("token", LargeBinary, primary_key=True),
+    _text("person"),
+    _text("csrf"),
+    _number("created_ns"),
+    _number("last_ns"),
+)
+audit = _table(
+    "audit",
+    _id("id", key=True),
+    _number("ts_ns"),
+    _text("person"),
+    _text("action"),
+    _text("target"),
+)
 
+Index("endpoints_address", endpoints.c.address)
 Index("connections_client", connections.c.client_id)
 Index("connections_server", connections.c.server_id)
 Index("operations_connection", operations.c.connection)
@@ -287,3 +325,6 @@ Index("devices_type", devices.c.type)
 Index("memberships_device", memberships.c.device)
 Index("alerts_rule", alerts.c.rule)
 Index("alerts_last", alerts.c.last_ns)
+Index("alert_parties_alert", alert_parties.c.alert)
+Index("audit_time", audit.c.ts_ns)
+Index("devices_parent", devices.c.parent)

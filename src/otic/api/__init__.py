@@ -1,0 +1,1 @@
+"""HTTP: Otic's own API and the console's files."""

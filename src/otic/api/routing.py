@@ -8,10 +8,14 @@ from typing import Annotated, Any
 
 from anyio import to_thread
 from litestar import delete, get, post
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import Parameter
 
 from otic.api.auth import PUBLIC
 from otic.api.problems import documented
+
+Declare = Callable[[Callable[..., Any]], HTTPRouteHandler]
+"""What turns a function into a route."""
 
 Limit = Annotated[int, Parameter(ge=1, le=500, description="Most rows of the answer.")]
 Offset = Annotated[int, Parameter(ge=0, le=10_000_000, description="Rows to pass over.")]
@@ -28,7 +32,7 @@ OptionalId = Annotated[
 
 def _declared(
     maker: Any, path: str, permission: str, errors: tuple[int, ...], more: Any
-) -> Callable[[Callable[..., Any]], Any]:
+) -> Declare:
     always = (400, 503) if permission == PUBLIC else (400, 401, 403, 503)
     declare = maker(
         path,
@@ -36,7 +40,12 @@ def _declared(
         responses=documented(*sorted({*always, *errors})) | more.pop("responses", {}),
         **more,
     )
-    return lambda function: declare(in_thread(function))
+
+    def route(function: Callable[..., Any]) -> HTTPRouteHandler:
+        made: HTTPRouteHandler = declare(in_thread(function))
+        return made
+
+    return route
 
 
 def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,16 +61,16 @@ def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def read(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Any:
+def read(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Declare:
     """A route that only reads."""
     return _declared(get, path, permission, errors, more)
 
 
-def create(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Any:
+def create(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Declare:
     """A route that makes or changes something."""
     return _declared(post, path, permission, (403, *errors), more)
 
 
-def remove(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Any:
+def remove(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Declare:
     """A route that removes something."""
     return _declared(delete, path, permission, errors, more)

@@ -478,7 +478,7 @@ def _device_row(device: Device) -> dict[str, Any]:
             *values.values(),
             *device.ips,
             *device.macs,
-            *body["protocols"],
+            *sorted(device.activity.protocols),
             device.child_address,
             device.space,
             device.id.hex(),

@@ -142,7 +142,7 @@ def overview(store: Store) -> Overview:
     """Everything on the first page."""
     devices, alerts = tables.devices, tables.alerts
     with store.reading() as connection:
-        severities = dict(
+        severities: dict[str, int] = dict(
             connection.execute(
                 select(alerts.c.severity, func.count())
                 .where(store.own(alerts), alerts.c.policy.is_(False))

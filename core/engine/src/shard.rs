@@ -338,7 +338,7 @@ impl Shard {
         let input = at.input(Side::A, source, source, (0, 0), Transport::Ethernet, bytes, spans);
         let mut reader = Reader::Searching(0);
         let mut out = std::mem::take(&mut self.out);
-        reader.read(&carrier, &input, &mut out);
+        reader.read(&carrier, &input, bytes.len(), &mut out);
         for item in out.items.drain(..) {
             match item {
                 Item::Claim(claim) => self.claim(at, &claim, source, source),
@@ -416,7 +416,7 @@ impl Shard {
         let ports = (source_port, destination_port);
         let input = at.input(side, source, destination, ports, transport, bytes, spans);
         let mut out = std::mem::take(&mut self.out);
-        flow.reader.read(&carrier, &input, &mut out);
+        flow.reader.read(&carrier, &input, bytes.len(), &mut out);
         let attempt = attempt_of(&out, &carrier, bytes);
         self.drain(flow, side, at, &mut out);
         self.out = out;
@@ -617,7 +617,8 @@ impl Shard {
                 Some(other) => *own = Some(Box::new(other)),
                 None => {}
             }
-            own.as_deref_mut().unwrap_or(reader).read(&CarrierId::Tcp, &input, &mut out)
+            let known = own.as_deref_mut().unwrap_or(reader);
+            known.read(&CarrierId::Tcp, &input, chunk.fresh, &mut out)
         });
         let gaps = stream.take_gaps();
         if gaps > 0 {

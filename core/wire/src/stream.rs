@@ -34,6 +34,8 @@ pub struct Chunk<'a> {
     pub bytes: &'a [u8],
     /// Where they came from.
     pub spans: &'a SpanMap,
+    /// How many of them, at the end, came with the last segment.
+    pub fresh: usize,
     /// They start where the stream starts.
     pub stream_start: bool,
     /// Bytes are missing before them.
@@ -216,6 +218,7 @@ impl Stream {
         let flags = |stream: &Self, bytes, spans| Chunk {
             bytes,
             spans,
+            fresh: segment.bytes.len(),
             stream_start: stream.from_start,
             after_gap: stream.after_gap,
             truncated,
@@ -224,6 +227,7 @@ impl Stream {
             let chunk = Chunk {
                 bytes: segment.bytes,
                 spans: segment.spans,
+                fresh: segment.bytes.len(),
                 stream_start: self.from_start,
                 after_gap: self.after_gap,
                 truncated,
@@ -341,6 +345,7 @@ impl Stream {
         read(Chunk {
             bytes: segment.bytes,
             spans: segment.spans,
+            fresh: segment.bytes.len(),
             stream_start: false,
             after_gap: true,
             truncated: segment.missing > 0,

@@ -1,0 +1,52 @@
+import { queryOptions } from '@tanstack/react-query';
+import { api, rememberToken, type SessionInfo, told } from './client';
+
+/** Who is logged in; keeps the token that changes have to carry. */
+export const sessionQuery = queryOptions({
+  queryKey: ['session'],
+  queryFn: async (): Promise<SessionInfo> => {
+    const session = await told(api.GET('/api/session'));
+    rememberToken(session.csrf);
+    return session;
+  },
+  staleTime: Number.POSITIVE_INFINITY,
+  retry: false,
+});
+
+export const overviewQuery = queryOptions({
+  queryKey: ['overview'],
+  queryFn: () => told(api.GET('/api/overview')),
+});
+
+export const deviceQuery = (device: string) =>
+  queryOptions({
+    queryKey: ['device', device],
+    queryFn: () => told(api.GET('/api/devices/{device}', { params: { path: { device } } })),
+  });
+
+export const alertQuery = (alert: string) =>
+  queryOptions({
+    queryKey: ['alert', alert],
+    queryFn: () => told(api.GET('/api/alerts/{alert}', { params: { path: { alert } } })),
+  });
+
+export const framesQuery = (file: string, frame: number, span: string[], decode: string) =>
+  queryOptions({
+    queryKey: ['frames', file, frame, span, decode],
+    queryFn: () =>
+      told(
+        api.GET('/api/frames', {
+          params: { query: { file, frame, span: span.length > 0 ? span : null, decode } },
+        }),
+      ),
+  });
+
+export const usersQuery = queryOptions({
+  queryKey: ['users'],
+  queryFn: () => told(api.GET('/api/users')),
+});
+
+export const auditQuery = queryOptions({
+  queryKey: ['audit'],
+  queryFn: () => told(api.GET('/api/audit', { params: { query: { limit: 200 } } })),
+});

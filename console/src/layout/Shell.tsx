@@ -1,0 +1,68 @@
+import { useQuery } from '@tanstack/react-query';
+import { Link, Navigate, Outlet, useLocation } from '@tanstack/react-router';
+import type { ReactNode } from 'react';
+import { useTranslation } from 'react-i18next';
+import { overviewQuery, sessionQuery } from '../api/queries';
+import { formatCount } from '../lib/format';
+import { Brand } from './Brand';
+import { Me } from './Me';
+
+/** The frame around all pages for who is logged in; others are sent to log in. */
+export function Shell(): ReactNode {
+  const session = useQuery(sessionQuery);
+  const location = useLocation();
+  if (session.isPending) {
+    return null;
+  }
+  if (session.data === undefined) {
+    return <Navigate to="/log-in" search={{ next: location.href }} replace />;
+  }
+  return <Frame permissions={session.data.permissions} sensor={session.data.sensor} />;
+}
+
+function Frame({ permissions, sensor }: { permissions: string[]; sensor: string }): ReactNode {
+  const { t } = useTranslation();
+  const overview = useQuery(overviewQuery);
+  const counts: Record<string, number | undefined> = {
+    '/devices': overview.data?.devices,
+    '/alerts': overview.data?.alerts,
+  };
+  const pages = [
+    { to: '/overview' as const, label: t('nav.overview') },
+    { to: '/devices' as const, label: t('nav.devices') },
+    { to: '/alerts' as const, label: t('nav.alerts') },
+    ...(permissions.includes('users:manage')
+      ? [{ to: '/people' as const, label: t('nav.people') }]
+      : []),
+  ];
+  return (
+    <div className="shell">
+      <a className="skip" href="#main">
+        {t('nav.skip')}
+      </a>
+      <nav className="nav" aria-label={t('nav.label')}>
+        <div className="nav-brand">
+          <Brand />
+          {t('app.name')}
+        </div>
+        {pages.map((page) => (
+          <Link
+            key={page.to}
+            to={page.to}
+            className="nav-link"
+            activeProps={{ 'aria-current': 'page' }}
+          >
+            {page.label}
+            {counts[page.to] !== undefined && (
+              <span className="quiet">{formatCount(counts[page.to] ?? 0)}</span>
+            )}
+          </Link>
+        ))}
+        <Me sensor={sensor} />
+      </nav>
+      <main className="main" id="main" tabIndex={-1}>
+        <Outlet />
+      </main>
+    </div>
+  );
+}

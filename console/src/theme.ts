@@ -1,0 +1,33 @@
+import { createTheme, type MantineColorsTuple } from '@mantine/core';
+
+const steel: MantineColorsTuple = [
+  '#f0f3f5',
+  '#e1e6ea',
+  '#c5ced5',
+  '#a5b3be',
+  '#8699a8',
+  '#6c8294',
+  '#587083',
+  '#475d6e',
+  '#374a59',
+  '#273743',
+];
+
+export const theme = createTheme({
+  primaryColor: 'steel',
+  primaryShade: { light: 7, dark: 5 },
+  colors: { steel },
+  defaultRadius: 'sm',
+  fontFamily: 'system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif',
+  fontFamilyMonospace: 'ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", Menlo, monospace',
+  fontSizes: { xs: '0.75rem', sm: '0.8125rem', md: '0.875rem', lg: '1rem', xl: '1.125rem' },
+  headings: {
+    fontWeight: '600',
+    sizes: {
+      h1: { fontSize: '1.25rem' },
+      h2: { fontSize: '0.9375rem' },
+      h3: { fontSize: '0.875rem' },
+    },
+  },
+  focusRing: 'always',
+});

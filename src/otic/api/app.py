@@ -70,7 +70,9 @@ async def add_headers(message: Message, scope: HTTPScope) -> None:
     include_in_schema=False,
     sync_to_thread=False,
 )
-def console(request: Request[Any, Any, Any], path: str = "/") -> Response[bytes] | Response[Problem]:
+def console(
+    request: Request[Any, Any, Any], path: str = "/"
+) -> Response[bytes] | Response[Problem]:
     """The console's files; any other address that is a page is the console itself."""
     if path == "/api" or path.startswith("/api/"):
         return problem(404, f"There is no route {path}.")
@@ -100,7 +102,9 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
             ),
             components=Components(
                 security_schemes={
-                    "session": SecurityScheme(type="apiKey", name=COOKIE, security_scheme_in="cookie")
+                    "session": SecurityScheme(
+                        type="apiKey", name=COOKIE, security_scheme_in="cookie"
+                    )
                 }
             ),
             security=[{"session": []}],

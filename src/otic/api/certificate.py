@@ -82,9 +82,7 @@ def _make(path: Path, key_path: Path, host: str) -> x509.Certificate:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    with os.fdopen(
-        os.open(key_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
-    ) as file:
+    with os.fdopen(os.open(key_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(secret)
     path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     return made

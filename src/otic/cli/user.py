@@ -41,8 +41,6 @@ def reset(name: str, database: Path) -> int:
     if people.user(store, name) is None:
         raise OticError(f"there is no user {name}")
     password = new_password()
-    people.set_password(
-        store, name, hash_password(password), by=BY, now_ns=time.time_ns()
-    )
+    people.set_password(store, name, hash_password(password), by=BY, now_ns=time.time_ns())
     print(f"{name} may log in with the password {password}")
     return 0

@@ -110,9 +110,7 @@ class Wire:
             destination.ip_bytes,
         )
         head = head[:10] + struct.pack(">H", checksum(head)) + head[12:]
-        self.send(
-            ethernet(source.mac_bytes, destination.mac_bytes, ETHERTYPE_IPV4, head + payload)
-        )
+        self.send(ethernet(source.mac_bytes, destination.mac_bytes, ETHERTYPE_IPV4, head + payload))
 
     def udp(
         self, source: Host, source_port: int, destination: Host, port: int, data: bytes

@@ -89,9 +89,7 @@ def s7_download(name: str, size: int) -> bytes:
     """Parameters of the request to download a block of this size."""
     length = f"1{size:06d}{size - 60:06d}".encode()
     file = name.encode()
-    return (
-        b"\x1a\0\x01\0" + bytes(4) + bytes([len(file)]) + file + bytes([len(length)]) + length
-    )
+    return b"\x1a\0\x01\0" + bytes(4) + bytes([len(file)]) + file + bytes([len(length)]) + length
 
 
 def s7_block(function: int, name: str) -> bytes:

@@ -96,9 +96,7 @@ class Console:
         return answer.json()
 
     def change(self, method: str, path: str, body: Any = None) -> Any:
-        return self.client.request(
-            method, path, json=body, headers={auth.CSRF_HEADER: self.csrf}
-        )
+        return self.client.request(method, path, json=body, headers={auth.CSRF_HEADER: self.csrf})
 
 
 @pytest.fixture

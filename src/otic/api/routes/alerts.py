@@ -43,9 +43,7 @@ def listed(
         device=device,
         policy=policy,
     )
-    return queries.page(
-        store, asked, sort=sort, descending=descending, offset=offset, limit=limit
-    )
+    return queries.page(store, asked, sort=sort, descending=descending, offset=offset, limit=limit)
 
 
 @read("/api/alerts/{alert:str}", permission="alerts:read", errors=(404,), operation_id="getAlert")

@@ -59,9 +59,7 @@ def listed(
     asked = queries.DeviceFilter(
         q=q, type=type_, vendor=vendor, level=level, protocol=protocol, space=space
     )
-    return queries.page(
-        store, asked, sort=sort, descending=descending, offset=offset, limit=limit
-    )
+    return queries.page(store, asked, sort=sort, descending=descending, offset=offset, limit=limit)
 
 
 @read(
@@ -78,9 +76,7 @@ def exported(store: Store, q: Search = None) -> Response[str]:
     writer.writerow(COLUMNS)
     offset = 0
     while True:
-        page = queries.page(
-            store, queries.DeviceFilter(q=q), offset=offset, limit=EXPORT_ROWS
-        )
+        page = queries.page(store, queries.DeviceFilter(q=q), offset=offset, limit=EXPORT_ROWS)
         for row in page.items:
             writer.writerow([cell(getattr(row, name)) for name in COLUMNS])
         offset += EXPORT_ROWS
@@ -102,7 +98,9 @@ def cell(value: object) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
-@read("/api/devices/{device:str}", permission="devices:read", errors=(404,), operation_id="getDevice")
+@read(
+    "/api/devices/{device:str}", permission="devices:read", errors=(404,), operation_id="getDevice"
+)
 def one(store: Store, device: Id) -> queries.DeviceDetail:
     """Everything known about one device, apart from its traffic and alerts."""
     found = queries.detail(store, device)

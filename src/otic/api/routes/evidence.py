@@ -114,9 +114,7 @@ def _shown(row: Frame, cited: list[tuple[int, ...]]) -> FrameOut:
     )
 
 
-def _decoded(
-    frames_: dict[int, Frame], cited: list[tuple[int, ...]], name: str | None
-) -> Decoded:
+def _decoded(frames_: dict[int, Frame], cited: list[tuple[int, ...]], name: str | None) -> Decoded:
     parts = [
         frames_[number][4][offset : offset + size]
         for number, offset, size in cited
@@ -255,4 +253,3 @@ def _pcapng(
 
 
 handlers = [shown, pcap_of_frames, pcap_of_alert, pcap_of_device]
-

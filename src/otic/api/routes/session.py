@@ -69,9 +69,7 @@ def _info(person: Person, store: Store) -> SessionInfo:
 
 
 @create("/api/session", permission=PUBLIC, errors=(401, 429), operation_id="logIn")
-def start(
-    request: Request[Any, Any, Any], data: Login, store: Store
-) -> Response[SessionInfo]:
+def start(request: Request[Any, Any, Any], data: Login, store: Store) -> Response[SessionInfo]:
     """Log in; the answer sets the session's cookie."""
     address = request.client.host if request.client else ""
     person, token = log_in(

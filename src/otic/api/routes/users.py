@@ -91,4 +91,3 @@ def audit(store: Store, offset: Offset = 0, limit: Limit = 100) -> Page[people.A
 
 
 handlers = [show, add, take_away, audit]
-

@@ -314,7 +314,9 @@ def evidence(store: Store, *, alert: str | None = None, device: str | None = Non
         ).all()
         about = connection.execute(
             select(alerts.c.body).where(
-                _about(store, connection, known.hex()), alerts.c.policy.is_(False), store.own(alerts)
+                _about(store, connection, known.hex()),
+                alerts.c.policy.is_(False),
+                store.own(alerts),
             )
         ).all()
         spans = [span for row in told for span in cited(row.spans, "derived", files).spans]

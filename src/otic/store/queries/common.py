@@ -131,9 +131,7 @@ class Store:
 
     def own(self, table: Any) -> ColumnElement[bool]:
         """Only rows of this tenant and sensor."""
-        return and_(
-            table.c.tenant == self.scope["tenant"], table.c.sensor == self.scope["sensor"]
-        )
+        return and_(table.c.tenant == self.scope["tenant"], table.c.sensor == self.scope["sensor"])
 
     def captures(self, connection: Connection) -> list[CaptureFile]:
         """The captures in the order they were given."""
@@ -212,9 +210,7 @@ def id_of(text: str) -> bytes:
 
 def containing(column: ColumnElement[str], words: str | None) -> list[ColumnElement[bool]]:
     """Every word is part of the text; `%` and `_` are letters like others."""
-    return [
-        column.contains(word, autoescape=True) for word in (words or "").lower().split()[:10]
-    ]
+    return [column.contains(word, autoescape=True) for word in (words or "").lower().split()[:10]]
 
 
 def total_of(connection: Connection, table: Table, where: Sequence[ColumnElement[bool]]) -> int:
@@ -242,9 +238,7 @@ def refs_of_endpoints(
                 devices.c.id == members.c.device,
             ),
         )
-        .where(
-            members.c.endpoint.in_(endpoints), members.c.valid_to.is_(None), store.own(members)
-        )
+        .where(members.c.endpoint.in_(endpoints), members.c.valid_to.is_(None), store.own(members))
     )
     return {row.endpoint: Ref(row.id.hex(), row.name, row.type) for row in rows}
 

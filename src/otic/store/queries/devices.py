@@ -275,7 +275,9 @@ def detail(store: Store, id_: str) -> DeviceDetail | None:
             return None
         body = _body(row.body)
         below = connection.execute(
-            select(table).where(table.c.parent == row.id, store.own(table)).order_by(table.c.address)
+            select(table)
+            .where(table.c.parent == row.id, store.own(table))
+            .order_by(table.c.address)
         ).all()
         return DeviceDetail(
             device=_rows(store, connection, [row])[0],
@@ -376,9 +378,7 @@ def _standing(
     return "used" if used else "agrees"
 
 
-def _claims(
-    store: Store, connection: Connection, device: bytes
-) -> list[tuple[Claim, ClaimRow]]:
+def _claims(store: Store, connection: Connection, device: bytes) -> list[tuple[Claim, ClaimRow]]:
     members, table, endpoints = tables.memberships, tables.claims, tables.endpoints
     files = store.files(connection)
     owners = {
@@ -478,9 +478,7 @@ def reach_of(store: Store, connection: Connection, device: str) -> Reach:
     top, child = start, ""
     for _ in range(DEEPEST):
         row = connection.execute(
-            select(table.c.parent, table.c.child_address).where(
-                table.c.id == top, store.own(table)
-            )
+            select(table.c.parent, table.c.child_address).where(table.c.id == top, store.own(table))
         ).first()
         if row is None or row.parent is None:
             break

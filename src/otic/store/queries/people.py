@@ -94,9 +94,7 @@ def remove_user(store: Store, name: str, *, by: str, now_ns: int) -> bool:
     table, sessions = tables.users, tables.sessions
     with store.writing() as connection:
         done = connection.execute(delete(table).where(table.c.name == name, store.own(table)))
-        connection.execute(
-            delete(sessions).where(sessions.c.person == name, store.own(sessions))
-        )
+        connection.execute(delete(sessions).where(sessions.c.person == name, store.own(sessions)))
         if done.rowcount:
             _audit(store, connection, now_ns, by, "user-removed", name)
         return bool(done.rowcount)
@@ -133,9 +131,7 @@ def note_failure(store: Store, name: str, locked_until_ns: int, *, now_ns: int) 
         _audit(store, connection, now_ns, name, "log-in-failed", name)
 
 
-def open_session(
-    store: Store, token: bytes, session: Session, *, oldest_ns: int
-) -> None:
+def open_session(store: Store, token: bytes, session: Session, *, oldest_ns: int) -> None:
     """Starts a session, forgets failures, and drops sessions last used before `oldest_ns`."""
     table, users_ = tables.sessions, tables.users
     with store.writing() as connection:
@@ -225,9 +221,7 @@ def admins(store: Store) -> int:
     table = tables.users
     with store.reading() as connection:
         return (
-            connection.scalar(
-                select(func.count()).where(table.c.role == "admin", store.own(table))
-            )
+            connection.scalar(select(func.count()).where(table.c.role == "admin", store.own(table)))
             or 0
         )
 

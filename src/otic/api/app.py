@@ -15,7 +15,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.types import HTTPScope, Message
+from litestar.types import Message, Scope
 
 from otic import __version__
 from otic.api.auth import COOKIE, LOGGED_IN, PUBLIC, Throttle, first_user, require_permission
@@ -48,7 +48,7 @@ SECURITY_HEADERS = {
 HSTS = "max-age=31536000"
 
 
-async def add_headers(message: Message, scope: HTTPScope) -> None:
+async def add_headers(message: Message, scope: Scope) -> None:
     """Puts the security headers on every answer, errors included."""
     if message["type"] != "http.response.start":
         return

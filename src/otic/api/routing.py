@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from anyio import to_thread
 from litestar import delete, get, post
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import Parameter
 
 from otic.api.auth import PUBLIC
@@ -26,9 +27,12 @@ OptionalId = Annotated[
 ]
 
 
+Decorator = Callable[[Callable[..., Any]], HTTPRouteHandler]
+
+
 def _declared(
     maker: Any, path: str, permission: str, errors: tuple[int, ...], more: Any
-) -> Callable[[Callable[..., Any]], Any]:
+) -> Decorator:
     always = (400, 503) if permission == PUBLIC else (400, 401, 403, 503)
     declare = maker(
         path,
@@ -36,7 +40,12 @@ def _declared(
         responses=documented(*sorted({*always, *errors})) | more.pop("responses", {}),
         **more,
     )
-    return lambda function: declare(in_thread(function))
+
+    def handler(function: Callable[..., Any]) -> HTTPRouteHandler:
+        made: HTTPRouteHandler = declare(in_thread(function))
+        return made
+
+    return handler
 
 
 def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,16 +61,16 @@ def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def read(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Any:
+def read(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Decorator:
     """A route that only reads."""
     return _declared(get, path, permission, errors, more)
 
 
-def create(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Any:
+def create(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Decorator:
     """A route that makes or changes something."""
     return _declared(post, path, permission, (403, *errors), more)
 
 
-def remove(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Any:
+def remove(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Decorator:
     """A route that removes something."""
     return _declared(delete, path, permission, errors, more)

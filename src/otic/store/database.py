@@ -446,11 +446,12 @@ class Database:
 
 def _device_row(device: Device) -> dict[str, Any]:
     values = device.attributes
+    protocols = sorted(device.activity.protocols)
     body = {
         "macs": device.macs,
         "ips": device.ips,
         "vlans": sorted(device.activity.vlans),
-        "protocols": sorted(device.activity.protocols),
+        "protocols": protocols,
         "roles": device.roles,
         "attributes": values,
         "reasons": device.reasons,
@@ -478,7 +479,7 @@ def _device_row(device: Device) -> dict[str, Any]:
             *values.values(),
             *device.ips,
             *device.macs,
-            *body["protocols"],
+            *protocols,
             device.child_address,
             device.space,
             device.id.hex(),

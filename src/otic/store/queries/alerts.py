@@ -16,7 +16,6 @@ from otic.store.database import AlertBody
 from otic.store.queries.common import (
     Cited,
     Count,
-    Page,
     Ref,
     Store,
     cited,
@@ -265,7 +264,7 @@ def _rows(store: Store, connection: Connection, rows: Any) -> list[AlertRow]:
 
 
 def detail(store: Store, id_: str) -> AlertDetail | None:
-    """This alert in full; nothing when there is no such alert."""
+    """One alert in full; nothing when there is no such alert."""
     table = tables.alerts
     with store.reading() as connection:
         row = connection.execute(

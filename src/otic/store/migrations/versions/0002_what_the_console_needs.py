@@ -9,7 +9,7 @@ branch_labels = None
 depends_on = None
 
 
-def _scope() -> list[sa.Column]:
+def _scope() -> list[sa.Column[str]]:
     return [
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("sensor", sa.String(), nullable=False),
@@ -18,7 +18,7 @@ def _scope() -> list[sa.Column]:
     ]
 
 
-def _number(name: str, *, null: bool = False) -> sa.Column:
+def _number(name: str, *, null: bool = False) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger(), autoincrement=False, nullable=null)
 
 

@@ -1,26 +1,18 @@
 import '@mantine/core/styles.css';
 import './styles.css';
 import { localStorageColorSchemeManager, MantineProvider } from '@mantine/core';
-import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
-import { Refusal } from './api/client';
+import { queryClient, whenSessionEnds } from './api/query-client';
 import { startI18n } from './i18n';
 import { router } from './router';
 import { theme } from './theme';
 
 const colorScheme = localStorageColorSchemeManager({ key: 'otic-color-scheme' });
 
-const queries = new QueryClient({
-  defaultOptions: {
-    queries: {
-      staleTime: 30_000,
-      refetchOnWindowFocus: false,
-      retry: (failures, error) => !(error instanceof Refusal) && failures < 2,
-    },
-  },
-});
+whenSessionEnds(() => void router.invalidate());
 
 const root = document.getElementById('root');
 if (root !== null) {
@@ -28,7 +20,7 @@ if (root !== null) {
   createRoot(root).render(
     <StrictMode>
       <MantineProvider theme={theme} defaultColorScheme="auto" colorSchemeManager={colorScheme}>
-        <QueryClientProvider client={queries}>
+        <QueryClientProvider client={queryClient}>
           <RouterProvider router={router} />
         </QueryClientProvider>
       </MantineProvider>

@@ -5,6 +5,8 @@ import {
   Outlet,
   redirect,
 } from '@tanstack/react-router';
+import { sessionQuery } from './api/queries';
+import { queryClient } from './api/query-client';
 import { Shell } from './layout/Shell';
 import {
   ALERT_SORTS,
@@ -36,7 +38,18 @@ const logIn = createRoute({
   component: LogIn,
 });
 
-const shell = createRoute({ getParentRoute: () => root, id: 'shell', component: Shell });
+const shell = createRoute({
+  getParentRoute: () => root,
+  id: 'shell',
+  beforeLoad: async ({ location }) => {
+    try {
+      await queryClient.ensureQueryData(sessionQuery);
+    } catch {
+      throw redirect({ to: '/log-in', search: { next: location.href } });
+    }
+  },
+  component: Shell,
+});
 
 const home = createRoute({
   getParentRoute: () => shell,

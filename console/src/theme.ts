@@ -13,10 +13,23 @@ const steel: MantineColorsTuple = [
   '#273743',
 ];
 
+const dark: MantineColorsTuple = [
+  '#dfe4e8',
+  '#c3ccd3',
+  '#a3afb8',
+  '#7f8c96',
+  '#4b565f',
+  '#3b444b',
+  '#262c31',
+  '#1f2428',
+  '#171b1e',
+  '#101315',
+];
+
 export const theme = createTheme({
   primaryColor: 'steel',
-  primaryShade: { light: 7, dark: 5 },
-  colors: { steel },
+  primaryShade: { light: 7, dark: 6 },
+  colors: { steel, dark },
   defaultRadius: 'sm',
   fontFamily: 'system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif',
   fontFamilyMonospace: 'ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", Menlo, monospace',
@@ -29,5 +42,5 @@ export const theme = createTheme({
       h3: { fontSize: '0.875rem' },
     },
   },
-  focusRing: 'always',
+  focusRing: 'auto',
 });

@@ -16,10 +16,10 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed")
 pytest.importorskip("otic._core", reason="the packet core is not built")
 
-from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from otic.api.files import built  # noqa: E402
-from otic.plant import demo  # noqa: E402
+from otic.api.files import built
+from otic.plant import demo
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -104,7 +104,7 @@ def log_in(page: Page, name: str, password: str) -> None:
     """Logs in on the log-in page."""
     page.goto("/")
     page.get_by_label("Name").fill(name)
-    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_label(re.compile("^Password")).fill(password)
     page.get_by_role("button", name="Log in").click()
 
 

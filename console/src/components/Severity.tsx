@@ -31,7 +31,7 @@ export function SeverityCounts({ counts }: { counts: Record<string, number> }): 
     return <span className="quiet">–</span>;
   }
   return present.map((severity) => (
-    <span key={severity} style={{ marginRight: '0.6rem' }}>
+    <span key={severity} style={{ marginRight: '0.5rem' }}>
       <Severity severity={severity} word={String(counts[severity])} />
       <span className="hidden-text"> {t(`severity.${severity}`)}</span>
     </span>

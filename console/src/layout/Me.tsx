@@ -37,11 +37,13 @@ export function Me({ sensor }: { sensor: string }): ReactNode {
       <Menu position="top-start" width={200}>
         <Menu.Target>
           <Button variant="default" size="xs" justify="space-between" rightSection="▾">
-            {session.data?.name} ({t(`role.${session.data?.role ?? 'viewer'}`)})
+            {session.data?.name}
           </Button>
         </Menu.Target>
         <Menu.Dropdown>
-          <Menu.Label>{t('me.sensor', { sensor })}</Menu.Label>
+          <Menu.Label>
+            {t(`role.${session.data?.role ?? 'viewer'}`)}, {t('me.sensor', { sensor })}
+          </Menu.Label>
           <Menu.Item onClick={dialog.open}>{t('me.changePassword')}</Menu.Item>
           <Menu.Item onClick={logOut}>{t('me.logOut')}</Menu.Item>
         </Menu.Dropdown>

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { Link, Navigate, Outlet, useLocation } from '@tanstack/react-router';
+import { Link, Outlet } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { overviewQuery, sessionQuery } from '../api/queries';
@@ -7,17 +7,12 @@ import { formatCount } from '../lib/format';
 import { Brand } from './Brand';
 import { Me } from './Me';
 
-/** The frame around all pages for who is logged in; others are sent to log in. */
+/** The frame around all pages, for who is logged in. */
 export function Shell(): ReactNode {
   const session = useQuery(sessionQuery);
-  const location = useLocation();
-  if (session.isPending) {
-    return null;
-  }
-  if (session.data === undefined) {
-    return <Navigate to="/log-in" search={{ next: location.href }} replace />;
-  }
-  return <Frame permissions={session.data.permissions} sensor={session.data.sensor} />;
+  return (
+    session.data && <Frame permissions={session.data.permissions} sensor={session.data.sensor} />
+  );
 }
 
 function Frame({ permissions, sensor }: { permissions: string[]; sensor: string }): ReactNode {

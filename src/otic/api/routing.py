@@ -14,6 +14,9 @@ from litestar.params import Parameter
 from otic.api.auth import PUBLIC
 from otic.api.problems import documented
 
+Declare = Callable[[Callable[..., Any]], HTTPRouteHandler]
+"""What turns a function into a route."""
+
 Limit = Annotated[int, Parameter(ge=1, le=500, description="Most rows of the answer.")]
 Offset = Annotated[int, Parameter(ge=0, le=10_000_000, description="Rows to pass over.")]
 Search = Annotated[
@@ -27,12 +30,9 @@ OptionalId = Annotated[
 ]
 
 
-Decorator = Callable[[Callable[..., Any]], HTTPRouteHandler]
-
-
 def _declared(
     maker: Any, path: str, permission: str, errors: tuple[int, ...], more: Any
-) -> Decorator:
+) -> Declare:
     always = (400, 503) if permission == PUBLIC else (400, 401, 403, 503)
     declare = maker(
         path,
@@ -41,11 +41,11 @@ def _declared(
         **more,
     )
 
-    def handler(function: Callable[..., Any]) -> HTTPRouteHandler:
+    def route(function: Callable[..., Any]) -> HTTPRouteHandler:
         made: HTTPRouteHandler = declare(in_thread(function))
         return made
 
-    return handler
+    return route
 
 
 def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,16 +61,16 @@ def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def read(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Decorator:
+def read(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Declare:
     """A route that only reads."""
     return _declared(get, path, permission, errors, more)
 
 
-def create(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Decorator:
+def create(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Declare:
     """A route that makes or changes something."""
     return _declared(post, path, permission, (403, *errors), more)
 
 
-def remove(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Decorator:
+def remove(path: str, *, permission: str, errors: tuple[int, ...] = (), **more: Any) -> Declare:
     """A route that removes something."""
     return _declared(delete, path, permission, errors, more)

@@ -69,7 +69,6 @@ def open_engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # else DDL would not be part of a transaction
         cursor = connection.cursor()
         for pragma in (
             "journal_mode=WAL",
@@ -79,10 +78,6 @@ def open_engine(path: Path) -> Engine:
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
 
     return engine
 
@@ -446,12 +441,11 @@ class Database:
 
 def _device_row(device: Device) -> dict[str, Any]:
     values = device.attributes
-    protocols = sorted(device.activity.protocols)
     body = {
         "macs": device.macs,
         "ips": device.ips,
         "vlans": sorted(device.activity.vlans),
-        "protocols": protocols,
+        "protocols": sorted(device.activity.protocols),
         "roles": device.roles,
         "attributes": values,
         "reasons": device.reasons,
@@ -479,7 +473,7 @@ def _device_row(device: Device) -> dict[str, Any]:
             *values.values(),
             *device.ips,
             *device.macs,
-            *protocols,
+            *sorted(device.activity.protocols),
             device.child_address,
             device.space,
             device.id.hex(),

@@ -51,7 +51,7 @@ function Content({ detail }: { detail: DeviceDetail }): ReactNode {
             component="a"
             href={`/api/devices/${device.id}/pcap`}
             download
-            ml="auto"
+            className="push"
           >
             {t('evidence.download')}
           </Button>

@@ -26,7 +26,7 @@ export function IdentityTable({ attributes }: { attributes: Attribute[] }): Reac
           {attributes.map((row) => (
             <tr key={row.attribute}>
               <td className="nowrap quiet">{named(row.attribute)}</td>
-              <td>
+              <td style={{ minWidth: '9rem' }}>
                 {row.value === null ? (
                   <span className="quiet">–</span>
                 ) : (
@@ -56,7 +56,9 @@ function Why({ row }: { row: Attribute }): ReactNode {
     <span className="quiet">
       {told}
       {mac !== undefined && <span className="mono"> {mac}</span>}
-      {protocol !== undefined && ` ${t('device.by', { protocol, message })}`}
+      {protocol !== undefined &&
+        row.claims.length === 0 &&
+        ` ${t('device.by', { protocol, message })}`}
     </span>
   );
 }

@@ -113,6 +113,7 @@ export function Devices(): ReactNode {
             component="a"
             href={`/api/devices.csv${search.q === undefined ? '' : `?q=${encodeURIComponent(search.q)}`}`}
             download
+            className="push"
           >
             {t('devices.csv')}
           </Button>
@@ -169,7 +170,7 @@ function deviceColumns(t: (key: string) => string): Column<DeviceRow, Sort>[] {
     {
       key: 'name',
       label: t('device.name'),
-      width: '17%',
+      width: '15%',
       sort: 'name',
       cell: (row) => (
         <Link to="/devices/$device" params={{ device: row.id }} title={visible(row.name)}>
@@ -203,7 +204,7 @@ function deviceColumns(t: (key: string) => string): Column<DeviceRow, Sort>[] {
     {
       key: 'firmware',
       label: t('device.firmware'),
-      width: '8%',
+      width: '6rem',
       sort: 'firmware',
       cell: (row) => shown(row.firmware),
     },
@@ -225,7 +226,7 @@ function deviceColumns(t: (key: string) => string): Column<DeviceRow, Sort>[] {
     {
       key: 'alerts',
       label: t('device.alerts'),
-      width: '11%',
+      width: '11.5rem',
       cell: (row) => <SeverityCounts counts={row.alerts} />,
     },
     {

@@ -58,7 +58,7 @@ function Content({ data }: { data: Frames }): ReactNode {
   const bytes = bytesOf(shown.data);
   const summary = summarize(shown.link_type, bytes);
   return (
-    <div className="split">
+    <div className="split split-frames">
       <div style={{ display: 'grid', gap: '0.8rem', minWidth: 0 }}>
         <Decoded data={data} />
         <Panel

@@ -70,7 +70,7 @@ def listed(
     responses={200: ResponseSpec(str, description="One device a line.", media_type="text/csv")},
 )
 def exported(store: Store, q: Search = None) -> Response[str]:
-    """Devices as CSV; cells that look like formulas start with an apostrophe."""
+    """Devices as CSV; cells that a spreadsheet takes for formulas start with an apostrophe."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS)

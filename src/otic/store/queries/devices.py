@@ -317,21 +317,21 @@ def _attributes(body: Body, row: Any, claims: list[tuple[Claim, ClaimRow]]) -> l
         value = resolved.get(name)
         reason = body.reasons.get(name, {})
         source = reason.get("attribute", name)
-        shown: list[ClaimRow] = []
+        lines: list[ClaimRow] = []
         contradicted = False
         for claim, line in told.get(name, []):
             standing = _standing(claim, name, value, source, reason)
             contradicted |= standing == "contradicts"
-            shown.append(msgspec.structs.replace(line, standing=standing))
+            lines.append(msgspec.structs.replace(line, standing=standing))
         if source != name:
-            shown += [
+            lines += [
                 msgspec.structs.replace(line, standing="used")
                 for claim, line in told.get(source, [])
                 if claim.value == reason.get("value")
                 and claim.protocol == reason.get("protocol")
                 and claim.message == reason.get("message")
             ]
-        shown.sort(key=lambda line: (STANDINGS.index(line.standing), line.protocol, line.value))
+        lines.sort(key=lambda line: (STANDINGS.index(line.standing), line.protocol, line.value))
         rows.append(
             Attribute(
                 attribute=name,
@@ -343,7 +343,7 @@ def _attributes(body: Body, row: Any, claims: list[tuple[Claim, ClaimRow]]) -> l
                     if key != "rule" and isinstance(text, str | int)
                 },
                 contradicted=contradicted,
-                claims=shown,
+                claims=lines,
             )
         )
     return rows

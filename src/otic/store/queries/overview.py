@@ -142,12 +142,15 @@ def overview(store: Store) -> Overview:
     """Everything on the first page."""
     devices, alerts = tables.devices, tables.alerts
     with store.reading() as connection:
-        of_severity = connection.execute(
-            select(alerts.c.severity, func.count())
-            .where(store.own(alerts), alerts.c.policy.is_(False))
-            .group_by(alerts.c.severity)
+        severities: dict[str, int] = dict(
+            connection.execute(
+                select(alerts.c.severity, func.count())
+                .where(store.own(alerts), alerts.c.policy.is_(False))
+                .group_by(alerts.c.severity)
+            )
+            .tuples()
+            .all()
         )
-        severities: dict[str, int] = {row[0]: row[1] for row in of_severity}
         would = connection.scalar(
             select(func.count()).where(store.own(alerts), alerts.c.policy.is_(True))
         )

@@ -201,7 +201,7 @@ def operations(
             "protocol": table.c.protocol,
         }[sort]
         total = connection.scalar(select(func.count()).select_from(join).where(*where)) or 0
-        rows = connection.execute(
+        rows: Any = connection.execute(
             cut(
                 select(
                     table,

@@ -90,8 +90,10 @@ format: install ## Format the three languages
 	cd console && npm run --silent format
 
 .PHONY: generate
-generate: install ## Rewrite the generated pages of docs/
+generate: install ## Rewrite what is generated: pages of docs/, OpenAPI document, console types
 	$(BIN)/python tools/build_docs.py
+	$(BIN)/python -m otic.api.export console/openapi.json
+	cd console && npm run --silent api
 
 .PHONY: fuzz
 fuzz: ## Feed broken bytes to the core (FUZZ_SECONDS=60): half guided by coverage, half broken captures

@@ -71,9 +71,15 @@ def main() -> None:
     parser.add_argument("--without", default="", help="programs to leave out, comma-separated")
     options = parser.parse_args()
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.strip()
-    print(f"commit {commit}, {os.cpu_count()} cores, {platform.machine()}, {options.rounds} rounds\n")
+    print(
+        f"commit {commit}, {os.cpu_count()} cores, {platform.machine()}, {options.rounds} rounds\n"
+    )
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         chosen = programs(work, options.otic)
@@ -90,7 +96,10 @@ def main() -> None:
                     seconds[name].append(taken)
                     memory[name] = max(memory.get(name, 0), peak)
             size = path.stat().st_size
-            print(f"**{kind}**: {options.frames:,} frames, {size / options.frames - 16:.0f} bytes each\n")
+            print(
+                f"**{kind}**: {options.frames:,} frames,"
+                f" {size / options.frames - 16:.0f} bytes each\n"
+            )
             print("| program | seconds (median) | frames/s | of libpcap | peak MiB |")
             print("|---|---|---|---|---|")
             base = statistics.median(seconds.get("libpcap loop", [float("nan")]))

@@ -18,7 +18,10 @@ class Pair:
     """Two hosts that talk, with their sequence numbers."""
 
     def __init__(self, number: int, port: int, *, udp: bool = False) -> None:
-        self.macs = (b"\x02\x00\x00\x00\x01" + bytes([number % 5]), struct.pack(">HI", 0x0201, number))
+        self.macs = (
+            b"\x02\x00\x00\x00\x01" + bytes([number % 5]),
+            struct.pack(">HI", 0x0201, number),
+        )
         self.addresses = (bytes([10, 0, 0, 1 + number % 5]), struct.pack(">I", 0x0A010001 + number))
         self.ports = (CLIENT_PORT + number % 20000, port)
         self.sequence = [1000, 5000]
@@ -31,7 +34,9 @@ class Pair:
         other = 1 - sender
         if self.udp:
             length = 8 + len(payload)
-            segment = struct.pack(">HHHH", self.ports[sender], self.ports[other], length, 0) + payload
+            segment = (
+                struct.pack(">HHHH", self.ports[sender], self.ports[other], length, 0) + payload
+            )
         else:
             segment = (
                 struct.pack(
@@ -80,7 +85,10 @@ def s7(turn: int) -> tuple[bytes, bytes]:
     reference = turn & 0xFFFF
     item = bytes.fromhex("120a10020002000184000000")
     job = struct.pack(">BBHHHH", 0x32, 1, 0, reference, 2 + len(item), 0) + b"\x04\x01" + item
-    answer = struct.pack(">BBHHHHH", 0x32, 3, 0, reference, 2, 6, 0) + b"\x04\x01\xff\x04\x00\x10\x00\x2a"
+    answer = (
+        struct.pack(">BBHHHHH", 0x32, 3, 0, reference, 2, 6, 0)
+        + b"\x04\x01\xff\x04\x00\x10\x00\x2a"
+    )
     frame = lambda pdu: struct.pack(">BBHBBB", 3, 0, 7 + len(pdu), 2, 0xF0, 0x80) + pdu  # noqa: E731
     return frame(job), frame(answer)
 
@@ -96,7 +104,11 @@ def iec104(turn: int) -> tuple[bytes, bytes]:
 def enip(turn: int) -> tuple[bytes, bytes]:
     """List identity over TCP."""
     request = struct.pack("<HHII8sI", 0x63, 0, 0, 0, bytes(8), 0)
-    identity = struct.pack("<H", 1) + bytes(16) + struct.pack("<HHHBBHIB", 1, 14, 55, 20, 11, 0x60, 0x1234, 5)
+    identity = (
+        struct.pack("<H", 1)
+        + bytes(16)
+        + struct.pack("<HHHBBHIB", 1, 14, 55, 20, 11, 0x60, 0x1234, 5)
+    )
     identity += b"BENCH\x03"
     items = struct.pack("<HHH", 1, 0x0C, len(identity)) + identity
     return request, struct.pack("<HHII8sI", 0x63, len(items), 0, 0, bytes(8), 0) + items
@@ -105,8 +117,14 @@ def enip(turn: int) -> tuple[bytes, bytes]:
 def bacnet(turn: int) -> tuple[bytes, bytes]:
     """Read the present value of analog input 1."""
     invoke = turn & 0xFF
-    request = bytes.fromhex("0104") + bytes([0x00, 0x05, invoke]) + bytes.fromhex("0c0c000000011955")
-    answer = bytes.fromhex("0100") + bytes([0x30, invoke]) + bytes.fromhex("0c0c0000000119553e44424800003f")
+    request = (
+        bytes.fromhex("0104") + bytes([0x00, 0x05, invoke]) + bytes.fromhex("0c0c000000011955")
+    )
+    answer = (
+        bytes.fromhex("0100")
+        + bytes([0x30, invoke])
+        + bytes.fromhex("0c0c0000000119553e44424800003f")
+    )
     bvlc = lambda npdu: struct.pack(">BBH", 0x81, 0x0A, 4 + len(npdu)) + npdu  # noqa: E731
     return bvlc(request), bvlc(answer)
 

@@ -138,9 +138,83 @@ def detection(root: Path, name: str) -> list[str]:
     ]
 
 
+def route(root: Path, name: str) -> list[str]:
+    """An API route: its file, its test, its row in the application."""
+    module = checked(name).replace("-", "_")
+    text = (TEMPLATES / "route.py").read_text(encoding="utf-8")
+    text = text.replace("/api/template", f"/api/{name}").replace("Template", camel(name))
+    text = text.replace("def template", f"def {module}").replace("[template]", f"[{module}]")
+    api = root / "src" / "otic" / "api"
+    fresh(api / "routes" / f"{module}.py").write_text(text, encoding="utf-8")
+    test = (TEMPLATES / "test_route.py").read_text(encoding="utf-8")
+    fresh(root / "tests" / "unit" / "api" / f"test_{module}.py").write_text(
+        test.replace("/api/template", f"/api/{name}"), encoding="utf-8"
+    )
+    application = api / "app.py"
+    rows = application.read_text(encoding="utf-8")
+    listed = re.search(r"^NOUNS = \(([^)]*)\)", rows, re.M)
+    if listed is None:
+        raise RefusedError("app.py looks different than expected: add the row by hand")
+    rows = replace_once(rows, listed[0], f"NOUNS = ({listed[1].rstrip().rstrip(',')}, {module})")
+    imported = re.search(r"^from otic\.api\.routes import (.+)$", rows, re.M)
+    if imported is None:
+        raise RefusedError("app.py looks different than expected: add the import by hand")
+    nouns = ", ".join(sorted({*imported[1].split(", "), module}))
+    rows = replace_once(rows, imported[0], f"from otic.api.routes import {nouns}")
+    application.write_text(rows, encoding="utf-8")
+    return [
+        f"src/otic/api/routes/{module}.py: what it answers, and the permission it needs",
+        f"tests/unit/api/test_{module}.py: what is promised",
+        "make generate: the OpenAPI document and the console's types",
+    ]
+
+
+def page(root: Path, name: str) -> list[str]:
+    """A console page: its component, its test, its address and its texts."""
+    component, key = camel(checked(name)), camel(name)[0].lower() + camel(name)[1:]
+    source = root / "console" / "src"
+    for template in ("Template.tsx", "Template.test.tsx"):
+        text = (TEMPLATES / template).read_text(encoding="utf-8")
+        text = text.replace("<h1>Template</h1>", f"<h1>{title(name)}</h1>")
+        text = text.replace("Template", component).replace("template", key)
+        fresh(source / "pages" / name / template.replace("Template", component)).write_text(
+            text, encoding="utf-8"
+        )
+    router = source / "router.tsx"
+    rows = insert_sorted(
+        router.read_text(encoding="utf-8"),
+        f"import {{ {component} }} from './pages/{name}/{component}';\n",
+        r"import \{ \w+ \} from './pages/\w[\w-]*/",
+    )
+    rows = replace_once(
+        rows,
+        "\nexport const router",
+        f"\nconst {key} = createRoute({{\n  getParentRoute: () => shell,\n  path: '/{name}',\n"
+        f"  component: {component},\n}});\n\nexport const router",
+    )
+    rows = replace_once(rows, "shell.addChildren([", f"shell.addChildren([{key}, ")
+    router.write_text(rows, encoding="utf-8")
+    texts = source / "locales" / "en.json"
+    rows = texts.read_text(encoding="utf-8").rstrip()
+    if not rows.endswith("}\n}"):
+        raise RefusedError("en.json looks different than expected: add the texts by hand")
+    rows = rows[:-2] + (
+        f',\n  "{key}": {{\n    "title": "{title(name)}",\n    "captures": "Captures"\n  }}\n}}\n'
+    )
+    texts.write_text(rows, encoding="utf-8")
+    return [
+        f"console/src/pages/{name}/{component}.tsx: what it shows",
+        "console/src/locales/en.json: its words",
+        "console/src/layout/Shell.tsx: its place in the menu",
+        "make format",
+    ]
+
+
 KINDS: dict[str, Callable[[Path, str], list[str]]] = {
     "protocol": protocol,
     "detection": detection,
+    "route": route,
+    "page": page,
 }
 
 

@@ -19,7 +19,7 @@ def copy(tmp_path: Path) -> Path:
     skipped = shutil.ignore_patterns(
         "target", "node_modules", "__pycache__", ".venv", "build", "crashes"
     )
-    for part in ("core", "src", "tests", "pyproject.toml"):
+    for part in ("core", "src", "tests", "console", "pyproject.toml"):
         source = ROOT / part
         if source.is_dir():
             shutil.copytree(source, tmp_path / part, ignore=skipped)
@@ -74,6 +74,37 @@ def test_a_new_detection_fires_and_is_quiet(copy: Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert (copy / "tests/unit/detect/operational/test_brand_new.py").exists()
+
+
+def test_a_new_route_answers_and_is_guarded(copy: Path) -> None:
+    """`make new-route` gives a route that answers whom it should."""
+    made = new("route", "brand-new", copy)
+    assert made.returncode == 0, made.stderr
+
+    done = pytest_in(copy, "tests/unit/api/test_brand_new.py")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_new_page_has_its_types_and_passes_its_test(copy: Path) -> None:
+    """`make new-page` gives a page that compiles, is routed, and shows what it was given."""
+    packages = ROOT / "console" / "node_modules"
+    if not packages.is_dir():
+        pytest.skip("the console's packages are not installed: make install")
+    console = copy / "console"
+    (console / "node_modules").symlink_to(packages)
+    made = new("page", "brand-new", copy)
+    assert made.returncode == 0, made.stderr
+
+    for command in (["tsc", "--noEmit"], ["vitest", "run", "src/pages/brand-new"]):
+        done = subprocess.run(
+            ["npx", "--no-install", *command],
+            cwd=console,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

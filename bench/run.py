@@ -97,7 +97,8 @@ def main() -> None:
                     memory[name] = max(memory.get(name, 0), peak)
             size = path.stat().st_size
             print(
-                f"**{kind}**: {options.frames:,} frames, {size / options.frames - 16:.0f} bytes each\n"
+                f"**{kind}**: {options.frames:,} frames,"
+                f" {size / options.frames - 16:.0f} bytes each\n"
             )
             print("| program | seconds (median) | frames/s | of libpcap | peak MiB |")
             print("|---|---|---|---|---|")

@@ -31,3 +31,7 @@ class EvidenceError(OticError):
 
 class ServeError(OticError):
     """The console cannot be served: the port is taken, or its files are not built."""
+
+
+class JournalError(OticError):
+    """A journal that cannot be read or written, or that is damaged."""

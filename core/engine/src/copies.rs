@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher};
 
 use otic_wire::packet::Redundancy;
-use otic_wire::{Mac, Packet};
+use otic_wire::{Address, Mac, Packet};
 use rustc_hash::FxBuildHasher;
 
 /// How far apart a frame and its copy may be, ns.
@@ -11,7 +11,7 @@ const WINDOW_NS: i64 = 5_000_000;
 /// How far apart the two frames of a redundant network may be, ns (IEC 62439-3 drops after 400 ms).
 const REDUNDANCY_WINDOW_NS: i64 = 400_000_000;
 /// Recent frames remembered per shard and kind; a power of two, small enough for the caches.
-const SLOTS: usize = 256;
+const SLOTS: usize = 128;
 
 /// Bytes after the IP header (or of the whole layer-2 frame) that are compared, beside the length.
 const COMPARED: usize = 128;
@@ -82,7 +82,9 @@ impl CopyCheck {
         let bytes = frame.get(start..packet.end as usize)?;
         let mut hasher = FxBuildHasher.build_hasher();
         if let Some(ip) = packet.ip {
-            std::hash::Hash::hash(&(ip.source, ip.destination, id, ip.protocol), &mut hasher);
+            let ends = (Address::Ip(ip.source), Address::Ip(ip.destination));
+            std::hash::Hash::hash(&ends, &mut hasher);
+            hasher.write_u64(u64::from(id) << 8 | u64::from(ip.protocol));
         }
         hasher.write_usize(bytes.len());
         // The transport checksum is among the first bytes: it tells the rest apart.

@@ -197,8 +197,15 @@ impl Reader {
         }
     }
 
-    /// Reads a message or the next bytes of a stream; returns the bytes used up.
-    pub fn read(&mut self, carrier: &CarrierId, input: &Input<'_>, out: &mut Out) -> usize {
+    /// Reads a message or the next bytes of a stream, the last `fresh` of which are new; returns the
+    /// bytes used up.
+    pub fn read(
+        &mut self,
+        carrier: &CarrierId,
+        input: &Input<'_>,
+        fresh: usize,
+        out: &mut Out,
+    ) -> usize {
         if let Self::Found(_, session) = self {
             return session.read(input, out);
         }
@@ -206,22 +213,37 @@ impl Reader {
         if input.bytes.is_empty() {
             return 0;
         }
-        match recognise(carrier, input) {
-            Recognised::Protocol(protocol) => {
-                let mut session = (protocol.session)();
-                let used = session.read(input, out);
-                *self = Self::Found(protocol, session);
-                used
-            }
-            Recognised::More if input.bytes.len() < PROBE_BYTES => 0,
-            _ => {
-                *tries = tries.saturating_add(1);
-                if *tries >= TRIES && matches!(carrier, CarrierId::Tcp | CarrierId::Udp) {
-                    *self = Self::Unknown;
-                }
-                input.bytes.len()
+        let recognised = recognise(carrier, input);
+        if let Recognised::Protocol(protocol) = recognised {
+            return self.start(protocol, input, out);
+        }
+        let before = input.bytes.len().saturating_sub(fresh);
+        if before > 0 {
+            // What was kept may be a greeting that no dissector knows (SOCKS): does the new segment
+            // by itself start something?
+            let mut spans = input.spans.clone();
+            spans.consume(before);
+            let bytes = input.bytes.get(before..).unwrap_or_default();
+            let rest = Input { bytes, spans: &spans, after_gap: true, ..*input };
+            if let Recognised::Protocol(protocol) = recognise(carrier, &rest) {
+                return before + self.start(protocol, &rest, out);
             }
         }
+        if matches!(recognised, Recognised::More) && input.bytes.len() < PROBE_BYTES {
+            return 0;
+        }
+        *tries = tries.saturating_add(1);
+        if *tries >= TRIES && matches!(carrier, CarrierId::Tcp | CarrierId::Udp) {
+            *self = Self::Unknown;
+        }
+        input.bytes.len()
+    }
+
+    fn start(&mut self, protocol: &'static Protocol, input: &Input<'_>, out: &mut Out) -> usize {
+        let mut session = (protocol.session)();
+        let used = session.read(input, out);
+        *self = Self::Found(protocol, session);
+        used
     }
 
     /// Looks at bytes that start a side or a segment for a protocol the flow was not known to

@@ -220,7 +220,6 @@ impl CaptureInput {
             self.batch_frames = 0;
         }
         self.batch_frames += 1;
-        let name = header.link_type.to_compact_string();
         if let Some(cut) = block.cuts.last_mut() {
             cut.end_ns = clock_ns;
             if let Some(cause) = epoch {
@@ -237,13 +236,17 @@ impl CaptureInput {
             coverage.truncated += u64::from(captured < header.original_length);
             coverage.out_of_order += u64::from(ts_ns < clock_ns - LATE_NS);
             if !packet::is_decoded(header.link_type.0) {
-                *coverage.undecoded_link_types.entry(name.clone()).or_default() += 1;
+                let name = header.link_type.to_compact_string();
+                *coverage.undecoded_link_types.entry(name).or_default() += 1;
             }
         }
         if let Some(totals) = self.totals.get_mut(file) {
             totals.frames += 1;
             totals.bytes += u64::from(header.original_length);
-            totals.link_types.entry(header.link_type.0).or_insert(name);
+            totals
+                .link_types
+                .entry(header.link_type.0)
+                .or_insert_with(|| header.link_type.to_compact_string());
             totals.first_ns = Some(totals.first_ns.map_or(ts_ns, |first| first.min(ts_ns)));
             totals.last_ns = Some(totals.last_ns.map_or(ts_ns, |last| last.max(ts_ns)));
         }

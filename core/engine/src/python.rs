@@ -233,6 +233,15 @@ fn protocols() -> Vec<(&'static str, &'static str, &'static str, &'static str, &
         .collect()
 }
 
+/// What carries each protocol, in words: (name, carriers).
+#[pyfunction]
+fn carriers() -> Vec<(&'static str, Vec<String>)> {
+    let words = |row: &otic_protocols::Protocol| {
+        row.carriers.iter().map(otic_protocols::Carrier::to_text).collect()
+    };
+    otic_protocols::registry::PROTOCOLS.iter().map(|row| (row.name, words(row))).collect()
+}
+
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Replay>()?;
@@ -245,5 +254,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(read_frames, module)?)?;
     module.add_function(wrap_pyfunction!(write_pcapng, module)?)?;
     module.add_function(wrap_pyfunction!(protocols, module)?)?;
+    module.add_function(wrap_pyfunction!(carriers, module)?)?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! One virtual shard: all flows between the address pairs that hash to it (contracts.md §3).
 
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use compact_str::{CompactString, ToCompactString, format_compact};
@@ -23,11 +24,15 @@ use crate::output::{Fact, Output};
 use crate::spaces::SpaceMap;
 
 /// Flows of one shard at once.
-const FLOWS: usize = 8192;
+const FLOWS: usize = 4096;
+/// Flows looked at to find an old one when there are too many.
+const CANDIDATES: usize = 16;
 /// Connections of one shard.
-const CONNECTIONS: usize = 65_536;
+const CONNECTIONS: usize = 8192;
 /// Distinct claims, events, violations, payloads, changes, sightings of one shard, each.
-const DISTINCT: usize = 65_536;
+const DISTINCT: usize = 16_384;
+/// Stream bytes of one shard that are held because they are incomplete or out of order.
+const HELD: usize = 4 << 20;
 /// Silence after which a flow is over, ns: TCP without payload, UDP and others, TCP with payload.
 const SILENCE_ATTEMPT_NS: i64 = 10_000_000_000;
 const SILENCE_DATAGRAMS_NS: i64 = 120_000_000_000;
@@ -91,6 +96,8 @@ pub struct Shard {
     /// Boxed: a flow leaves its slot while its frame is read.
     flows: Vec<Option<Box<Flow>>>,
     free: Vec<usize>,
+    hand: usize,
+    held: usize,
     connection_of: HashMap<ConnectionKey, u32>,
     connections: Vec<Connection>,
     operations: Vec<OperationState>,
@@ -100,6 +107,8 @@ pub struct Shard {
     children: HashSet<Id>,
     sightings: HashSet<(Mac, u16, Option<Address>, Seen)>,
     known: HashSet<Id>,
+    /// Hashes of claims made, to drop a repeated one before its id is computed.
+    said: HashSet<u64>,
     occurrences: HashMap<Id, (u64, i64)>,
     changes: HashMap<Id, ChangeState>,
     dirty_changes: Vec<Id>,
@@ -119,6 +128,8 @@ impl Default for Shard {
             flow_of: HashMap::new(),
             flows: Vec::new(),
             free: Vec::new(),
+            hand: 0,
+            held: 0,
             connection_of: HashMap::new(),
             connections: Vec::new(),
             operations: Vec::new(),
@@ -128,6 +139,7 @@ impl Default for Shard {
             children: HashSet::new(),
             sightings: HashSet::new(),
             known: HashSet::new(),
+            said: HashSet::new(),
             occurrences: HashMap::new(),
             changes: HashMap::new(),
             dirty_changes: Vec::new(),
@@ -236,6 +248,7 @@ impl Shard {
         self.endpoints.clear();
         self.children.clear();
         self.known.clear();
+        self.said.clear();
         self.bindings.clear();
         self.sightings.clear();
         for flow in self.flows.iter_mut().flatten() {
@@ -333,7 +346,7 @@ impl Shard {
         let input = at.input(Side::A, source, source, (0, 0), Transport::Ethernet, bytes, spans);
         let mut reader = Reader::Searching(0);
         let mut out = std::mem::take(&mut self.out);
-        reader.read(&carrier, &input, &mut out);
+        reader.read(&carrier, &input, bytes.len(), &mut out);
         for item in out.items.drain(..) {
             match item {
                 Item::Claim(claim) => self.claim(at, &claim, source, source),
@@ -369,10 +382,15 @@ impl Shard {
             return *index;
         }
         if self.flow_of.len() >= FLOWS {
-            let oldest = (self.flows.iter().enumerate())
-                .filter_map(|(index, flow)| flow.as_ref().map(|flow| (flow.last_ns, index)))
+            // A hand goes round: the cost stays small however many flows an attacker opens.
+            let size = self.flows.len().max(1);
+            let oldest = (0..size)
+                .map(|step| (self.hand + step) % size)
+                .filter_map(|index| Some((self.flows.get(index)?.as_ref()?.last_ns, index)))
+                .take(CANDIDATES)
                 .min();
             if let Some((_, index)) = oldest {
+                self.hand = (self.hand + CANDIDATES) % size;
                 self.output.cap("flows");
                 self.end_flow(index, at.frame.clock_ns, at.frame.ordinal, at.shared);
             }
@@ -411,7 +429,7 @@ impl Shard {
         let ports = (source_port, destination_port);
         let input = at.input(side, source, destination, ports, transport, bytes, spans);
         let mut out = std::mem::take(&mut self.out);
-        flow.reader.read(&carrier, &input, &mut out);
+        flow.reader.read(&carrier, &input, bytes.len(), &mut out);
         let attempt = attempt_of(&out, &carrier, bytes);
         self.drain(flow, side, at, &mut out);
         self.out = out;
@@ -500,10 +518,8 @@ impl Shard {
         if !bytes.is_empty() || missing > 0 {
             flow.payload = true;
             flow.attempt = None;
-            let span = spans.pieces().first().copied().unwrap_or(at.frame.span(at.packet.start, 0));
             let sequence = tcp.sequence.wrapping_add(u32::from(tcp.flags & SYN != 0));
-            // A fragmented segment has several spans; its evidence is the first one's frame.
-            let segment = Segment { sequence, bytes, span, missing, ts_ns: at.frame.clock_ns };
+            let segment = Segment { sequence, bytes, spans, missing, ts_ns: at.frame.clock_ns };
             let peer = flow.acknowledged.get(side.other() as usize).copied().flatten();
             let arrival = self.stream_read(flow, &mut streams, side, at, |stream, cap, read| {
                 stream.push(segment, peer, cap, read)
@@ -550,10 +566,12 @@ impl Shard {
                 flow.acknowledged = [None; 2];
                 flow.first_ns = at.frame.clock_ns;
                 for stream in streams.iter_mut() {
+                    self.held -= stream.held();
                     *stream = Stream::default();
                 }
             }
             if let Some(stream) = streams.get_mut(side as usize) {
+                self.held -= stream.held();
                 stream.start(tcp.sequence);
             }
         }
@@ -598,6 +616,7 @@ impl Shard {
             &[],
             &empty,
         );
+        let held_before = stream.held();
         let arrival = step(stream, cap, &mut |chunk| {
             let input = Input {
                 bytes: chunk.bytes,
@@ -614,8 +633,15 @@ impl Shard {
                 Some(other) => *own = Some(Box::new(other)),
                 None => {}
             }
-            own.as_deref_mut().unwrap_or(reader).read(&CarrierId::Tcp, &input, &mut out)
+            let known = own.as_deref_mut().unwrap_or(reader);
+            known.read(&CarrierId::Tcp, &input, chunk.fresh, &mut out)
         });
+        self.held = self.held + stream.held() - held_before;
+        if self.held > HELD {
+            self.held -= stream.held();
+            stream.drop_held();
+            self.output.cap("stream-bytes");
+        }
         let gaps = stream.take_gaps();
         if gaps > 0 {
             *self.output.by_cause.entry("tcp-gap".into()).or_default() += gaps;
@@ -626,6 +652,7 @@ impl Shard {
                 let (bytes, spans) = stream.kept();
                 let input = Input { bytes, spans, side: side.other(), ..template };
                 if !bytes.is_empty() && !flow.reader.fits(&input) {
+                    self.held -= bytes.len();
                     stream.drop_kept();
                 }
             }
@@ -902,6 +929,16 @@ impl Shard {
             Who::Address(address, child) => (*address, child),
         };
         if address.is_group() || matches!(address, Address::Ip(ip) if ip.is_unspecified()) {
+            return;
+        }
+        let key = (
+            (at.space, address, child),
+            (claim.attribute, &claim.value, claim.protocol, claim.message),
+        );
+        if self.said.len() >= DISTINCT {
+            self.said.clear();
+        }
+        if !self.said.insert(self.hasher.hash_one(key)) {
             return;
         }
         // A frame on a loopback interface has an all-zero MAC: what it tells of its sender is all
@@ -1358,6 +1395,7 @@ impl Shard {
                     });
                 }
             }
+            self.held -= streams.iter().map(Stream::held).sum::<usize>();
             flow.streams = Some(streams);
         }
         self.finish_session(&mut flow, &at);

@@ -7,15 +7,12 @@
 
 use std::net::Ipv4Addr;
 
-use compact_str::{CompactString, ToCompactString};
+use compact_str::ToCompactString;
 use otic_wire::{Cursor, Short};
 
-use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Violation, Who,
-};
+use crate::out::{Action, Child, Decode, Item, Object, Operation, Out, Outcome, Violation};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
-use crate::text;
 
 /// CDP on SNAP 00-00-0C / 0x2000.
 pub const PROTOCOL: Protocol = Protocol {
@@ -33,6 +30,7 @@ pub const PROTOCOL: Protocol = Protocol {
 
 const NAME: &str = "cdp";
 const MESSAGE: &str = "advertisement";
+const TOLD_IN: (&str, &str) = (NAME, MESSAGE);
 
 struct Cdp;
 
@@ -91,9 +89,9 @@ fn tlv<'a>(cursor: &mut Cursor<'a>) -> Result<(u16, &'a [u8]), Short> {
 
 fn claims(input: &Input<'_>, kind: u16, value: &[u8], out: &mut Out) {
     match kind {
-        0x0001 => string(input, "name", value, out),
+        0x0001 => out.claim(input.own_text(TOLD_IN, "name", value)),
         0x0002 => addresses(input, "management_address", value, out),
-        0x0003 => string(input, "port_id", value, out),
+        0x0003 => out.claim(input.own_text(TOLD_IN, "port_id", value)),
         0x0004 => {
             let Some((bits, _)) = value.split_first_chunk::<4>() else { return };
             let bits = u32::from_be_bytes(*bits);
@@ -103,20 +101,28 @@ fn claims(input: &Input<'_>, kind: u16, value: &[u8], out: &mut Out) {
                 .filter(|(bit, _)| bits >> bit & 1 == 1)
                 .map(|(_, name)| *name)
                 .collect();
-            claim(input, "capabilities", names.join(" ").into(), value, Decode::Derived, out);
+            out.claim(input.own_claim(
+                TOLD_IN,
+                "capabilities",
+                names.join(" ").into(),
+                value,
+                Decode::Derived,
+            ));
         }
-        0x0005 => string(input, "firmware", value, out),
-        0x0006 => string(input, "model", value, out),
-        0x0009 => string(input, "vtp_domain", value, out),
+        0x0005 => out.claim(input.own_text(TOLD_IN, "firmware", value)),
+        0x0006 => out.claim(input.own_text(TOLD_IN, "model", value)),
+        0x0009 => out.claim(input.own_text(TOLD_IN, "vtp_domain", value)),
         0x000a => {
             if let Ok(vlan) = <[u8; 2]>::try_from(value) {
                 let vlan = u16::from_be_bytes(vlan).to_compact_string();
-                claim(input, "native_vlan", vlan, value, Decode::UnsignedBe, out);
+                out.claim(input.own_claim(TOLD_IN, "native_vlan", vlan, value, Decode::UnsignedBe));
             }
         }
-        0x0014 => string(input, "system_name", value, out),
+        0x0014 => out.claim(input.own_text(TOLD_IN, "system_name", value)),
         0x0016 => addresses(input, "management_address", value, out),
-        0x0017 => string(input, "location", value.get(1..).unwrap_or_default(), out),
+        0x0017 => {
+            out.claim(input.own_text(TOLD_IN, "location", value.get(1..).unwrap_or_default()))
+        }
         _ => {}
     }
 }
@@ -151,36 +157,12 @@ fn addresses(input: &Input<'_>, attribute: &'static str, value: &[u8], out: &mut
         match next() {
             Ok(([0xcc], bytes @ [a, b, c, d])) => {
                 let text = Ipv4Addr::new(*a, *b, *c, *d).to_compact_string();
-                claim(input, attribute, text, bytes, Decode::Ip, out);
+                out.claim(input.own_claim(TOLD_IN, attribute, text, bytes, Decode::Ip));
             }
             Ok(_) => {}
             Err(_) => return,
         }
     }
-}
-
-fn string(input: &Input<'_>, attribute: &'static str, bytes: &[u8], out: &mut Out) {
-    let bytes = text::trim(bytes);
-    claim(input, attribute, text::utf8(bytes), bytes, Decode::Utf8, out);
-}
-
-fn claim(
-    input: &Input<'_>,
-    attribute: &'static str,
-    value: CompactString,
-    bytes: &[u8],
-    decode: Decode,
-    out: &mut Out,
-) {
-    out.claim(Claim {
-        who: Who::Sender(Child::None),
-        attribute,
-        value,
-        protocol: NAME,
-        message: MESSAGE,
-        confidence: Confidence::High,
-        evidence: input.evidence(bytes, decode),
-    });
 }
 
 #[cfg(test)]

@@ -45,6 +45,8 @@ pub mod ssh;
 pub mod stp;
 pub mod telnet;
 #[cfg(test)]
+mod template;
+#[cfg(test)]
 mod testing;
 pub mod text;
 pub mod tls;

@@ -9,9 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use compact_str::{CompactString, ToCompactString};
 use otic_wire::{Cursor, Mac, Short};
 
-use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Violation, Who,
-};
+use crate::out::{Action, Child, Decode, Item, Object, Operation, Out, Outcome, Violation};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 use crate::text;
@@ -33,6 +31,7 @@ pub const PROTOCOL: Protocol = Protocol {
 
 const NAME: &str = "lldp";
 const MESSAGE: &str = "advertisement";
+const TOLD_IN: (&str, &str) = (NAME, MESSAGE);
 
 struct Lldp;
 
@@ -87,9 +86,9 @@ fn claims(input: &Input<'_>, kind: u8, value: &[u8], out: &mut Out) {
     match (kind, value) {
         (1, [subtype, id @ ..]) => identifier(input, "chassis_id", *subtype == 4, id, out),
         (2, [subtype, id @ ..]) => identifier(input, "port_id", *subtype == 3, id, out),
-        (4, _) => string(input, "port_description", value, out),
-        (5, _) => string(input, "name", value, out),
-        (6, _) => string(input, "description", value, out),
+        (4, _) => out.claim(input.own_text(TOLD_IN, "port_description", value)),
+        (5, _) => out.claim(input.own_text(TOLD_IN, "name", value)),
+        (6, _) => out.claim(input.own_text(TOLD_IN, "description", value)),
         // System capabilities, then those enabled (§8.5.8).
         (7, [_, _, enabled @ ..]) => {
             let [high, low] = *enabled else { return };
@@ -100,19 +99,31 @@ fn claims(input: &Input<'_>, kind: u8, value: &[u8], out: &mut Out) {
                 .filter(|(bit, _)| bits >> bit & 1 == 1)
                 .map(|(_, name)| *name)
                 .collect();
-            claim(input, "capabilities", names.join(" ").into(), enabled, Decode::Derived, out);
+            out.claim(input.own_claim(
+                TOLD_IN,
+                "capabilities",
+                names.join(" ").into(),
+                enabled,
+                Decode::Derived,
+            ));
         }
         // Management address: length (with subtype), subtype, address (§8.5.9).
         (8, [5, 1, a, b, c, d, ..]) => {
             let address = Ipv4Addr::new(*a, *b, *c, *d);
             let bytes = value.get(2..6).unwrap_or_default();
-            claim(input, "management_address", address.to_compact_string(), bytes, Decode::Ip, out);
+            out.claim(input.own_claim(
+                TOLD_IN,
+                "management_address",
+                address.to_compact_string(),
+                bytes,
+                Decode::Ip,
+            ));
         }
         (8, [17, 2, rest @ ..]) => {
             if let Some((address, _)) = rest.split_first_chunk::<16>() {
                 let text = Ipv6Addr::from(*address).to_compact_string();
                 let bytes = rest.get(..16).unwrap_or_default();
-                claim(input, "management_address", text, bytes, Decode::Ip, out);
+                out.claim(input.own_claim(TOLD_IN, "management_address", text, bytes, Decode::Ip));
             }
         }
         // LLDP-MED inventory (TIA-1057 §10.2.6).
@@ -127,7 +138,7 @@ fn claims(input: &Input<'_>, kind: u8, value: &[u8], out: &mut Out) {
                 11 => "asset_id",
                 _ => return,
             };
-            string(input, attribute, text, out);
+            out.claim(input.own_text(TOLD_IN, attribute, text));
         }
         // PROFINET chassis MAC.
         (127, [0x00, 0x0e, 0xcf, 5, mac @ ..]) if mac.len() == 6 => {
@@ -156,41 +167,23 @@ const CAPABILITIES: [&str; 11] = [
 fn identifier(input: &Input<'_>, attribute: &'static str, is_mac: bool, id: &[u8], out: &mut Out) {
     match <[u8; 6]>::try_from(id) {
         Ok(mac) if is_mac => {
-            claim(input, attribute, Mac(mac).to_compact_string(), id, Decode::Mac, out);
+            out.claim(input.own_claim(
+                TOLD_IN,
+                attribute,
+                Mac(mac).to_compact_string(),
+                id,
+                Decode::Mac,
+            ));
         }
-        _ if text::is_printable(id) => string(input, attribute, id, out),
+        _ if text::is_printable(id) => out.claim(input.own_text(TOLD_IN, attribute, id)),
         _ => {
             let mut hex = CompactString::default();
             for byte in id {
                 let _ = std::fmt::Write::write_fmt(&mut hex, format_args!("{byte:02x}"));
             }
-            claim(input, attribute, hex, id, Decode::Hex, out);
+            out.claim(input.own_claim(TOLD_IN, attribute, hex, id, Decode::Hex));
         }
     }
-}
-
-fn string(input: &Input<'_>, attribute: &'static str, bytes: &[u8], out: &mut Out) {
-    let bytes = text::trim(bytes);
-    claim(input, attribute, text::utf8(bytes), bytes, Decode::Utf8, out);
-}
-
-fn claim(
-    input: &Input<'_>,
-    attribute: &'static str,
-    value: CompactString,
-    bytes: &[u8],
-    decode: Decode,
-    out: &mut Out,
-) {
-    out.claim(Claim {
-        who: Who::Sender(Child::None),
-        attribute,
-        value,
-        protocol: NAME,
-        message: MESSAGE,
-        confidence: Confidence::High,
-        evidence: input.evidence(bytes, decode),
-    });
 }
 
 #[cfg(test)]

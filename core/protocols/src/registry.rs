@@ -21,6 +21,36 @@ pub enum Carrier {
     Udp(&'static [u16]),
 }
 
+impl Carrier {
+    /// The carrier in words, for the documents: `TCP 502`, `EtherType 0x88cc`.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let list = |kind: &str, numbers: Vec<String>| {
+            if numbers.is_empty() {
+                kind.to_owned()
+            } else {
+                format!("{kind} {}", numbers.join(" "))
+            }
+        };
+        match self {
+            Self::EtherType(types) => {
+                list("EtherType", types.iter().map(|number| format!("0x{number:04x}")).collect())
+            }
+            Self::Llc(saps) => {
+                list("LLC", saps.iter().map(|number| format!("0x{number:02x}")).collect())
+            }
+            Self::Snap(ids) => list(
+                "SNAP",
+                ids.iter().map(|(owner, id)| format!("{owner:06x}:{id:04x}")).collect(),
+            ),
+            Self::Link(name) => format!("link {name}"),
+            Self::Ip(numbers) => list("IP", numbers.iter().map(ToString::to_string).collect()),
+            Self::Tcp(ports) => list("TCP", ports.iter().map(ToString::to_string).collect()),
+            Self::Udp(ports) => list("UDP", ports.iter().map(ToString::to_string).collect()),
+        }
+    }
+}
+
 /// What a probe says of the first bytes of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Probe {

@@ -1,8 +1,10 @@
 //! What a dissector is given and must provide.
 
+use compact_str::CompactString;
 use otic_wire::{Address, Mac, SpanMap, Spans};
 
-use crate::out::{Decode, Evidence, Out};
+use crate::out::{Child, Claim, Confidence, Decode, Evidence, Out, Who};
+use crate::text;
 
 /// What carries the bytes of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +84,39 @@ impl<'a> Input<'a> {
     #[must_use]
     pub fn locate(&self, part: &[u8]) -> Spans {
         self.spans.locate(self.bytes, part)
+    }
+
+    /// What the sender says of itself in a field made for it: `part`, read as `decode`, is `value`.
+    #[must_use]
+    pub fn own_claim(
+        &self,
+        (protocol, message): (&'static str, &'static str),
+        attribute: &'static str,
+        value: CompactString,
+        part: &[u8],
+        decode: Decode,
+    ) -> Claim {
+        Claim {
+            who: Who::Sender(Child::None),
+            attribute,
+            value,
+            protocol,
+            message,
+            confidence: Confidence::High,
+            evidence: self.evidence(part, decode),
+        }
+    }
+
+    /// The same for text in UTF-8 (or ASCII), without its padding.
+    #[must_use]
+    pub fn own_text(
+        &self,
+        told_in: (&'static str, &'static str),
+        attribute: &'static str,
+        part: &[u8],
+    ) -> Claim {
+        let part = text::trim(part);
+        self.own_claim(told_in, attribute, text::utf8(part), part, Decode::Utf8)
     }
 
     /// Whether either port is `port`.

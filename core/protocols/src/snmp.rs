@@ -219,7 +219,8 @@ impl<'a> Envelope<'a> {
     fn read(bytes: &'a [u8], cut: bool) -> Option<Self> {
         let mut message = Cursor::new(expect(&mut Cursor::new(bytes), SEQUENCE, cut)?);
         match integer(expect(&mut message, INTEGER, cut)?)? {
-            0 | 1 => {
+            // User-based version 2 has the same envelope (RFC 1910 §3).
+            0..=2 => {
                 expect(&mut message, OCTETS, cut)?;
                 let pdu = element(&mut message, cut)?;
                 Some(Self { message_id: None, engine: &[], pdu: Some(pdu) })

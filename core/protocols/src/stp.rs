@@ -7,9 +7,7 @@
 use compact_str::ToCompactString;
 use otic_wire::{Cursor, Mac, Short};
 
-use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Violation, Who,
-};
+use crate::out::{Action, Child, Decode, Item, Object, Operation, Out, Outcome, Violation};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 
@@ -83,15 +81,8 @@ fn bpdu(input: &Input<'_>, out: &mut Out) -> Result<(), Short> {
         cursor.skip(2)?;
         let bytes = cursor.take(6)?;
         if let Ok(mac) = <[u8; 6]>::try_from(bytes) {
-            out.claim(Claim {
-                who: Who::Sender(Child::None),
-                attribute,
-                value: Mac(mac).to_compact_string(),
-                protocol: NAME,
-                message: name,
-                confidence: Confidence::High,
-                evidence: input.evidence(bytes, Decode::Mac),
-            });
+            let value = Mac(mac).to_compact_string();
+            out.claim(input.own_claim((NAME, name), attribute, value, bytes, Decode::Mac));
         }
         if attribute == "stp_root" { cursor.skip(4) } else { Ok(()) }
     };

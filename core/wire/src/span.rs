@@ -44,6 +44,11 @@ impl SpanMap {
         }
     }
 
+    /// Says that the next bytes of the buffer are those of `other`.
+    pub fn extend(&mut self, other: &Self) {
+        self.pieces.extend_from_slice(&other.pieces);
+    }
+
     /// Forgets the first `length` bytes of the buffer.
     pub fn consume(&mut self, length: usize) {
         let mut left = length as u64;

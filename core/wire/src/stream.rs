@@ -3,7 +3,7 @@
 //! Made for mirror ports: the start may be missing, segments may be lost, doubled or out of order,
 //! and one direction may never be seen. What is in order is handed on without a copy.
 
-use crate::span::{FrameSpan, SpanMap};
+use crate::span::SpanMap;
 
 /// Segments kept while earlier ones are missing.
 const LATE_SEGMENTS: usize = 32;
@@ -34,6 +34,8 @@ pub struct Chunk<'a> {
     pub bytes: &'a [u8],
     /// Where they came from.
     pub spans: &'a SpanMap,
+    /// How many of them, at the end, came with the last segment.
+    pub fresh: usize,
     /// They start where the stream starts.
     pub stream_start: bool,
     /// Bytes are missing before them.
@@ -49,8 +51,8 @@ pub struct Segment<'a> {
     pub sequence: u32,
     /// The bytes captured.
     pub bytes: &'a [u8],
-    /// Where they are.
-    pub span: FrameSpan,
+    /// Where they are (several frames when the segment came in IP fragments).
+    pub spans: &'a SpanMap,
     /// Bytes of the payload that were on the wire but not captured.
     pub missing: u32,
     /// Capture time, ns.
@@ -60,7 +62,7 @@ pub struct Segment<'a> {
 struct Late {
     sequence: u32,
     bytes: Vec<u8>,
-    span: FrameSpan,
+    spans: SpanMap,
     missing: u32,
     ts_ns: i64,
 }
@@ -147,22 +149,15 @@ impl Stream {
         if known >= length {
             return self.fill_hole(segment, read);
         }
-        let fresh = segment.bytes.get(known as usize..).unwrap_or_default();
-        let cut = (segment.bytes.len() - fresh.len()) as u32;
-        self.deliver(
-            Segment {
-                sequence: next,
-                bytes: fresh,
-                span: FrameSpan {
-                    offset: segment.span.offset + cut,
-                    length: segment.span.length - cut,
-                    ..segment.span
-                },
-                ..segment
-            },
-            cap,
-            read,
-        );
+        if known == 0 {
+            self.deliver(segment, cap, read);
+        } else {
+            let fresh = segment.bytes.get(known as usize..).unwrap_or_default();
+            let mut spans = segment.spans.clone();
+            spans.consume(segment.bytes.len() - fresh.len());
+            let rest = Segment { sequence: next, bytes: fresh, spans: &spans, ..segment };
+            self.deliver(rest, cap, read);
+        }
         self.deliver_late(cap, read);
         Arrival::InOrder
     }
@@ -180,6 +175,19 @@ impl Stream {
             }
             self.skip_hole(cap, read);
         }
+    }
+
+    /// Bytes held in memory: not read yet, or waiting for earlier ones.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.buffer.len() + self.late_bytes
+    }
+
+    /// Gives all held bytes up, as if they had been lost.
+    pub fn drop_held(&mut self) {
+        self.drop_late();
+        self.skip();
+        self.buffer = Vec::new();
     }
 
     /// Bytes kept because no reader wanted them yet.
@@ -223,15 +231,16 @@ impl Stream {
         let flags = |stream: &Self, bytes, spans| Chunk {
             bytes,
             spans,
+            fresh: segment.bytes.len(),
             stream_start: stream.from_start,
             after_gap: stream.after_gap,
             truncated,
         };
         if self.buffer.is_empty() {
-            let spans = SpanMap::single(segment.span);
             let chunk = Chunk {
                 bytes: segment.bytes,
-                spans: &spans,
+                spans: segment.spans,
+                fresh: segment.bytes.len(),
                 stream_start: self.from_start,
                 after_gap: self.after_gap,
                 truncated,
@@ -239,13 +248,13 @@ impl Stream {
             let used = read(chunk).min(segment.bytes.len());
             if used < segment.bytes.len() {
                 self.buffer.extend_from_slice(segment.bytes.get(used..).unwrap_or_default());
-                self.spans = spans;
+                self.spans.clone_from(segment.spans);
                 self.spans.consume(used);
             }
             self.used(used);
         } else {
             self.buffer.extend_from_slice(segment.bytes);
-            self.spans.push(segment.span);
+            self.spans.extend(segment.spans);
             let used = read(flags(self, &self.buffer, &self.spans)).min(self.buffer.len());
             self.buffer.drain(..used);
             self.spans.consume(used);
@@ -282,7 +291,7 @@ impl Stream {
             Late {
                 sequence: segment.sequence,
                 bytes: segment.bytes.to_vec(),
-                span: segment.span,
+                spans: segment.spans.clone(),
                 missing: segment.missing,
                 ts_ns: segment.ts_ns,
             },
@@ -320,14 +329,12 @@ impl Stream {
                 continue;
             }
             let cut = known.min(late.bytes.len());
+            let mut spans = late.spans;
+            spans.consume(cut);
             let segment = Segment {
                 sequence: next,
                 bytes: late.bytes.get(cut..).unwrap_or_default(),
-                span: FrameSpan {
-                    offset: late.span.offset + cut as u32,
-                    length: late.span.length - cut as u32,
-                    ..late.span
-                },
+                spans: &spans,
                 missing: late.missing,
                 ts_ns: late.ts_ns,
             };
@@ -348,10 +355,10 @@ impl Stream {
             return Arrival::Retransmission;
         };
         hole.0 = end;
-        let spans = SpanMap::single(segment.span);
         read(Chunk {
             bytes: segment.bytes,
-            spans: &spans,
+            spans: segment.spans,
+            fresh: segment.bytes.len(),
             stream_start: false,
             after_gap: true,
             truncated: segment.missing > 0,
@@ -363,6 +370,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::span::FrameSpan;
     use proptest::prelude::*;
 
     /// Reads messages of a length byte and that many bytes; after a gap believes the segment start.
@@ -392,7 +400,8 @@ mod tests {
 
     fn segment(sequence: u32, bytes: &[u8], ts_ns: i64) -> Segment<'_> {
         let span = FrameSpan { file: 0, frame: 1, offset: 54, length: bytes.len() as u32 };
-        Segment { sequence, bytes, span, missing: 0, ts_ns }
+        let spans = Box::leak(Box::new(SpanMap::single(span)));
+        Segment { sequence, bytes, spans, missing: 0, ts_ns }
     }
 
     fn run(stream: &mut Stream, reader: &mut Reader, segment: Segment<'_>) -> Arrival {

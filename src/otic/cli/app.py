@@ -32,6 +32,7 @@ def replay(
     learn_fraction: float | None = None,
     baseline: Path | None = None,
     save_baseline: Path | None = None,
+    journal: Path | None = None,
     config: Path | None = None,
     space_by: tuple[str, ...] = (),
     quiet: bool = False,
@@ -66,6 +67,8 @@ def replay(
         Compare with this saved baseline.
     save_baseline
         Write what was learned here, as text.
+    journal
+        Also append all facts to the journal segments in this folder.
     config
         Settings (otic.toml).
     space_by
@@ -89,6 +92,7 @@ def replay(
         learn_fraction=learn_fraction,
         baseline=baseline,
         save_baseline=save_baseline,
+        journal=journal,
         config=config,
         space_by=list(space_by),
         quiet=quiet,

@@ -37,6 +37,7 @@ def run(
     learn_fraction: float | None,
     baseline: Path | None,
     save_baseline: Path | None,
+    journal: Path | None = None,
     config: Path | None,
     space_by: list[str],
     quiet: bool,
@@ -67,7 +68,7 @@ def run(
         sink = Database(database, settings, files)
     with progress_bar(quiet) as progress:
         result = analyse(
-            open_captures(files, settings, threads),
+            open_captures(files, settings, threads, journal),
             settings=settings,
             rules=rules,
             baseline=known,

@@ -14,7 +14,7 @@ from otic.baseline.baseline import Baseline
 from otic.baseline.fields import FieldMaker
 from otic.detect.engine import Alert, Detector
 from otic.detect.rules import Compiled
-from otic.errors import CaptureError
+from otic.errors import CaptureError, JournalError
 from otic.facts import Batch, Capture, Event, decode_batch, decode_captures
 from otic.inventory.addresses import is_mac
 from otic.inventory.devices import Inventory, inventory
@@ -103,20 +103,29 @@ class Result(msgspec.Struct):
     detector: Detector
 
 
-def open_captures(paths: list[Path], settings: Settings, threads: int = 1) -> Source:
-    """The core at work on these files.
+def open_captures(
+    paths: list[Path], settings: Settings, threads: int = 1, journal: Path | None = None
+) -> Source:
+    """The core at work on these files; with `journal` it also appends the batches to the
+    segments in that folder.
 
     Raises:
         CaptureError: a file is missing, a folder, empty, or no capture.
+        JournalError: the journal cannot be written, or is damaged.
     """
     from otic import _core
 
     try:
         return _core.Replay(
-            [str(path) for path in paths], threads=threads, spaces=settings.spaces()
+            [str(path) for path in paths],
+            threads=threads,
+            spaces=settings.spaces(),
+            journal=None if journal is None else str(journal),
         )
     except _core.CaptureError as error:
         raise CaptureError(str(error)) from None
+    except _core.JournalError as error:
+        raise JournalError(str(error)) from None
 
 
 class Reading(msgspec.Struct, frozen=True):

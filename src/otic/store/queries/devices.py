@@ -294,7 +294,7 @@ def detail(store: Store, id_: str) -> DeviceDetail | None:
 
 
 def _addresses(body: Body) -> list[Address]:
-    found = []
+    found: list[Address] = []
     for kind, values in (("ip", body.ips), ("mac", body.macs)):
         why = body.reasons.get(f"{kind}s", {}).get("by", {})
         found += [
@@ -308,8 +308,8 @@ def _attributes(body: Body, row: Any, claims: list[tuple[Claim, ClaimRow]]) -> l
     """Resolved attributes first, in the order people ask for them, then all others told."""
     resolved = {"type": row.type, **body.attributes}
     told: dict[str, list[tuple[Claim, ClaimRow]]] = {}
-    for claim, shown in claims:
-        told.setdefault(claim.attribute, []).append((claim, shown))
+    for claim, line in claims:
+        told.setdefault(claim.attribute, []).append((claim, line))
     order = [name for name in SHOWN_FIRST if name in resolved or name in told]
     order += sorted((set(resolved) | set(told)) - set(order))
     rows = []

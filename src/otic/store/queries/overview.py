@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, func, select
 
-from otic.inventory.protocols import is_industrial, protocol
+from otic.inventory.protocols import ASKED_BY_CONTROLLER, is_industrial, protocol
 from otic.journal.fold import Totals
 from otic.store import tables
 from otic.store.queries.alerts import SEVERITIES
@@ -272,7 +272,7 @@ def _writers(store: Store, connection: Connection) -> list[Writer]:
         if not is_industrial(row.protocol) or row.connection not in parties:
             continue
         client, server = parties[row.connection]
-        if row.reversed:
+        if row.reversed and row.name not in ASKED_BY_CONTROLLER:
             client, server = server, client
         key = client, server, row.server_child, row.protocol, row.action
         counts[key] += row.n

@@ -241,7 +241,7 @@ def operations(
                     action=row.action,
                     object=row.object or None,
                     outcome=row.outcome,
-                    count=row.count,
+                    count=row._mapping["count"],
                     unpaired=row.unpaired,
                     first_seen=iso(row.first_ns),
                     last_seen=iso(max(row.first_ns, row.last_ns)),

@@ -1,0 +1,347 @@
+//! What the engine promises about counting, roles, copies, attempts, caps and time (contracts.md
+//! §1 to §4), from frames in a capture file to batches.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use otic_capture::LinkType;
+use otic_capture::write::PcapngWriter;
+use otic_engine::facts::{Batch, Id};
+use otic_engine::replay::Replay;
+use otic_engine::spaces::SpaceMap;
+
+const START_NS: i64 = 1_700_000_000_000_000_000;
+const MS: i64 = 1_000_000;
+const SECOND: i64 = 1_000_000_000;
+
+/// A capture in the making: (time, bytes).
+#[derive(Default)]
+struct Wire {
+    frames: Vec<(i64, Vec<u8>)>,
+    id: u16,
+}
+
+#[derive(Clone, Copy)]
+struct Tcp {
+    client: u8,
+    server: u8,
+    port: u16,
+    sequence: [u32; 2],
+}
+
+const READ: [u8; 12] = [0, 1, 0, 0, 0, 6, 1, 3, 0, 10, 0, 2];
+const VALUES: [u8; 13] = [0, 1, 0, 0, 0, 7, 1, 3, 4, 0, 1, 0, 2];
+
+impl Wire {
+    fn ip(&mut self, at_ns: i64, from: u8, to: u8, protocol: u8, payload: &[u8]) {
+        self.id += 1;
+        let mut frame = vec![2, 0, 0, 0, 0, to, 2, 0, 0, 0, 0, from, 8, 0];
+        frame.extend([0x45, 0]);
+        frame.extend((20 + payload.len() as u16).to_be_bytes());
+        frame.extend(self.id.to_be_bytes());
+        frame.extend([0x40, 0, 64, protocol, 0, 0, 10, 0, 0, from, 10, 0, 0, to]);
+        frame.extend(payload);
+        self.frames.push((START_NS + at_ns, frame));
+    }
+
+    fn tcp(&mut self, at_ns: i64, tcp: &mut Tcp, from_server: bool, flags: u8, payload: &[u8]) {
+        let side = usize::from(from_server);
+        let ports = [40_000, tcp.port];
+        let mut segment = Vec::new();
+        segment.extend(ports[side].to_be_bytes());
+        segment.extend(ports[1 - side].to_be_bytes());
+        segment.extend(tcp.sequence[side].to_be_bytes());
+        segment.extend(tcp.sequence[1 - side].to_be_bytes());
+        segment.extend([0x50, flags, 0x20, 0, 0, 0, 0, 0]);
+        segment.extend(payload);
+        tcp.sequence[side] += payload.len() as u32 + u32::from(flags & 0x02 != 0);
+        let ends = [tcp.client, tcp.server];
+        self.ip(at_ns, ends[side], ends[1 - side], 6, &segment);
+    }
+
+    fn poll(&mut self, at_ns: i64, tcp: &mut Tcp) {
+        self.tcp(at_ns, tcp, false, 0x18, &READ);
+        self.tcp(at_ns + MS, tcp, true, 0x18, &VALUES);
+    }
+
+    fn save(&self, name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("otic-{name}-{}.pcapng", std::process::id()));
+        let mut writer = PcapngWriter::new(std::fs::File::create(&path).unwrap()).unwrap();
+        for (ts_ns, bytes) in &self.frames {
+            writer.frame(*ts_ns, bytes.len() as u32, LinkType::ETHERNET, bytes).unwrap();
+        }
+        writer.finish().unwrap();
+        path
+    }
+
+    fn batches(&self, name: &str) -> Vec<Batch> {
+        let path = self.save(name);
+        let batches = run(&[&path], 1);
+        std::fs::remove_file(path).unwrap();
+        batches
+    }
+}
+
+fn run(paths: &[&PathBuf], threads: usize) -> Vec<Batch> {
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    let mut replay = Replay::open(&paths, threads, SpaceMap::default()).unwrap();
+    std::iter::from_fn(|| replay.next_batch()).collect()
+}
+
+fn modbus(client: u8, server: u8) -> Tcp {
+    Tcp { client, server, port: 502, sequence: [1000, 9000] }
+}
+
+/// Client, server, code, object, outcome.
+type Operation = (String, String, Option<u32>, String, &'static str);
+
+/// Each operation with its (count, unpaired).
+fn operations(batches: &[Batch]) -> BTreeMap<Operation, (u64, u64)> {
+    let mut counts: BTreeMap<Id, (u64, u64)> = BTreeMap::new();
+    for tallies in batches.iter().map(|batch| &batch.tallies) {
+        for (index, id) in tallies.operation_ids.chunks(16).enumerate() {
+            let number = |column: &[u8]| {
+                u64::from_le_bytes(column[index * 8..index * 8 + 8].try_into().unwrap())
+            };
+            let entry = counts.entry(Id(id.try_into().unwrap())).or_default();
+            entry.0 += number(&tallies.operation_counts);
+            entry.1 += number(&tallies.operation_unpaired);
+        }
+    }
+    let connections: BTreeMap<Id, _> =
+        batches.iter().flat_map(|batch| &batch.connections).map(|fact| (fact.id, fact)).collect();
+    let mut found = BTreeMap::new();
+    for fact in batches.iter().flat_map(|batch| &batch.operations) {
+        let connection = connections[&fact.connection];
+        let (mut client, mut server) =
+            (connection.client.to_string(), connection.server.to_string());
+        if fact.reversed {
+            std::mem::swap(&mut client, &mut server);
+        }
+        let key = (client, server, fact.code, fact.object.to_string(), fact.outcome);
+        found.insert(key, counts.get(&fact.id).copied().unwrap_or_default());
+    }
+    found
+}
+
+fn read_of(client: u8, server: u8, outcome: &'static str) -> Operation {
+    let address = |host: u8| format!("10.0.0.{host}");
+    (address(client), address(server), Some(3), "holding-register 10-11".into(), outcome)
+}
+
+#[test]
+fn polling_is_one_operation_and_a_count() {
+    let mut wire = Wire::default();
+    let mut tcp = modbus(1, 2);
+    wire.tcp(0, &mut tcp, false, 0x02, &[]);
+    wire.tcp(MS, &mut tcp, true, 0x12, &[]);
+    for round in 0..50 {
+        wire.poll((10 + round * 100) * MS, &mut tcp);
+    }
+    let batches = wire.batches("polling");
+    assert_eq!(
+        vec![(read_of(1, 2, "ok"), (50, 0))],
+        operations(&batches).into_iter().collect::<Vec<_>>()
+    );
+    assert_eq!(1, batches.iter().map(|batch| batch.operations.len()).sum::<usize>());
+    assert_eq!(1, batches.iter().map(|batch| batch.connections.len()).sum::<usize>());
+}
+
+#[test]
+fn the_client_is_known_from_the_syn_whatever_the_ports() {
+    let mut wire = Wire::default();
+    // The server's port is higher than the client's.
+    let mut tcp = Tcp { port: 50_502, ..modbus(1, 2) };
+    wire.tcp(0, &mut tcp, false, 0x02, &[]);
+    wire.tcp(MS, &mut tcp, true, 0x12, &[]);
+    wire.poll(2 * MS, &mut tcp);
+    let batches = wire.batches("syn");
+    assert_eq!(Some(&(1, 0)), operations(&batches).get(&read_of(1, 2, "ok")));
+    assert_eq!(
+        Some(50_502),
+        batches.iter().flat_map(|batch| &batch.connections).next().unwrap().port
+    );
+}
+
+#[test]
+fn joined_in_the_middle_a_response_alone_is_unpaired_and_tells_who_is_the_server() {
+    let mut wire = Wire::default();
+    let mut tcp = Tcp { port: 30_502, ..modbus(9, 2) };
+    wire.tcp(0, &mut tcp, true, 0x18, &VALUES);
+    wire.poll(5 * MS, &mut tcp);
+    let found = operations(&wire.batches("middle"));
+    assert_eq!(Some(&(1, 0)), found.get(&read_of(9, 2, "ok")));
+    assert_eq!(1, found.values().map(|(_, unpaired)| unpaired).sum::<u64>());
+}
+
+#[test]
+fn a_retransmission_counts_once() {
+    let mut wire = Wire::default();
+    let mut tcp = modbus(1, 2);
+    wire.poll(0, &mut tcp);
+    let mut again = Tcp { sequence: [1000, 9000], ..tcp };
+    wire.tcp(5 * MS, &mut again, false, 0x18, &READ);
+    wire.poll(10 * MS, &mut tcp);
+    let batches = wire.batches("again");
+    assert_eq!(Some(&(2, 0)), operations(&batches).get(&read_of(1, 2, "ok")));
+    let copies: u64 =
+        batches.iter().flat_map(|batch| batch.coverage.copies.get("tcp-retransmission")).sum();
+    assert_eq!(1, copies);
+}
+
+#[test]
+fn a_request_without_response_is_unseen() {
+    let mut wire = Wire::default();
+    let mut tcp = modbus(1, 2);
+    wire.tcp(0, &mut tcp, false, 0x18, &READ);
+    assert_eq!(Some(&(1, 0)), operations(&wire.batches("unseen")).get(&read_of(1, 2, "unseen")));
+}
+
+#[test]
+fn a_mirrored_copy_counts_once_and_is_named() {
+    let mut wire = Wire::default();
+    let mut tcp = modbus(1, 2);
+    for round in 0..4 {
+        wire.poll(round * 100 * MS, &mut tcp);
+    }
+    let doubled: Vec<_> = wire
+        .frames
+        .iter()
+        .flat_map(|(ts_ns, bytes)| [(*ts_ns, bytes.clone()), (ts_ns + MS / 2, bytes.clone())])
+        .collect();
+    wire.frames = doubled;
+    let batches = wire.batches("mirror");
+    assert_eq!(Some(&(4, 0)), operations(&batches).get(&read_of(1, 2, "ok")));
+    assert_eq!(
+        8,
+        batches.iter().flat_map(|batch| batch.coverage.copies.get("mirror")).sum::<u64>()
+    );
+}
+
+#[test]
+fn a_routed_copy_gives_the_routers_two_macs() {
+    let mut wire = Wire::default();
+    let mut tcp = modbus(1, 2);
+    wire.poll(0, &mut tcp);
+    let (ts_ns, mut routed) = wire.frames[0].clone();
+    // The router 02:..:02 sends it on from 02:..:aa to 02:..:bb with one hop less.
+    routed[..12].copy_from_slice(&[2, 0, 0, 0, 0, 0xbb, 2, 0, 0, 0, 0, 0xaa]);
+    routed[14 + 8] -= 1;
+    wire.frames.insert(1, (ts_ns + MS / 4, routed));
+    let batches = wire.batches("routed");
+    let bindings: Vec<_> = batches.iter().flat_map(|batch| &batch.bindings).collect();
+    assert_eq!(
+        vec!["routed-copy"],
+        bindings.iter().map(|binding| binding.protocol).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn attempts_become_one_fact_a_bucket_and_no_connections() {
+    let mut wire = Wire::default();
+    for target in 10..60 {
+        let mut tcp = modbus(1, target);
+        wire.tcp(i64::from(target) * 10 * MS, &mut tcp, false, 0x02, &[]);
+        wire.tcp(i64::from(target) * 10 * MS + MS, &mut tcp, true, 0x14, &[]);
+    }
+    // Time goes on, so that the bucket ends.
+    for second in 1..40 {
+        wire.ip(second * SECOND, 1, 2, 1, &[8, 0, 0, 0, 0, 0, 0, 0]);
+    }
+    let batches = wire.batches("attempts");
+    let tcp: Vec<_> = batches
+        .iter()
+        .flat_map(|batch| &batch.attempts)
+        .filter(|attempts| attempts.transport == "tcp")
+        .collect();
+    assert_eq!(1, tcp.len());
+    assert_eq!(
+        (50, 50, 50, 1, false),
+        (tcp[0].hosts, tcp[0].attempts, tcp[0].failed, tcp[0].ports, tcp[0].more)
+    );
+    assert!(
+        batches.iter().flat_map(|batch| &batch.connections).all(|known| known.transport != "tcp")
+    );
+}
+
+#[test]
+fn many_objects_of_one_code_become_a_pattern() {
+    let mut wire = Wire::default();
+    let mut tcp = modbus(1, 2);
+    for register in 0..200_u16 {
+        let mut request = READ;
+        request[8..10].copy_from_slice(&(register * 3).to_be_bytes());
+        wire.tcp(i64::from(register) * 10 * MS, &mut tcp, false, 0x18, &request);
+        wire.tcp(i64::from(register) * 10 * MS + MS, &mut tcp, true, 0x18, &VALUES);
+    }
+    let batches = wire.batches("objects");
+    let found = operations(&batches);
+    assert_eq!(65, found.len());
+    let pattern = found.iter().find(|(key, _)| key.3 == "holding-register 0-999").unwrap();
+    assert_eq!(136, pattern.1.0);
+    assert!(batches.iter().any(|batch| batch.coverage.capped.contains_key("objects")));
+}
+
+#[test]
+fn a_jump_of_the_clock_opens_an_epoch_either_way() {
+    let mut wire = Wire::default();
+    let mut tcp = modbus(1, 2);
+    wire.poll(0, &mut tcp);
+    wire.poll(2 * 3600 * SECOND, &mut tcp);
+    wire.poll(SECOND, &mut tcp);
+    let batches = wire.batches("epochs");
+    let epochs: Vec<_> =
+        batches.iter().flat_map(|batch| &batch.epochs).map(|epoch| epoch.cause).collect();
+    assert_eq!(vec!["gap", "backward"], epochs);
+    assert_eq!(Some(&(3, 0)), operations(&batches).get(&read_of(1, 2, "ok")));
+}
+
+#[test]
+fn threads_and_a_cut_in_the_file_change_nothing() {
+    let mut wire = Wire::default();
+    let mut pairs: Vec<Tcp> = (0..40).map(|pair| modbus(pair + 1, pair + 100)).collect();
+    for round in 0..60 {
+        for (offset, tcp) in pairs.iter_mut().enumerate() {
+            wire.poll((round * 100 + offset as i64 * 2) * MS, tcp);
+        }
+    }
+    let whole = wire.save("whole");
+    let one = run(&[&whole], 1);
+    assert_eq!(one, run(&[&whole], 2));
+    assert_eq!(one, run(&[&whole], 3));
+    let cut = wire.frames.len() / 2 + 1;
+    let second = Wire { frames: wire.frames.split_off(cut), ..Wire::default() };
+    let (first, second) = (wire.save("first"), second.save("second"));
+    let split = run(&[&first, &second], 1);
+    assert_eq!(operations(&one), operations(&split));
+    assert_eq!(one.len(), split.len());
+    for path in [whole, first, second] {
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn equal_addresses_on_two_vlans_are_two_when_vlans_are_spaces() {
+    let mut wire = Wire::default();
+    let mut tcp = modbus(1, 2);
+    wire.poll(0, &mut tcp);
+    wire.poll(100 * MS, &mut tcp);
+    for (index, (_, frame)) in wire.frames.iter_mut().enumerate() {
+        let vlan = if index < 2 { 10 } else { 20 };
+        frame.splice(12..12, [0x81, 0x00, 0x00, vlan]);
+    }
+    let path = wire.save("spaces");
+    let rules = [10, 20].map(|vlan| ("vlan".to_owned(), vlan.to_string(), format!("cell-{vlan}")));
+    let paths = [path.display().to_string()];
+    let mut replay = Replay::open(&paths, 1, SpaceMap::new(&rules).unwrap()).unwrap();
+    let batches: Vec<Batch> = std::iter::from_fn(|| replay.next_batch()).collect();
+    std::fs::remove_file(path).unwrap();
+    let spaces: Vec<_> = batches
+        .iter()
+        .flat_map(|batch| &batch.endpoints)
+        .filter(|endpoint| endpoint.address == "10.0.0.1" && endpoint.spoke)
+        .map(|endpoint| endpoint.space.as_str())
+        .collect();
+    assert_eq!(vec!["cell-10", "cell-20"], spaces);
+}

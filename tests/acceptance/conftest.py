@@ -1,0 +1,5 @@
+"""These tests run the real core and the real program."""
+
+import pytest
+
+pytest.importorskip("otic._core", reason="the core is not built: make install")

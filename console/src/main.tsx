@@ -8,7 +8,7 @@ import { createRoot } from 'react-dom/client';
 import { queryClient, whenSessionEnds } from './api/query-client';
 import { startI18n } from './i18n';
 import { router } from './router';
-import { theme } from './theme';
+import { theme, variables } from './theme';
 
 const colorScheme = localStorageColorSchemeManager({ key: 'otic-color-scheme' });
 
@@ -19,7 +19,12 @@ if (root !== null) {
   await startI18n();
   createRoot(root).render(
     <StrictMode>
-      <MantineProvider theme={theme} defaultColorScheme="auto" colorSchemeManager={colorScheme}>
+      <MantineProvider
+        theme={theme}
+        cssVariablesResolver={variables}
+        defaultColorScheme="auto"
+        colorSchemeManager={colorScheme}
+      >
         <QueryClientProvider client={queryClient}>
           <RouterProvider router={router} />
         </QueryClientProvider>

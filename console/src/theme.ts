@@ -1,4 +1,4 @@
-import { createTheme, type MantineColorsTuple } from '@mantine/core';
+import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from '@mantine/core';
 
 const steel: MantineColorsTuple = [
   '#f0f3f5',
@@ -44,3 +44,15 @@ export const theme = createTheme({
   },
   focusRing: 'auto',
 });
+
+const ours = {
+  '--mantine-color-dimmed': 'var(--quiet)',
+  '--mantine-color-placeholder': 'var(--quiet)',
+  '--mantine-color-body': 'var(--raised)',
+  '--mantine-color-text': 'var(--ink)',
+  '--mantine-color-default': 'var(--raised)',
+  '--mantine-color-default-border': 'var(--line)',
+};
+
+/** The kit's colours are those of `styles.css`, in both themes. */
+export const variables: CSSVariablesResolver = () => ({ variables: {}, light: ours, dark: ours });

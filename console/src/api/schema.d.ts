@@ -153,7 +153,7 @@ export interface paths {
         };
         /**
          * Exported
-         * @description Devices as CSV; cells that look like formulas start with an apostrophe.
+         * @description Devices as CSV; cells that a spreadsheet takes for formulas start with an apostrophe.
          */
         get: operations["exportDevices"];
         put?: never;

@@ -1,4 +1,4 @@
-"""How long the lists of the API take with 12,000 devices, 100,000 connections, 50,000 alerts.
+"""How long the API's lists take with 12,000 devices, 100,000 connections and 50,000 alerts.
 
 Run `python bench/console_lists.py`; prints the median and the worst of ten calls of each route, ms.
 """

@@ -403,7 +403,6 @@ export interface components {
         AlertFacets: {
             engines: components["schemas"]["Count"][];
             severities: components["schemas"]["Count"][];
-            titles: components["schemas"]["Count"][];
         };
         /** AlertPage */
         AlertPage: {

@@ -24,11 +24,15 @@ use crate::output::{Fact, Output};
 use crate::spaces::SpaceMap;
 
 /// Flows of one shard at once.
-const FLOWS: usize = 8192;
+const FLOWS: usize = 4096;
+/// Flows looked at to find an old one when there are too many.
+const CANDIDATES: usize = 16;
 /// Connections of one shard.
-const CONNECTIONS: usize = 65_536;
+const CONNECTIONS: usize = 8192;
 /// Distinct claims, events, violations, payloads, changes, sightings of one shard, each.
-const DISTINCT: usize = 65_536;
+const DISTINCT: usize = 16_384;
+/// Stream bytes of one shard that are held because they are incomplete or out of order.
+const HELD: usize = 4 << 20;
 /// Silence after which a flow is over, ns: TCP without payload, UDP and others, TCP with payload.
 const SILENCE_ATTEMPT_NS: i64 = 10_000_000_000;
 const SILENCE_DATAGRAMS_NS: i64 = 120_000_000_000;
@@ -92,6 +96,8 @@ pub struct Shard {
     /// Boxed: a flow leaves its slot while its frame is read.
     flows: Vec<Option<Box<Flow>>>,
     free: Vec<usize>,
+    hand: usize,
+    held: usize,
     connection_of: HashMap<ConnectionKey, u32>,
     connections: Vec<Connection>,
     operations: Vec<OperationState>,
@@ -122,6 +128,8 @@ impl Default for Shard {
             flow_of: HashMap::new(),
             flows: Vec::new(),
             free: Vec::new(),
+            hand: 0,
+            held: 0,
             connection_of: HashMap::new(),
             connections: Vec::new(),
             operations: Vec::new(),
@@ -374,10 +382,15 @@ impl Shard {
             return *index;
         }
         if self.flow_of.len() >= FLOWS {
-            let oldest = (self.flows.iter().enumerate())
-                .filter_map(|(index, flow)| flow.as_ref().map(|flow| (flow.last_ns, index)))
+            // A hand goes round: the cost stays small however many flows an attacker opens.
+            let size = self.flows.len().max(1);
+            let oldest = (0..size)
+                .map(|step| (self.hand + step) % size)
+                .filter_map(|index| Some((self.flows.get(index)?.as_ref()?.last_ns, index)))
+                .take(CANDIDATES)
                 .min();
             if let Some((_, index)) = oldest {
+                self.hand = (self.hand + CANDIDATES) % size;
                 self.output.cap("flows");
                 self.end_flow(index, at.frame.clock_ns, at.frame.ordinal, at.shared);
             }
@@ -553,10 +566,12 @@ impl Shard {
                 flow.acknowledged = [None; 2];
                 flow.first_ns = at.frame.clock_ns;
                 for stream in streams.iter_mut() {
+                    self.held -= stream.held();
                     *stream = Stream::default();
                 }
             }
             if let Some(stream) = streams.get_mut(side as usize) {
+                self.held -= stream.held();
                 stream.start(tcp.sequence);
             }
         }
@@ -601,6 +616,7 @@ impl Shard {
             &[],
             &empty,
         );
+        let held_before = stream.held();
         let arrival = step(stream, cap, &mut |chunk| {
             let input = Input {
                 bytes: chunk.bytes,
@@ -620,6 +636,12 @@ impl Shard {
             let known = own.as_deref_mut().unwrap_or(reader);
             known.read(&CarrierId::Tcp, &input, chunk.fresh, &mut out)
         });
+        self.held = self.held + stream.held() - held_before;
+        if self.held > HELD {
+            self.held -= stream.held();
+            stream.drop_held();
+            self.output.cap("stream-bytes");
+        }
         let gaps = stream.take_gaps();
         if gaps > 0 {
             *self.output.by_cause.entry("tcp-gap".into()).or_default() += gaps;
@@ -630,6 +652,7 @@ impl Shard {
                 let (bytes, spans) = stream.kept();
                 let input = Input { bytes, spans, side: side.other(), ..template };
                 if !bytes.is_empty() && !flow.reader.fits(&input) {
+                    self.held -= bytes.len();
                     stream.drop_kept();
                 }
             }
@@ -1372,6 +1395,7 @@ impl Shard {
                     });
                 }
             }
+            self.held -= streams.iter().map(Stream::held).sum::<usize>();
             flow.streams = Some(streams);
         }
         self.finish_session(&mut flow, &at);

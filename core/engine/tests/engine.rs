@@ -93,10 +93,11 @@ fn modbus(client: u8, server: u8) -> Tcp {
     Tcp { client, server, port: 502, sequence: [1000, 9000] }
 }
 
-/// (client, server, code, object, outcome) → (count, unpaired).
-fn operations(
-    batches: &[Batch],
-) -> BTreeMap<(String, String, Option<u32>, String, &'static str), (u64, u64)> {
+/// Client, server, code, object, outcome.
+type Operation = (String, String, Option<u32>, String, &'static str);
+
+/// Each operation with its (count, unpaired).
+fn operations(batches: &[Batch]) -> BTreeMap<Operation, (u64, u64)> {
     let mut counts: BTreeMap<Id, (u64, u64)> = BTreeMap::new();
     for tallies in batches.iter().map(|batch| &batch.tallies) {
         for (index, id) in tallies.operation_ids.chunks(16).enumerate() {
@@ -124,11 +125,7 @@ fn operations(
     found
 }
 
-fn read_of(
-    client: u8,
-    server: u8,
-    outcome: &'static str,
-) -> (String, String, Option<u32>, String, &'static str) {
+fn read_of(client: u8, server: u8, outcome: &'static str) -> Operation {
     let address = |host: u8| format!("10.0.0.{host}");
     (address(client), address(server), Some(3), "holding-register 10-11".into(), outcome)
 }

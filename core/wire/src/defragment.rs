@@ -10,6 +10,8 @@ use crate::span::{FrameSpan, SpanMap};
 
 /// Datagrams under reassembly at once.
 const DATAGRAMS: usize = 256;
+/// Bytes of all of them.
+const HELD: usize = 1 << 20;
 /// Largest datagram, bytes.
 const LARGEST: usize = 65_535;
 /// Fragments of one datagram: 64 KiB in pieces of 8 bytes is an attack, not a network.
@@ -32,11 +34,12 @@ struct Datagram {
     since_ns: i64,
 }
 
-/// Puts fragments together. Memory is bounded: at most [`DATAGRAMS`] of at most 64 KiB.
+/// Puts fragments together. Memory is bounded: at most [`DATAGRAMS`], at most [`HELD`] bytes.
 #[derive(Default)]
 pub struct Defragmenter {
     waiting: HashMap<Key, Datagram>,
     order: VecDeque<(i64, Key)>,
+    held: usize,
     lost: u64,
 }
 
@@ -71,14 +74,27 @@ impl Defragmenter {
             since_ns: now_ns,
         });
         if datagram.pieces.len() < PIECES {
+            self.held += bytes.len();
             datagram.pieces.push(Piece { offset, bytes: bytes.to_vec(), span });
         }
         if !more {
             datagram.total = Some(offset + bytes.len());
         }
-        let whole = datagram.assemble()?;
-        self.waiting.remove(&key);
-        Some(whole)
+        let whole = datagram.assemble();
+        if whole.is_some() {
+            self.forget(&key);
+        }
+        while self.held > HELD && !self.order.is_empty() {
+            self.drop_oldest();
+        }
+        whole
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(datagram) = self.waiting.remove(key) {
+            let bytes: usize = datagram.pieces.iter().map(|piece| piece.bytes.len()).sum();
+            self.held -= bytes;
+        }
     }
 
     /// Datagrams given up since the last call.
@@ -96,7 +112,7 @@ impl Defragmenter {
         if let Some((since_ns, key)) = self.order.pop_front() {
             // The same key may have been completed and started again since.
             if self.waiting.get(&key).is_some_and(|datagram| datagram.since_ns == since_ns) {
-                self.waiting.remove(&key);
+                self.forget(&key);
                 self.lost += 1;
             }
         }
@@ -182,5 +198,10 @@ mod tests {
             defragmenter.waiting.len() <= DATAGRAMS && defragmenter.order.len() <= 2 * DATAGRAMS
         );
         assert!(defragmenter.push(&header(), (65_528, false), &[0; 16], span(1), 0).is_none());
+        for id in 0..100 {
+            let ip = IpHeader { id, ..header() };
+            assert!(defragmenter.push(&ip, (8, true), &[0; 60_000], span(1), 0).is_none());
+            assert!(defragmenter.held <= HELD);
+        }
     }
 }

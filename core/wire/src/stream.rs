@@ -177,6 +177,19 @@ impl Stream {
         }
     }
 
+    /// Bytes held in memory: not read yet, or waiting for earlier ones.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.buffer.len() + self.late_bytes
+    }
+
+    /// Gives all held bytes up, as if they had been lost.
+    pub fn drop_held(&mut self) {
+        self.drop_late();
+        self.skip();
+        self.buffer = Vec::new();
+    }
+
     /// Bytes kept because no reader wanted them yet.
     #[must_use]
     pub fn kept(&self) -> (&[u8], &SpanMap) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -109,7 +110,7 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
             ),
             security=[{"session": []}],
         ),
-        state=State({"store": store, "throttle": Throttle(), "secure": secure}),
+        state=State({"store": store, "throttle": Throttle(), "secure": secure, "overview": None}),
         request_max_body_size=65_536,
         logging_config=None,
     )
@@ -143,12 +144,12 @@ def serve(
     _quiet_logs()
     config = uvicorn.Config(
         create_app(store, secure=tls),
-        log_level="warning",
+        log_level="critical",
         access_log=False,
         server_header=False,
         ssl_certfile=paths.certificate if paths else None,
         ssl_keyfile=paths.key if paths else None,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=1,
     )
     port = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
@@ -160,7 +161,8 @@ def serve(
         print("This password is shown only now.", file=out)
     out.flush()
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
     finally:
         store.close()
 

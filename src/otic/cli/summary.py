@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from otic.detect.messages import render
-from otic.inventory.protocols import is_industrial, protocol
+from otic.inventory.protocols import ASKED_BY_CONTROLLER, is_industrial, protocol
 
 SHOWN = 40
 """Rows shown of each table; the rest is counted."""
@@ -29,8 +29,6 @@ CHANGING = {
     "firmware",
     "configuration",
 }
-ASKED_BY_CONTROLLER = {"download-block", "download-ended"}
-"""S7 requests by which a controller fetches the blocks that a station downloads to it."""
 
 SEVERITIES = ("critical", "major", "minor", "warning")
 COLOURS = {"critical": "bold red", "major": "red", "minor": "yellow", "warning": "cyan"}

@@ -33,6 +33,11 @@ def protocol(name: str) -> Protocol:
     return table.get(name) or Protocol(title=name)
 
 
+ASKED_BY_CONTROLLER = frozenset({"download-block", "download-ended"})
+"""S7 requests by which a controller fetches the blocks that a station downloads to it: the actor is
+the station, not the sender."""
+
+
 @cache
 def is_industrial(name: str) -> bool:
     """Whether a connection or operation protocol is an industrial one."""

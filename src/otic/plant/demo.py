@@ -218,7 +218,7 @@ class _Plant:
         names = [
             m.s7_component(1, "PALLETIZER"),
             m.s7_component(2, "CPU 315-2 PN/DP"),
-            m.s7_component(5, "S C-C2UR28922012"),
+            m.s7_component(5, "S C-OTICDEMO0031"),
             m.s7_component(7, "CPU 315-2 PN/DP"),
         ]
         for reference, list_id, width, records in (

@@ -69,7 +69,6 @@ def open_engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # else DDL would not be part of a transaction
         cursor = connection.cursor()
         for pragma in (
             "journal_mode=WAL",
@@ -79,10 +78,6 @@ def open_engine(path: Path) -> Engine:
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
 
     return engine
 
@@ -397,7 +392,6 @@ class Database:
 
     def _alerts(self, result: Result) -> None:
         table = tables.alert_states
-        # what would alert if it were unknown is worked out, and so written, only at the end
         self._replace(tables.alerts, [_alert_row(alert) for alert in result.alerts])
         self._parties(result)
         known = {row.alert for row in self._all(table)}

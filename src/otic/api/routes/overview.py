@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
+from litestar import Request
+
 from otic.api.routing import read
 from otic.store.queries import overview as queries
 from otic.store.queries.common import Store
 
+KEPT_S = 5
+"""How long one overview serves everybody."""
+
 
 @read("/api/overview", permission="overview:read", operation_id="getOverview")
-def overview(store: Store) -> queries.Overview:
+def overview(request: Request[Any, Any, Any], store: Store) -> queries.Overview:
     """What was captured, what there is, what needs attention, what was not seen."""
-    return queries.overview(store)
+    now_s = time.monotonic()
+    kept = request.app.state.overview
+    if kept is None or kept[0] + KEPT_S < now_s:
+        kept = request.app.state.overview = (now_s, queries.overview(store))
+    made: queries.Overview = kept[1]
+    return made
 
 
 @read("/api/captures", permission="overview:read", operation_id="listCaptures")

@@ -18,10 +18,10 @@ from otic.store.queries.common import (
     Store,
     cited,
     containing,
-    cut,
     id_of,
     refs_of_endpoints,
     total_of,
+    whole_rows,
 )
 from otic.store.rows import read
 from otic.times import iso
@@ -153,8 +153,8 @@ def page(
         where.append(table.c.space == asked.space)
     with store.reading() as connection:
         total = total_of(connection, table, where)
-        query = select(table).where(*where).order_by(*_order(sort, descending), table.c.id)
-        rows = connection.execute(cut(query, offset, limit)).all()
+        order = [*_order(sort, descending), table.c.id]
+        rows = whole_rows(connection, table, where, order, offset, limit)
         return Page(_rows(store, connection, rows), total, offset, limit)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, func, select
 
-from otic.inventory.protocols import is_industrial, protocol
+from otic.inventory.protocols import ASKED_BY_CONTROLLER, is_industrial, protocol
 from otic.journal.fold import Totals
 from otic.store import tables
 from otic.store.queries.alerts import SEVERITIES
-from otic.store.queries.common import Count, Ref, Store, refs_of_addresses
+from otic.store.queries.common import Count, Ref, Store, refs_of_addresses, refs_of_endpoints
 from otic.times import iso
 
 CHANGING = (
@@ -31,6 +31,9 @@ CHANGING = (
 
 MOST = 12
 """Rows of each list on the overview."""
+
+MOST_LAYERS = 16
+"""Connections looked at for each pair of the top talkers; a pair has one for each protocol."""
 
 _totals = msgspec.msgpack.Decoder(Totals).decode
 
@@ -213,69 +216,63 @@ def _protocols(store: Store, connection: Connection) -> list[ProtocolRow]:
 def _talkers(store: Store, connection: Connection) -> list[Talker]:
     """Pairs by bytes. A layer within another is counted once: the largest of a pair's layers."""
     table = tables.connections
-    rows = connection.execute(
-        select(
-            table.c.client,
-            table.c.server,
-            func.max(table.c.bytes).label("bytes"),
-            func.group_concat(table.c.protocol.distinct()).label("protocols"),
-        )
+    largest = connection.execute(
+        select(table.c.client_id, table.c.server_id)
         .where(store.own(table))
-        .group_by(table.c.space, table.c.client, table.c.server)
-        .order_by(func.max(table.c.bytes).desc(), table.c.client, table.c.server)
-        .limit(MOST)
-    ).all()
-    refs = refs_of_addresses(
-        store, connection, {address for row in rows for address in (row.client, row.server)}
+        .order_by(table.c.bytes.desc(), table.c.id)
+        .limit(MOST * MOST_LAYERS)
     )
+    pairs = list(dict.fromkeys((row.client_id, row.server_id) for row in largest))[:MOST]
+    found: dict[tuple[bytes, bytes], list[Any]] = {}
+    for row in connection.execute(
+        select(table).where(table.c.client_id.in_({pair[0] for pair in pairs}), store.own(table))
+    ):
+        found.setdefault((row.client_id, row.server_id), []).append(row)
+    refs = refs_of_endpoints(store, connection, {end for pair in pairs for end in pair})
     return [
         Talker(
-            client=row.client,
-            client_device=refs.get(row.client),
-            server=row.server,
-            server_device=refs.get(row.server),
-            protocols=sorted({protocol(name).title for name in row.protocols.split(",")}),
-            bytes=row.bytes,
+            client=found[pair][0].client,
+            client_device=refs.get(pair[0]),
+            server=found[pair][0].server,
+            server_device=refs.get(pair[1]),
+            protocols=sorted({protocol(row.protocol).title for row in found[pair]}),
+            bytes=max(row.bytes for row in found[pair]),
         )
-        for row in rows
+        for pair in pairs
     ]
 
 
 def _writers(store: Store, connection: Connection) -> list[Writer]:
     table, talks = tables.operations, tables.connections
-    rows = connection.execute(
-        select(
-            talks.c.client,
-            talks.c.server,
-            table.c.reversed,
-            table.c.server_child,
-            table.c.protocol,
-            table.c.action,
-            table.c.name,
-            table.c.outcome,
-            func.sum(table.c.count + table.c.unpaired).label("n"),
+    changing = [store.own(table), table.c.action.in_(CHANGING)]
+    used = select(table.c.connection).where(*changing)
+    parties = {
+        row.id: (row.client, row.server)
+        for row in connection.execute(
+            select(talks.c.id, talks.c.client, talks.c.server).where(
+                store.own(talks), talks.c.id.in_(used)
+            )
         )
-        .select_from(table.join(talks, talks.c.id == table.c.connection))
-        .where(store.own(table), store.own(talks), table.c.action.in_(CHANGING))
-        .group_by(
-            talks.c.client,
-            talks.c.server,
-            table.c.reversed,
-            table.c.server_child,
-            table.c.protocol,
-            table.c.action,
-            table.c.name,
-            table.c.outcome,
-        )
-    ).all()
+    }
+    what = (
+        table.c.connection,
+        table.c.reversed,
+        table.c.server_child,
+        table.c.protocol,
+        table.c.action,
+        table.c.name,
+        table.c.outcome,
+    )
+    times = func.sum(table.c.count + table.c.unpaired).label("n")
+    rows = connection.execute(select(*what, times).where(*changing).group_by(*what)).all()
     counts: Counter[tuple[str, str, str, str, str]] = Counter()
     refused: Counter[tuple[str, str, str, str, str]] = Counter()
     names: dict[tuple[str, str, str, str, str], set[str]] = {}
     for row in rows:
-        if not is_industrial(row.protocol):
+        if not is_industrial(row.protocol) or row.connection not in parties:
             continue
-        client, server = row.client, row.server
-        if row.reversed:
+        client, server = parties[row.connection]
+        if row.reversed and row.name not in ASKED_BY_CONTROLLER:
             client, server = server, client
         key = client, server, row.server_child, row.protocol, row.action
         counts[key] += row.n

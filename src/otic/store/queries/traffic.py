@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from otic.inventory.protocols import protocol as protocol_row
 from otic.store import tables
@@ -17,8 +17,9 @@ from otic.store.queries.common import (
     cited,
     cut,
     refs_of_endpoints,
+    total_of,
 )
-from otic.store.queries.devices import reach_of
+from otic.store.queries.devices import Reach, reach_of
 from otic.times import iso
 
 ConnectionSort = Literal["bytes", "packets", "first_seen", "last_seen", "protocol"]
@@ -164,34 +165,27 @@ def operations(
     """One page of the operations asked for."""
     table, talks = tables.operations, tables.connections
     with store.reading() as connection:
-        where = [store.own(table), store.own(talks)]
-        join = table.join(talks, talks.c.id == table.c.connection)
+        where = [store.own(table)]
         if device is not None:
-            reach = reach_of(store, connection, device)
-            about = or_(talks.c.client_id.in_(reach.own), talks.c.server_id.in_(reach.own))
-            if reach.child:
-                of_machine = or_(
-                    talks.c.client_id.in_(reach.machine), talks.c.server_id.in_(reach.machine)
-                )
-                named = or_(
-                    table.c.server_child == reach.child, table.c.client_child == reach.child
-                )
-                about = about | (of_machine & named)
-            where.append(about)
+            where.append(_operations_about(reach_of(store, connection, device), store))
         if protocol:
             where.append(table.c.protocol == protocol)
         if action:
             where.append(table.c.action.in_(action))
         for word in (q or "").lower().split()[:10]:
-            columns = (
-                table.c.name,
-                table.c.object,
-                table.c.protocol,
-                talks.c.client,
-                talks.c.server,
+            between = select(talks.c.id).where(
+                store.own(talks),
+                or_(
+                    talks.c.client.contains(word, autoescape=True),
+                    talks.c.server.contains(word, autoescape=True),
+                ),
             )
+            told = (table.c.name, table.c.object, table.c.protocol)
             where.append(
-                or_(*(func.lower(column).contains(word, autoescape=True) for column in columns))
+                or_(
+                    *(func.lower(column).contains(word, autoescape=True) for column in told),
+                    table.c.connection.in_(between),
+                )
             )
         column: ColumnElement[Any] = {
             "count": table.c.count + table.c.unpaired,
@@ -200,23 +194,30 @@ def operations(
             "last_seen": table.c.last_ns,
             "protocol": table.c.protocol,
         }[sort]
-        total = connection.scalar(select(func.count()).select_from(join).where(*where)) or 0
+        total = total_of(connection, table, where)
+        some = cut(
+            select(table.c.id)
+            .where(*where)
+            .order_by(column.desc() if descending else column.asc(), table.c.id),
+            offset,
+            limit,
+        ).subquery()
         rows: Any = connection.execute(
-            cut(
-                select(
-                    table,
-                    talks.c.client,
-                    talks.c.server,
-                    talks.c.client_id,
-                    talks.c.server_id,
-                    talks.c.space,
-                )
-                .select_from(join)
-                .where(*where)
-                .order_by(column.desc() if descending else column.asc(), table.c.id),
-                offset,
-                limit,
+            select(
+                table,
+                talks.c.client,
+                talks.c.server,
+                talks.c.client_id,
+                talks.c.server_id,
+                talks.c.space,
             )
+            .select_from(
+                some.join(table, table.c.id == some.c.id).join(
+                    talks, talks.c.id == table.c.connection
+                )
+            )
+            .where(store.own(table), store.own(talks))
+            .order_by(column.desc() if descending else column.asc(), table.c.id)
         ).all()
         refs = refs_of_endpoints(
             store, connection, {id_ for row in rows for id_ in (row.client_id, row.server_id)}
@@ -249,6 +250,23 @@ def operations(
                 )
             )
         return Page(items, total, offset, limit)
+
+
+def _operations_about(reach: Reach, store: Store) -> ColumnElement[bool]:
+    table = tables.operations
+    about: ColumnElement[bool] = table.c.connection.in_(_between(reach.own, store))
+    if reach.child:
+        named = or_(table.c.server_child == reach.child, table.c.client_child == reach.child)
+        about = about | (table.c.connection.in_(_between(reach.machine, store)) & named)
+    return about
+
+
+def _between(ends: set[bytes], store: Store) -> Select[tuple[bytes]]:
+    """The connections that one of these endpoints is a side of."""
+    talks = tables.connections
+    return select(talks.c.id).where(
+        store.own(talks), or_(talks.c.client_id.in_(ends), talks.c.server_id.in_(ends))
+    )
 
 
 def _talk_filter(

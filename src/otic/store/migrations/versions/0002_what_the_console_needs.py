@@ -78,11 +78,13 @@ def upgrade() -> None:
         batch_op.create_index("devices_parent", ["parent"])
     with op.batch_alter_table("alerts") as batch_op:
         batch_op.add_column(sa.Column("search", sa.String(), nullable=False, server_default=""))
+        batch_op.create_index("alerts_order", ["policy", "severity", "engine", "last_ns"])
 
 
 def downgrade() -> None:
     """Undoes this step."""
     with op.batch_alter_table("alerts") as batch_op:
+        batch_op.drop_index("alerts_order")
         batch_op.drop_column("search")
     with op.batch_alter_table("devices") as batch_op:
         batch_op.drop_index("devices_parent")

@@ -18,7 +18,7 @@ SHARED ?= ../shared
 FUZZ_SECONDS ?= 60
 
 CORE_SOURCES := $(shell find core \( -name target -o -name fuzz -o -name corpus \) -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
-CONSOLE := $(if $(wildcard console/vite.config.ts),src/otic/console/index.html)
+CONSOLE := src/otic/console/index.html
 CONSOLE_SOURCES := $(shell find console -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
 
 .PHONY: help

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 CARGO_RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
 CARGO_IGNORED = re.compile(r"^test (\S+) \.\.\. ignored(?:, (.*))?$", re.M)
+NOT_BROWSER = ("--ignore", "tests/e2e")
 ALLOWED_SKIPS = re.compile(r"\.\./shared is missing|kernel withholds")
 
 
@@ -93,11 +94,20 @@ def checked(outcome: Outcome, code: int) -> Outcome:
 
 def pytest() -> Outcome:
     """Tests of the analysis, the API, the documents and whole runs."""
-    report = BUILD / "pytest.xml"
+    return run_pytest(Outcome("Python"), "pytest", "-n", "2", "--dist", "loadfile", *NOT_BROWSER)
+
+
+def browser() -> Outcome:
+    """Journeys through the console; alone, because a browser that waits for a core times out."""
+    return run_pytest(Outcome("Browser"), "browser", "tests/e2e")
+
+
+def run_pytest(outcome: Outcome, name: str, *arguments: str) -> Outcome:
+    """One run of pytest with its report."""
+    report = BUILD / f"{name}.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"]
-    code, _ = run([*command, f"--junitxml={report}"], ROOT)
-    return junit(Outcome("Python"), report, code)
+    code, _ = run([sys.executable, "-m", "pytest", *arguments, f"--junitxml={report}"], ROOT)
+    return junit(outcome, report, code)
 
 
 def vitest() -> Outcome:
@@ -112,9 +122,7 @@ def vitest() -> Outcome:
 def main() -> int:
     """Runs all suites; 0 when all passed."""
     BUILD.mkdir(exist_ok=True)
-    suites = [cargo, pytest]
-    if (ROOT / "console" / "vite.config.ts").exists():
-        suites.append(vitest)
+    suites = (cargo, pytest, browser, vitest)
     outcomes = []
     for suite in suites:
         started = time.monotonic()

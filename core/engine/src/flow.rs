@@ -159,20 +159,20 @@ impl Flow {
         }
     }
 
-    /// The client, decided once: SYN; what the dissector said; group addresses are servers; the
-    /// port that a protocol is known by; the lower port; the first sender (contracts.md §4).
+    /// The client, decided once: SYN; never a group address; what the dissector said; the port
+    /// that a protocol is known by; the lower port; the first sender (contracts.md §4).
     pub fn decide_client(&mut self, told: Option<Side>) -> Side {
         if let Some(client) = self.client {
             return client;
         }
         let (a, b) = (self.key.a, self.key.b);
         let server = |side: Side| side.other();
-        let client = if let Some(side) = told {
-            side
-        } else if b.0.is_group() {
+        let client = if b.0.is_group() {
             Side::A
         } else if a.0.is_group() {
             Side::B
+        } else if let Some(side) = told {
+            side
         } else if a.1 != b.1 {
             match (is_known_port(&self.key, a.1), is_known_port(&self.key, b.1)) {
                 (true, false) => server(Side::A),

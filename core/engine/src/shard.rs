@@ -702,7 +702,9 @@ impl Shard {
             _ => None,
         });
         let client = flow.decide_client(told);
-        if let Some(told) = told.filter(|told| *told != client && !flow.client_by_syn) {
+        let contradicts =
+            |told: &Side| *told != client && !flow.client_by_syn && !flow.end(*told).0.is_group();
+        if let Some(told) = told.filter(contradicts) {
             self.correct(flow, told, at);
         }
         for item in &out.items {

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from support.frames import MS_NS, SECOND_NS, START_NS, Host, Timed, arp, polling, write_pcap
-from support.program import needs_shared, replay, run, sample, start
+from support.program import COMMAND, needs_shared, replay, run, sample
 
 
 def plant(cells: int = 12, rounds: int = 20) -> list[Timed]:
@@ -105,20 +105,29 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
         for ts_ns, frame in plant(cells=20, rounds=8)
     ]
     capture = write_pcap(tmp_path / "long.pcap", seconds)
-    begun = time.monotonic()
     undisturbed = replay(capture, options=("--database", tmp_path / "whole.db"))
-    lasted = time.monotonic() - begun
+    database = tmp_path / "killed.db"
+
+    def written() -> int:
+        return sum(path.stat().st_size for path in tmp_path.glob("killed.db*") if path.is_file())
+
     chance = random.Random(20)
     killed = 0
-    database = tmp_path / "killed.db"
     for _ in range(6):
-        process = start("replay", capture, "--format", "json", "--database", database)
-        try:
-            process.communicate(timeout=chance.uniform(0.3, 0.9) * lasted)
-        except subprocess.TimeoutExpired:
+        before = written()
+        process = subprocess.Popen(
+            [*COMMAND, "replay", capture, "--format", "json", "--database", database],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        # From the first bytes it writes on, however slow the machine is just now.
+        while process.poll() is None and written() == before:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.4))
+        if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-            process.communicate()
             killed += 1
+        process.wait()
 
     assert killed
     assert undisturbed == replay(capture, options=("--database", database))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,16 +37,6 @@ def document(*files: Path, options: tuple[object, ...] = ()) -> dict[str, Any]:
     """What `otic replay --format json` says."""
     result: dict[str, Any] = json.loads(replay(*files, options=options))
     return result
-
-
-def start(*arguments: object) -> subprocess.Popen[bytes]:
-    """Starts `otic` without waiting for it."""
-    return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ},
-    )
 
 
 def sample(tenth: bool) -> list[Path]:

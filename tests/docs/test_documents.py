@@ -67,7 +67,9 @@ def test_commands_of_the_documents_exist(name: str) -> None:
     code += "\n" + "\n".join(re.findall(r"`([^`\n]+)`", page))
     for target in re.findall(r"(?:^|\s)make ([a-z][a-z-]+)", code):
         assert target in make_targets(), f"{name}: make {target}"
-    commands = set(re.findall(r"^def (\w+)\(", text("src/otic/cli/app.py"), re.M))
+    program = text("src/otic/cli/app.py")
+    commands = set(re.findall(r"^def (\w+)\(", program, re.M))
+    commands |= set(re.findall(r"App\(\s*name=\"(\w+)\"", program))
     for command in re.findall(r"(?:^|[\s/])otic ([a-z]+)\b", code):
         assert command in commands, f"{name}: otic {command}"
 

@@ -68,6 +68,7 @@ impl CopyCheck {
         frame: &[u8],
         ts_ns: i64,
         interface: u32,
+        space: u16,
     ) -> Option<Copy> {
         if let Some(copy) = packet.redundancy.and_then(|tag| self.redundant(packet, tag, ts_ns)) {
             return Some(copy);
@@ -86,6 +87,8 @@ impl CopyCheck {
             std::hash::Hash::hash(&ends, &mut hasher);
             hasher.write_u64(u64::from(id) << 8 | u64::from(ip.protocol));
         }
+        // Equal packets of two address spaces are two machines' packets.
+        hasher.write_u16(space);
         hasher.write_usize(bytes.len());
         // The transport checksum is among the first bytes: it tells the rest apart.
         hasher.write(bytes.get(..COMPARED).unwrap_or(bytes));

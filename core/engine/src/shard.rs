@@ -161,7 +161,8 @@ impl Shard {
             shared.interfaces.get(frame.interface as usize).map_or("", CompactString::as_str);
         let space = shared.spaces.of(packet, interface);
         let mut at = Place { frame, packet, space, shared };
-        if let Some(copy) = self.copies.check(packet, frame.bytes, frame.clock_ns, frame.interface)
+        if let Some(copy) =
+            self.copies.check(packet, frame.bytes, frame.clock_ns, frame.interface, space)
         {
             *self.output.copies.entry(copy.name()).or_default() += 1;
             self.sight(&at);

@@ -326,17 +326,24 @@ fn equal_addresses_on_two_vlans_are_two_when_vlans_are_spaces() {
     let mut wire = Wire::default();
     let mut tcp = modbus(1, 2);
     wire.poll(0, &mut tcp);
-    wire.poll(100 * MS, &mut tcp);
-    for (index, (_, frame)) in wire.frames.iter_mut().enumerate() {
-        let vlan = if index < 2 { 10 } else { 20 };
-        frame.splice(12..12, [0x81, 0x00, 0x00, vlan]);
-    }
+    // Identical machines: the second cell's packets are the first one's, to the byte.
+    wire.frames = [10, 20]
+        .iter()
+        .flat_map(|vlan| wire.frames.iter().map(move |frame| (vlan, frame)))
+        .map(|(vlan, (ts_ns, frame))| {
+            let mut frame = frame.clone();
+            frame.splice(12..12, [0x81, 0x00, 0x00, *vlan]);
+            (*ts_ns + i64::from(*vlan), frame)
+        })
+        .collect();
     let path = wire.save("spaces");
     let rules = [10, 20].map(|vlan| ("vlan".to_owned(), vlan.to_string(), format!("cell-{vlan}")));
     let paths = [path.display().to_string()];
     let mut replay = Replay::open(&paths, 1, SpaceMap::new(&rules).unwrap()).unwrap();
     let batches: Vec<Batch> = std::iter::from_fn(|| replay.next_batch()).collect();
     std::fs::remove_file(path).unwrap();
+    let connections = batches.iter().flat_map(|batch| &batch.connections);
+    assert_eq!(2, connections.filter(|known| known.protocol == "modbus").count());
     let spaces: Vec<_> = batches
         .iter()
         .flat_map(|batch| &batch.endpoints)

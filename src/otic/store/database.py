@@ -112,6 +112,20 @@ def migrate(engine: Engine, name: str) -> None:
         raise StoreError(f"{name}: {error.orig}") from None
 
 
+def create(path: Path) -> None:
+    """Makes an empty database with all tables; a run killed meanwhile leaves none at `path`."""
+    new = path.with_name(f"{path.name}.new")
+    for part in ("", "-wal", "-shm"):
+        new.with_name(new.name + part).unlink(missing_ok=True)
+    engine = open_engine(new)
+    migrate(engine, path.name)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    # Closing the last connection takes the write-ahead log away.
+    engine.dispose()
+    new.replace(path)
+
+
 class Database:
     """Keeps a run's state, devices and alerts in a database file."""
 
@@ -128,6 +142,8 @@ class Database:
         self.files = files
         self.scope = {name: getattr(settings, name) for name in tables.SCOPE}
         self.fingerprint = fingerprint(files, settings)
+        if not path.exists():
+            create(path)
         self.engine = open_engine(path)
         migrate(self.engine, path.name)
         self.connection: Connection = self.engine.connect()

@@ -109,7 +109,9 @@ def test_nothing_names_a_machine_of_its_writers() -> None:
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False
     ).stdout
     wrong = []
-    private = re.compile(rb"/(?:root|home)/|/work/|registry\.npmjs|files\.pythonhosted|pypi\.org")
+    # Written in parts, so that this file does not name them either.
+    words = ("/ro ot/", "/ho me/", "/wo rk/", "registry. npmjs", "files. pythonhosted", "pypi. org")
+    private = re.compile("|".join(re.escape(word.replace(" ", "")) for word in words).encode())
     for name in filter(None, listed.decode().split("\0")):
         path = ROOT / name
         if path.is_file() and path != Path(__file__).resolve() and path.suffix != ".gz":

@@ -16,7 +16,7 @@ from builders import (
     sighting,
     tallies,
 )
-from otic.facts import Attempts, Batch, Change, Correction, Epoch, Evidence, Violation
+from otic.facts import Attempts, Batch, Change, Correction, Epoch, Evidence, Violation, pack_spans
 
 PLC, HMI, STATION = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 MACS = {PLC: "28:63:36:00:00:01", HMI: "28:63:36:00:00:02", STATION: "28:63:36:00:00:03"}
@@ -39,7 +39,7 @@ def plant() -> list[Batch]:
     refused = event("exception", HMI, PLC, values={"code": "1", "function": "90"}, s=4)
     failed = event("login-failed", STATION, PLC, protocol="ftp", values={"user": "root"}, s=4)
     broken = Violation(
-        b"v" * 16, poll.id, False, "modbus-length", "modbus", {}, at(3), [(0, 9, 60, 2)]
+        b"v" * 16, poll.id, False, "modbus-length", "modbus", {}, at(3), pack_spans([(0, 9, 60, 2)])
     )
     machines: list[Any] = []
     for ip, mac in MACS.items():
@@ -63,7 +63,7 @@ def plant() -> list[Batch]:
                 2.0,
                 1,
                 at(2),
-                Evidence([(0, 3, 64, 2)], "unsigned-be"),
+                Evidence(pack_spans([(0, 3, 64, 2)]), "unsigned-be"),
             ),
             s=2,
         ),
@@ -85,11 +85,11 @@ def plant() -> list[Batch]:
                 False,
                 [(f"10.0.1.{n}", 102) for n in range(1, 17)],
                 [f"10.0.1.{n}" for n in range(1, 61)],
-                [(0, 70, 0, 20)],
+                pack_spans([(0, 70, 0, 20)]),
             ),
             s=7,
         ),
-        batch(8, Epoch(at(8), at(9000), "gap", [(0, 80, 0, 1)]), s=8),
+        batch(8, Epoch(at(8), at(9000), "gap", pack_spans([(0, 80, 0, 1)])), s=8),
         batch(9, s=9),
     ]
     counted = []

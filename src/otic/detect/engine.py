@@ -17,7 +17,7 @@ import msgspec
 from otic.baseline.baseline import Baseline, row_of
 from otic.baseline.fields import FieldMaker, facts_of_connection
 from otic.detect.rules import Compiled
-from otic.facts import Event, Span, encode
+from otic.facts import Event, Span, Spans, encode, unpack_spans
 from otic.journal.fold import BUCKET_NS, Novelty, State
 
 MOST_VALUES = 16
@@ -67,7 +67,7 @@ class _Match(msgspec.Struct):
     id: Any
     fields: dict[str, Any]
     first_ns: int
-    spans: list[Span]
+    spans: Spans
     last_ns: int | None = None
     count: int | None = None
 
@@ -470,7 +470,7 @@ class Detector:
                 values["subnet"] = str(grouped["subnet"])
         spans: list[Span] = []
         for match in matches:
-            spans += [span for span in match.spans if span not in spans]
+            spans += [span for span in unpack_spans(match.spans) if span not in spans]
             if len(spans) >= MOST_EVIDENCE:
                 break
         plain = [rule.id, *(f"{name}={value}" for name, value in grouped.items())]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from otic.facts import Endpoint, Span
+from otic.facts import Endpoint, Spans
 from otic.inventory.addresses import (
     eui64,
     is_group,
@@ -43,7 +43,7 @@ class Contest(msgspec.Struct, frozen=True):
     at_once: bool
     split_by: str
     ts_ns: int
-    spans: list[Span]
+    spans: Spans
 
 
 class Group(msgspec.Struct):
@@ -86,7 +86,7 @@ class _Merge:
         self.forwarded: dict[bytes, set[bytes]] = defaultdict(set)
         self.contests: list[Contest] = []
         self.contested: dict[bytes, set[bytes]] = defaultdict(set)
-        self.told: dict[frozenset[bytes], list[tuple[int, list[Span]]]] = defaultdict(list)
+        self.told: dict[frozenset[bytes], list[tuple[int, Spans]]] = defaultdict(list)
         for binding in state.bindings.values():
             pair = frozenset((binding.first, binding.second))
             self.told[pair].append((binding.ts_ns, binding.spans))
@@ -221,7 +221,7 @@ class _Merge:
     def _contest(self, ip: bytes, macs: Iterable[bytes]) -> None:
         """Notes that several MACs hold one IP, whether at once, and what could tell them apart."""
         firsts: dict[bytes, int] = {}
-        spans: dict[bytes, list[Span]] = {}
+        spans: dict[bytes, Spans] = {}
         for mac in macs:
             told = list(self.told.get(frozenset((mac, ip)), ()))
             if (sight := self.sights.get(mac, {}).get(ip)) is not None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 
 from otic.evidence import find
-from otic.facts import Claim, Payload, encode
+from otic.facts import Claim, Payload, encode, unpack_spans
 from otic.journal.fold import State
 
 MOST_VALUE = 256
@@ -52,7 +52,7 @@ class PayloadReader:
                     message,
                     confidence,
                     payload.ts_ns,
-                    find(payload.spans, payload.bytes, value),
+                    find(unpack_spans(payload.spans), payload.bytes, value),
                 )
 
     def _read(self, payload: Payload) -> list[tuple[str, str, str, str, str]]:

@@ -25,6 +25,7 @@ from otic.facts import (
     Operation,
     Payload,
     Sighting,
+    Spans,
     Tallies,
     Violation,
     unpack_ids,
@@ -78,7 +79,7 @@ class Sight(msgspec.Struct):
     vlans: set[tuple[int, ...]]
     interfaces: set[str]
     hop_limits: set[int]
-    spans: list[tuple[int, int, int, int]]
+    spans: Spans
 
 
 class Observed(msgspec.Struct):
@@ -390,10 +391,8 @@ def _first(facts: dict[_Key, _First], key: _Key, fact: _First, new: set[Any]) ->
     return True
 
 
-def _spans(fact: Any) -> list[tuple[int, int, int, int]]:
-    spans: list[tuple[int, int, int, int]] = (
-        fact.evidence.spans if isinstance(fact, Claim) else fact.spans
-    )
+def _spans(fact: Any) -> Spans:
+    spans: Spans = fact.evidence.spans if isinstance(fact, Claim) else fact.spans
     return spans
 
 

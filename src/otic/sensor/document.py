@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from otic.detect.engine import Alert
-from otic.facts import Capture, Event, Evidence, Span
+from otic.facts import Capture, Event, Evidence, Spans, pack_spans, unpack_spans
 from otic.inventory.devices import Device, Inventory
 from otic.journal.fold import State
 from otic.times import iso
@@ -70,7 +69,7 @@ class Document:
             for capture in self.captures
         ]
 
-    def evidence(self, spans: Iterable[Span], decode: str = "derived") -> Row:
+    def evidence(self, spans: Spans, decode: str = "derived") -> Row:
         """Spans with file names, and the decoding that gives the value."""
         return {
             "spans": [
@@ -80,7 +79,7 @@ class Document:
                     "offset": offset,
                     "length": length,
                 }
-                for file, frame, offset, length in spans
+                for file, frame, offset, length in unpack_spans(spans)
             ],
             "decode": decode,
         }
@@ -188,7 +187,7 @@ class Document:
 
     def operations(self) -> list[Row]:
         """All operations; those of corrected connections joined with their equals."""
-        joined: dict[tuple[Any, ...], tuple[Row, list[int], list[tuple[int, list[Span]]]]] = {}
+        joined: dict[tuple[Any, ...], tuple[Row, list[int], list[tuple[int, Spans]]]] = {}
         for id_, operation in self.state.operations.items():
             connection, exchanged = self.state.resolve(operation.connection)
             if connection is None:
@@ -345,7 +344,7 @@ class Document:
                     "last_seen": iso(alert.last_ns),
                     "count": alert.count,
                     "message": {"key": alert.key, "values": alert.values},
-                    "evidence": self.evidence(alert.spans),
+                    "evidence": self.evidence(pack_spans(alert.spans)),
                 }
                 for alert in self.all_alerts
                 if alert.policy == policy

@@ -20,7 +20,6 @@ from otic.facts import (
     Evidence,
     Operation,
     Payload,
-    Span,
     Value,
     Violation,
 )
@@ -29,7 +28,6 @@ from otic.journal.fold import Observed, Sight, State
 Row = dict[str, Any]
 
 _pack = msgspec.msgpack.Encoder().encode
-_spans = msgspec.msgpack.Decoder(list[Span]).decode
 _stacks = msgspec.msgpack.Decoder(list[tuple[int, ...]]).decode
 _texts = msgspec.msgpack.Decoder(list[str]).decode
 _numbers = msgspec.msgpack.Decoder(list[int]).decode
@@ -50,7 +48,7 @@ def _endpoint(state: State, id_: bytes) -> Row:
         "child": fact.child,
         "spoke": fact.spoke,
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
     }
 
 
@@ -64,7 +62,7 @@ def _sighting(state: State, key: tuple[bytes, bytes | None]) -> Row:
         "vlans": _pack(sorted(sight.vlans)),
         "interfaces": _pack(sorted(sight.interfaces)),
         "hop_limits": _pack(sorted(sight.hop_limits)),
-        "spans": _pack(sight.spans),
+        "spans": sight.spans,
     }
 
 
@@ -76,7 +74,7 @@ def _binding(state: State, key: tuple[bytes, bytes, str, str]) -> Row:
         "protocol": fact.protocol,
         "message": fact.message,
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
     }
 
 
@@ -95,7 +93,7 @@ def _connection(state: State, id_: bytes) -> Row:
         "port": fact.port,
         "protocol": fact.protocol,
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
         "forward_packets": 0,
         "reverse_packets": 0,
         "bytes": 0,
@@ -118,7 +116,7 @@ def _operation(state: State, id_: bytes) -> Row:
         "client_child": fact.client_child,
         "server_child": fact.server_child,
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
         "count": 0,
         "unpaired": 0,
         "last_ns": fact.ts_ns,
@@ -137,7 +135,7 @@ def _claim(state: State, id_: bytes) -> Row:
         "confidence": fact.confidence,
         "valid_from": fact.ts_ns,
         "valid_to": None,
-        "spans": _pack(fact.evidence.spans),
+        "spans": fact.evidence.spans,
         "decode": fact.evidence.decode,
     }
 
@@ -156,7 +154,7 @@ def _change(state: State, id_: bytes) -> Row:
         "max": fact.max,
         "count": fact.count,
         "last_ns": fact.ts_ns,
-        "spans": _pack(fact.evidence.spans),
+        "spans": fact.evidence.spans,
         "decode": fact.evidence.decode,
     }
 
@@ -174,7 +172,7 @@ def _event(state: State, id_: bytes) -> Row:
         "protocol": fact.protocol,
         "details": _pack(fact.values),
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
         "count": 0,
         "last_ns": fact.ts_ns,
     }
@@ -190,7 +188,7 @@ def _violation(state: State, id_: bytes) -> Row:
         "protocol": fact.protocol,
         "details": _pack(fact.values),
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
         "count": 0,
         "last_ns": fact.ts_ns,
     }
@@ -206,7 +204,7 @@ def _payload(state: State, id_: bytes) -> Row:
         "kind": fact.kind,
         "content": fact.bytes,
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
     }
 
 
@@ -221,7 +219,7 @@ def _correction(state: State, id_: bytes) -> Row:
 
 
 def _epoch(state: State, key: tuple[int, int, str]) -> Row:
-    spans = _pack(state.epochs[key].spans)
+    spans = state.epochs[key].spans
     return {"before_ns": key[0], "after_ns": key[1], "cause": key[2], "spans": spans}
 
 
@@ -274,7 +272,7 @@ def read(state: State, name: str, rows: Iterable[Any]) -> None:
 
 def _read_endpoint(state: State, row: Any) -> None:
     state.endpoints[row.id] = Endpoint(
-        row.id, row.space, row.address, row.child, row.spoke, row.first_ns, _spans(row.spans)
+        row.id, row.space, row.address, row.child, row.spoke, row.first_ns, row.spans
     )
 
 
@@ -288,13 +286,13 @@ def _read_sighting(state: State, row: Any) -> None:
         set(_stacks(row.vlans)),
         set(_texts(row.interfaces)),
         set(_numbers(row.hop_limits)),
-        _spans(row.spans),
+        row.spans,
     )
 
 
 def _read_binding(state: State, row: Any) -> None:
     state.bindings[row.first, row.second, row.protocol, row.message] = Binding(
-        row.first, row.second, row.protocol, row.message, row.first_ns, _spans(row.spans)
+        row.first, row.second, row.protocol, row.message, row.first_ns, row.spans
     )
 
 
@@ -312,7 +310,7 @@ def _read_connection(state: State, row: Any) -> None:
         row.port,
         row.protocol,
         row.first_ns,
-        _spans(row.spans),
+        row.spans,
     )
     if row.forward_packets or row.reverse_packets:
         counts = [row.forward_packets, row.reverse_packets, row.bytes, row.last_ns]
@@ -333,7 +331,7 @@ def _read_operation(state: State, row: Any) -> None:
         row.client_child,
         row.server_child,
         row.first_ns,
-        _spans(row.spans),
+        row.spans,
     )
     if row.count or row.unpaired:
         state.operation_counts[row.id] = [row.count, row.unpaired, row.last_ns]
@@ -349,7 +347,7 @@ def _read_claim(state: State, row: Any) -> None:
         row.message,
         row.confidence,
         row.valid_from,
-        Evidence(_spans(row.spans), row.decode),
+        Evidence(row.spans, row.decode),
     )
 
 
@@ -367,7 +365,7 @@ def _read_change(state: State, row: Any) -> None:
         row.max,
         row.count,
         row.last_ns,
-        Evidence(_spans(row.spans), row.decode),
+        Evidence(row.spans, row.decode),
     )
 
 
@@ -383,7 +381,7 @@ def _read_event(state: State, row: Any) -> None:
         row.protocol,
         _details(row.details),
         row.first_ns,
-        _spans(row.spans),
+        row.spans,
     )
     if row.count:
         state.occurrence_counts[row.id] = [row.count, row.last_ns]
@@ -398,7 +396,7 @@ def _read_violation(state: State, row: Any) -> None:
         row.protocol,
         _details(row.details),
         row.first_ns,
-        _spans(row.spans),
+        row.spans,
     )
     if row.count:
         state.occurrence_counts[row.id] = [row.count, row.last_ns]
@@ -413,7 +411,7 @@ def _read_payload(state: State, row: Any) -> None:
         row.kind,
         row.content,
         row.first_ns,
-        _spans(row.spans),
+        row.spans,
     )
 
 
@@ -427,7 +425,7 @@ def _read_correction(state: State, row: Any) -> None:
 
 def _read_epoch(state: State, row: Any) -> None:
     key = row.before_ns, row.after_ns, row.cause
-    state.epochs[key] = Epoch(*key, _spans(row.spans))
+    state.epochs[key] = Epoch(*key, row.spans)
 
 
 def _read_observation(state: State, row: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from otic.facts import Attempts, Claim, Connection, Endpoint, Event
 from otic.inventory import addresses
-from otic.inventory.devices import transfer_by_client
+from otic.inventory.activity import transfer_by_client
 from otic.inventory.protocols import is_industrial
 from otic.journal.fold import State
 from otic.settings import Settings

@@ -6,6 +6,7 @@ nothing (contracts.md §1). All else (devices, alerts, documents) is computed fr
 
 from __future__ import annotations
 
+import sys
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,12 +43,9 @@ _First = TypeVar("_First", Connection, Operation, Claim, Event, Violation, Paylo
 _Key = TypeVar("_Key")
 
 
-_SHARED: dict[type, tuple[str, ...]] = {
-    Endpoint: ("id", "space", "address", "child"),
+_TEXTS: dict[type, tuple[str, ...]] = {
+    Endpoint: ("space", "address", "child"),
     Connection: (
-        "id",
-        "client_id",
-        "server_id",
         "space",
         "client",
         "server",
@@ -57,7 +55,6 @@ _SHARED: dict[type, tuple[str, ...]] = {
         "protocol",
     ),
     Operation: (
-        "connection",
         "protocol",
         "name",
         "action",
@@ -67,30 +64,34 @@ _SHARED: dict[type, tuple[str, ...]] = {
         "server_child",
     ),
 }
+"""Texts that many facts of a kind have in common: one object each, to save memory."""
 
 
-class Sight(msgspec.Struct):
+class Sight(msgspec.Struct, gc=False):
     """All sightings of one MAC sending one IP (or, with `ip` none, layer-2 frames)."""
 
     mac: bytes
     ip: bytes | None
     first_ns: int
     last_ns: int
-    vlans: set[tuple[int, ...]]
-    interfaces: set[str]
-    hop_limits: set[int]
+    vlans: frozenset[tuple[int, ...]]
+    interfaces: frozenset[str]
+    hop_limits: frozenset[int]
     spans: Spans
 
 
-class Observed(msgspec.Struct):
+class Observed(msgspec.Struct, frozen=True, gc=False):
     """VLANs and interfaces seen on one connection."""
 
-    vlans: set[tuple[int, ...]]
-    interfaces: set[str]
+    vlans: frozenset[tuple[int, ...]]
+    interfaces: frozenset[str]
 
 
 class Novelty(msgspec.Struct):
-    """Keys of the facts one batch added or altered, by kind; counts alone are no novelty."""
+    """Keys of the facts one batch added or altered, by kind; counts alone are no novelty.
+
+    `answered` are connections whose server was seen to send for the first time.
+    """
 
     endpoints: set[bytes] = msgspec.field(default_factory=set)
     sightings: set[tuple[bytes, bytes | None]] = msgspec.field(default_factory=set)
@@ -106,12 +107,16 @@ class Novelty(msgspec.Struct):
     corrections: set[bytes] = msgspec.field(default_factory=set)
     epochs: set[tuple[int, int, str]] = msgspec.field(default_factory=set)
     observations: set[bytes] = msgspec.field(default_factory=set)
+    answered: set[bytes] = msgspec.field(default_factory=set)
     buckets: set[tuple[bytes, int]] = msgspec.field(default_factory=set)
     coverage: bool = False
 
-    def any_identity(self) -> bool:
-        """Whether devices may look different now."""
-        return bool(self.endpoints or self.sightings or self.bindings or self.claims)
+    def add(self, more: Novelty) -> None:
+        """Takes in what another batch changed."""
+        for name in self.__struct_fields__:
+            if name != "coverage":
+                getattr(self, name).update(getattr(more, name))
+        self.coverage |= more.coverage
 
 
 class Totals(msgspec.Struct):
@@ -158,6 +163,7 @@ class State:
         self.connections: dict[bytes, Connection] = {}
         self.operations: dict[bytes, Operation] = {}
         self.claims: dict[bytes, Claim] = {}
+        self._claims_of: dict[bytes, list[bytes]] = {}
         self.changes: dict[bytes, Change] = {}
         self.events: dict[bytes, Event] = {}
         self.violations: dict[bytes, Violation] = {}
@@ -173,14 +179,42 @@ class State:
         self.coverage = Totals()
         self.clock_ns = 0
         self.batches = 0
-        self._pool: dict[Any, Any] = {}
+        self._same: dict[Any, Any] = {}
 
-    def _share(self, fact: Any) -> None:
-        """Makes texts and ids that many facts hold one object each, to save memory."""
-        pool = self._pool.setdefault
-        for name in _SHARED[type(fact)]:
-            value = getattr(fact, name)
-            msgspec.structs.force_setattr(fact, name, pool(value, value))
+    def everything(self) -> Novelty:
+        """All that is known, as if one batch had brought it."""
+        return Novelty(
+            endpoints=set(self.endpoints),
+            sightings=set(self.sightings),
+            bindings=set(self.bindings),
+            connections=set(self.connections),
+            operations=set(self.operations),
+            claims=set(self.claims),
+            changes=set(self.changes),
+            events=set(self.events),
+            violations=set(self.violations),
+            payloads=set(self.payloads),
+            attempts=set(self.attempts),
+            corrections=set(self.corrections),
+            epochs=set(self.epochs),
+            observations=set(self.observations),
+            answered={id_ for id_, row in self.connection_counts.items() if row[1]},
+            buckets={(id_, 0) for id_ in self.buckets},
+        )
+
+    def _share(self, fact: Any, ids: tuple[str, ...] = (), known: Any = ()) -> None:
+        """Makes texts and the named ids of a fact the objects that earlier facts hold."""
+        for name in _TEXTS[type(fact)]:
+            msgspec.structs.force_setattr(fact, name, sys.intern(getattr(fact, name)))
+        for name in ids:
+            earlier = known.get(getattr(fact, name))
+            if earlier is not None:
+                msgspec.structs.force_setattr(fact, name, earlier.id)
+
+    def _alike(self, value: _Key) -> _Key:
+        """The first equal value, so that equal small sets are one object."""
+        kept: _Key = self._same.setdefault(value, value)
+        return kept
 
     def apply(self, batch: Batch) -> Novelty:
         """Folds one batch in and says what it changed."""
@@ -194,13 +228,13 @@ class State:
             key = (binding.first, binding.second, binding.protocol, binding.message)
             _first(self.bindings, key, binding, new.bindings)
         for connection in batch.connections:
-            self._share(connection)
+            self._share(connection, ("client_id", "server_id"), self.endpoints)
             _first(self.connections, connection.id, connection, new.connections)
         for operation in batch.operations:
-            self._share(operation)
+            self._share(operation, ("connection",), self.connections)
             _first(self.operations, operation.id, operation, new.operations)
         for claim in batch.claims:
-            _first(self.claims, claim.id, claim, new.claims)
+            self.keep_claim(claim, new)
         for change in batch.changes:
             self._change(change, new)
         for event in batch.events:
@@ -225,16 +259,18 @@ class State:
                 self.epochs[jump] = epoch
                 new.epochs.add(jump)
         for observation in batch.observations:
-            seen = self.observations.get(observation.connection)
-            if seen is None:
-                seen = self.observations[observation.connection] = Observed(set(), set())
-            before = len(seen.vlans), len(seen.interfaces)
-            if observation.vlans:
-                seen.vlans.add(tuple(observation.vlans))
-            if observation.interface:
-                seen.interfaces.add(observation.interface)
-            if before != (len(seen.vlans), len(seen.interfaces)):
-                new.observations.add(observation.connection)
+            seen = self.observations.get(observation.connection, _NOTHING_OBSERVED)
+            more = self._alike(
+                Observed(
+                    seen.vlans | ({tuple(observation.vlans)} if observation.vlans else set()),
+                    seen.interfaces | ({observation.interface} if observation.interface else set()),
+                )
+            )
+            if more != seen:
+                owner = self.connections.get(observation.connection)
+                id_ = observation.connection if owner is None else owner.id
+                self.observations[id_] = more
+                new.observations.add(id_)
         self.tally(batch.tallies, new)
         new.coverage = self.coverage.add(batch.coverage)
         self.clock_ns = batch.end_ns
@@ -254,6 +290,8 @@ class State:
                 strict=True,
             ):
                 row = counts.get(id_)
+                if new is not None and reverse and (row is None or not row[1]):
+                    new.answered.add(id_)
                 if row is None:
                     counts[id_] = [forward, reverse, size, last]
                 else:
@@ -272,6 +310,9 @@ class State:
                 strict=True,
             ):
                 row = counts.get(id_)
+                unanswered = row is None or not row[1]
+                if new is not None and unpaired and unanswered and id_ in self.operations:
+                    new.operations.add(id_)
                 if row is None:
                     counts[id_] = [count, unpaired, last]
                 else:
@@ -298,6 +339,11 @@ class State:
 
     def resolve(self, connection: bytes) -> tuple[Connection | None, bool]:
         """The connection that now stands for this id, and whether its roles were exchanged."""
+        id_, exchanged = self.stands_for(connection)
+        return self.connections.get(id_), exchanged
+
+    def stands_for(self, connection: bytes) -> tuple[bytes, bool]:
+        """Id of the connection that now stands for this one, and whether roles were exchanged."""
         exchanged = False
         seen = {connection}
         while (correction := self.corrections.get(connection)) is not None:
@@ -306,7 +352,22 @@ class State:
             seen.add(correction.new)
             connection = correction.new
             exchanged = not exchanged
-        return self.connections.get(connection), exchanged
+        return connection, exchanged
+
+    def keep_claim(self, claim: Claim, new: Novelty | None = None) -> None:
+        """Keeps a claim, the earliest telling of it."""
+        if claim.id not in self.claims:
+            self._claims_of.setdefault(claim.endpoint, []).append(claim.id)
+        _first(self.claims, claim.id, claim, set() if new is None else new.claims)
+
+    def claims_of(self, endpoint: bytes) -> list[Claim]:
+        """All claims about one endpoint."""
+        return [self.claims[id_] for id_ in self._claims_of.get(endpoint, ())]
+
+    def _known_id(self, endpoint: bytes) -> bytes:
+        """The id as the object that the endpoint itself holds."""
+        known = self.endpoints.get(endpoint)
+        return endpoint if known is None else known.id
 
     def _endpoint(self, endpoint: Endpoint, new: Novelty) -> None:
         known = self.endpoints.get(endpoint.id)
@@ -320,39 +381,25 @@ class State:
         new.endpoints.add(endpoint.id)
 
     def _sighting(self, fact: Sighting, new: Novelty) -> None:
-        key = (fact.mac, fact.ip)
+        key = (self._known_id(fact.mac), None if fact.ip is None else self._known_id(fact.ip))
         sight = self.sightings.get(key)
         if sight is None:
-            sight = Sight(
-                fact.mac, fact.ip, fact.ts_ns, fact.ts_ns, set(), set(), set(), fact.spans
-            )
+            nothing: frozenset[Any] = frozenset()
+            sight = Sight(*key, fact.ts_ns, fact.ts_ns, nothing, nothing, nothing, fact.spans)
             self.sightings[key] = sight
             new.sightings.add(key)
-        before = (
-            len(sight.vlans),
-            len(sight.interfaces),
-            len(sight.hop_limits),
-            sight.first_ns,
-            sight.last_ns,
-        )
+        before = msgspec.structs.astuple(sight)
         if (fact.ts_ns, fact.spans) < (sight.first_ns, sight.spans):
             sight.first_ns, sight.spans = fact.ts_ns, fact.spans
         if fact.ts_ns > sight.last_ns:
             sight.last_ns = fact.ts_ns
-        if fact.vlans:
-            sight.vlans.add(tuple(fact.vlans))
-        if fact.interface:
-            sight.interfaces.add(fact.interface)
-        if fact.hop_limit:
-            sight.hop_limits.add(fact.hop_limit)
-        after = (
-            len(sight.vlans),
-            len(sight.interfaces),
-            len(sight.hop_limits),
-            sight.first_ns,
-            sight.last_ns,
-        )
-        if before != after:
+        if fact.vlans and (stack := tuple(fact.vlans)) not in sight.vlans:
+            sight.vlans = self._alike(sight.vlans | {stack})
+        if fact.interface and fact.interface not in sight.interfaces:
+            sight.interfaces = self._alike(sight.interfaces | {fact.interface})
+        if fact.hop_limit and fact.hop_limit not in sight.hop_limits:
+            sight.hop_limits = self._alike(sight.hop_limits | {fact.hop_limit})
+        if before != msgspec.structs.astuple(sight):
             new.sightings.add(key)
 
     def _change(self, change: Change, new: Novelty) -> None:
@@ -379,6 +426,9 @@ class State:
         buckets[start] = buckets.get(start, 0) + count
         if new is not None:
             new.buckets.add((id_, start))
+
+
+_NOTHING_OBSERVED = Observed(frozenset(), frozenset())
 
 
 def _first(facts: dict[_Key, _First], key: _Key, fact: _First, new: set[Any]) -> bool:

@@ -17,9 +17,8 @@ from otic.detect.rules import Compiled
 from otic.errors import CaptureError, JournalError
 from otic.facts import Batch, Capture, Event, decode_batch, decode_captures
 from otic.inventory.addresses import is_mac
-from otic.inventory.devices import Inventory, inventory
+from otic.inventory.devices import Inventory
 from otic.inventory.notices import notices
-from otic.inventory.payloads import PayloadReader
 from otic.journal.fold import Novelty, State
 from otic.settings import Settings
 
@@ -203,9 +202,11 @@ def analyse(
     stored = sink.stored()
     detector = Detector(rules, fields, baseline, learned_until_ns)
     learning = baseline is not None and learned_until_ns is not None
-    payloads = PayloadReader()
-    if stored and not learning:
-        detector.everything(state)
+    devices = Inventory(settings)
+    if stored:
+        devices.note(state.everything())
+        if not learning:
+            detector.everything(state)
     since = 0
     for reading in read_ahead(source):
         batch = decode_batch(reading.batch)
@@ -214,18 +215,19 @@ def analyse(
         if batch.number < stored:
             continue
         new = state.apply(batch)
+        devices.note(new)
         if not learning:
             detector.update(state, new)
         sink.write(state, batch, new)
         since += 1
         if since >= _refresh_after(state) and not isinstance(sink, Memory) and not learning:
             since = 0
-            looked = _result(state, settings, reading.captures, detector, payloads, policy=False)
+            looked = _result(state, devices, reading.captures, detector, policy=False)
             sink.refresh(state, looked)
     if learning and baseline is not None:
         baseline.learn(state, fields, detector.guarded, learned_until_ns)
         detector.everything(state)
-    result = _result(state, settings, source.captures(), detector, payloads)
+    result = _result(state, devices, source.captures(), detector)
     sink.finish(state, result)
     return result
 
@@ -237,18 +239,17 @@ def _refresh_after(state: State) -> int:
 
 def _result(
     state: State,
-    settings: Settings,
+    devices: Inventory,
     captures: bytes,
     detector: Detector,
-    payloads: PayloadReader,
     *,
     policy: bool = True,
 ) -> Result:
-    found = inventory(state, settings, payloads)
-    events = notices(state, found.contests)
+    devices.update(state)
+    events = notices(state, devices.contests)
 
     def spoken_for(endpoint: bytes) -> bool:
-        device = found.device(endpoint)
+        device = devices.device(endpoint)
         return (
             device is not None
             and is_mac(state.endpoints[endpoint].address)
@@ -260,7 +261,7 @@ def _result(
 
     return Result(
         state,
-        found,
+        devices,
         decode_captures(captures),
         detector.alerts(state, events, spoken_for, policy=policy),
         events,

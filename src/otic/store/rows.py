@@ -283,9 +283,9 @@ def _read_sighting(state: State, row: Any) -> None:
         ip,
         row.first_ns,
         row.last_ns,
-        set(_stacks(row.vlans)),
-        set(_texts(row.interfaces)),
-        set(_numbers(row.hop_limits)),
+        frozenset(_stacks(row.vlans)),
+        frozenset(_texts(row.interfaces)),
+        frozenset(_numbers(row.hop_limits)),
         row.spans,
     )
 
@@ -338,16 +338,18 @@ def _read_operation(state: State, row: Any) -> None:
 
 
 def _read_claim(state: State, row: Any) -> None:
-    state.claims[row.id] = Claim(
-        row.id,
-        row.endpoint,
-        row.attribute,
-        row.value,
-        row.protocol,
-        row.message,
-        row.confidence,
-        row.valid_from,
-        Evidence(row.spans, row.decode),
+    state.keep_claim(
+        Claim(
+            row.id,
+            row.endpoint,
+            row.attribute,
+            row.value,
+            row.protocol,
+            row.message,
+            row.confidence,
+            row.valid_from,
+            Evidence(row.spans, row.decode),
+        )
     )
 
 
@@ -429,7 +431,7 @@ def _read_epoch(state: State, row: Any) -> None:
 
 
 def _read_observation(state: State, row: Any) -> None:
-    seen = Observed(set(_stacks(row.vlans)), set(_texts(row.interfaces)))
+    seen = Observed(frozenset(_stacks(row.vlans)), frozenset(_texts(row.interfaces)))
     state.observations[row.connection] = seen
 
 

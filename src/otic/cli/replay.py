@@ -86,6 +86,7 @@ def run(
 
         keep(result, files, database, settings.packets_bytes)
     show(result, as_json)
+    sink.close()
     if serve and database is not None:
         from otic.api.app import serve as serve_console
 

@@ -506,13 +506,18 @@ def _counts(state: State, match: _Match) -> tuple[int, int]:
     if match.count is not None:
         return match.count, match.last_ns or match.first_ns
     if match.kind == "operation":
-        count, unpaired, last = state.operation_counts.get(match.id, (0, 0, match.first_ns))
+        count, unpaired, last = state.count("operations", match.id) or (0, 0, match.first_ns)
         return count + unpaired, last
     if match.kind == "connection":
-        forward, reverse, _, last = state.connection_counts.get(match.id, (0, 0, 0, match.first_ns))
+        forward, reverse, _, last = state.count("connections", match.id) or (
+            0,
+            0,
+            0,
+            match.first_ns,
+        )
         return forward + reverse, last
     if match.kind in ("event", "violation"):
-        count, last = state.occurrence_counts.get(match.id, (1, match.first_ns))
+        count, last = state.count("events", match.id) or (1, match.first_ns)
         return count, last
     if match.kind == "change":
         change = state.changes[match.id]

@@ -58,6 +58,7 @@ class Activities:
         self._address: dict[tuple[str, str], bytes] = {}
         self._child: dict[tuple[str, str, str], bytes] = {}
         self._base: dict[bytes, bytes] = {}
+        self._behind: dict[bytes, set[bytes]] = defaultdict(set)
         self._before_base: dict[tuple[str, str], set[bytes]] = defaultdict(set)
         self._before_end: dict[bytes, set[bytes]] = defaultdict(set)
         self._before_connection: dict[bytes, set[bytes]] = defaultdict(set)
@@ -75,13 +76,8 @@ class Activities:
         if new.corrections:
             more = self._corrected(state, new)
             connections |= more
-            operations |= {
-                id_
-                for id_, operation in state.operations.items()
-                if not more.isdisjoint(
-                    (operation.connection, state.stands_for(operation.connection)[0])
-                )
-            }
+            named = more | {old for old in state.corrections if state.stands_for(old)[0] in more}
+            operations |= {id_ for name, id_ in state.facts_on(named) if name == "operations"}
             for old in new.corrections:
                 operations |= self._before_connection.pop(old, set())
         for id_ in connections:
@@ -119,6 +115,7 @@ class Activities:
             children = self._before_base.pop(place, set())
         for child in children:
             self._base[child] = self._address[place]
+            self._behind[self._address[place]].add(child)
             connections |= self._before_end.pop(child, set())
 
     def _corrected(self, state: State, new: Novelty) -> set[bytes]:
@@ -129,16 +126,12 @@ class Activities:
                 connection = state.connections.get(id_)
                 if connection is not None:
                     parties |= {self.base(connection.client_id), self.base(connection.server_id)}
-        for id_ in [id_ for id_ in self.of if self.base(id_) in parties]:
-            del self.of[id_]
-        self.answered -= {id_ for id_ in self.answered if self.base(id_) in parties}
         self._dirty |= parties
-        return {
-            id_
-            for id_, connection in state.connections.items()
-            if self.base(connection.client_id) in parties
-            or self.base(connection.server_id) in parties
-        }
+        ends = {end for base in parties for end in (base, *self._behind.get(base, ()))}
+        for end in ends:
+            self.of.pop(end, None)
+        self.answered -= ends
+        return {connection.id for connection in state.connections_of(ends)}
 
     def _all_known(self, id_: bytes, connection: Connection) -> bool:
         """Whether the addresses of both ends are known; else the connection waits for them."""
@@ -175,7 +168,7 @@ class Activities:
                 self._add(endpoint, protocols=known)
         published = {name} if name in PUBLISHED else ()
         self._add(self.base(connection.client_id), uses={name}, publishes=published)
-        if state.connection_counts.get(id_, (0, 0))[1]:
+        if id_ not in state.one_way:
             self._add(self.base(connection.server_id), serves={name})
             self._add(connection.server_id, serves={name})
         return True
@@ -191,8 +184,7 @@ class Activities:
         if turned and not transfer_by_client(connection.protocol, operation.action):
             client, server = server, client
         client, server = self.base(client), self.base(server)
-        unpaired = state.operation_counts.get(id_, (0, 0))[1]
-        answered = operation.outcome in ("ok", "error") or unpaired > 0
+        answered = operation.outcome in ("ok", "error") or id_ in state.unpaired
         child = self.child(state, server, operation.server_child)
         fact = state.endpoints.get(server)
         if child is None and operation.server_child and fact is not None:

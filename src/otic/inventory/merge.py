@@ -376,7 +376,7 @@ class Merger:
         """Latest time at which this MAC is known to have spoken."""
         seen = [sight.last_ns for sight in self.sights.get(mac, {}).values()]
         for id_ in self._mac_connections.get(mac, ()):
-            counts = state.connection_counts.get(id_)
+            counts = state.count("connections", id_)
             if counts is not None and counts[0]:
                 seen.append(counts[3])
         return max(seen, default=0)

@@ -7,6 +7,7 @@ nothing (contracts.md §1). All else (devices, alerts, documents) is computed fr
 from __future__ import annotations
 
 import sys
+from collections.abc import MutableMapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,6 +33,7 @@ from otic.facts import (
     unpack_ids,
     unpack_numbers,
 )
+from otic.journal.keep import COUNTS_OF, Counts, InMemory, Keep
 
 BUCKET_NS = 10_000_000_000
 """Width of the buckets in which occurrences and attempts are counted."""
@@ -151,31 +153,30 @@ class Totals(msgspec.Struct):
 class State:
     """Everything the facts so far say.
 
-    Counts are kept apart from facts: `connection_counts[id]` is [forward packets, reverse packets,
-    bytes, last ns], `operation_counts[id]` [count, unpaired, last ns], `occurrence_counts[id]`
-    [count, last ns] for events and violations.
+    Addresses and what is known of them is in memory; what there is much of is where `keep` says.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep: Keep | None = None) -> None:
+        self.keep = keep = keep or InMemory()
         self.endpoints: dict[bytes, Endpoint] = {}
         self.sightings: dict[tuple[bytes, bytes | None], Sight] = {}
         self.bindings: dict[tuple[bytes, bytes, str, str], Binding] = {}
-        self.connections: dict[bytes, Connection] = {}
-        self.operations: dict[bytes, Operation] = {}
+        self.connections: MutableMapping[bytes, Connection] = keep.facts("connections")
+        self.operations: MutableMapping[bytes, Operation] = keep.facts("operations")
         self.claims: dict[bytes, Claim] = {}
         self._claims_of: dict[bytes, list[bytes]] = {}
-        self.changes: dict[bytes, Change] = {}
-        self.events: dict[bytes, Event] = {}
-        self.violations: dict[bytes, Violation] = {}
-        self.payloads: dict[bytes, Payload] = {}
+        self.changes: MutableMapping[bytes, Change] = keep.facts("changes")
+        self.events: MutableMapping[bytes, Event] = keep.facts("events")
+        self.violations: MutableMapping[bytes, Violation] = keep.facts("violations")
+        self.payloads: MutableMapping[bytes, Payload] = keep.facts("payloads")
         self.attempts: dict[tuple[bytes, str, int], Attempts] = {}
         self.corrections: dict[bytes, Correction] = {}
         self.epochs: dict[tuple[int, int, str], Epoch] = {}
-        self.observations: dict[bytes, Observed] = {}
+        self.observations: MutableMapping[bytes, Observed] = keep.facts("observations")
         self.buckets: dict[bytes, dict[int, int]] = {}
-        self.connection_counts: dict[bytes, list[int]] = {}
-        self.operation_counts: dict[bytes, list[int]] = {}
-        self.occurrence_counts: dict[bytes, list[int]] = {}
+        self._counts = {name: keep.counts(name) for name in set(COUNTS_OF.values())}
+        self.one_way: set[bytes] = set()
+        self.unpaired: set[bytes] = set()
         self.coverage = Totals()
         self.clock_ns = 0
         self.batches = 0
@@ -198,7 +199,7 @@ class State:
             corrections=set(self.corrections),
             epochs=set(self.epochs),
             observations=set(self.observations),
-            answered={id_ for id_, row in self.connection_counts.items() if row[1]},
+            answered=set(self.connections) - self.one_way,
             buckets={(id_, 0) for id_ in self.buckets},
         )
 
@@ -216,9 +217,30 @@ class State:
         kept: _Key = self._same.setdefault(value, value)
         return kept
 
+    def counts_of(self, name: str) -> Counts:
+        """Counts of the facts of this name.
+
+        connections: packets forward, packets back, bytes; operations: messages, responses without
+        request; events and violations: occurrences.
+        """
+        return self._counts[COUNTS_OF[name]]
+
+    def count(self, name: str, id_: bytes) -> Sequence[int] | None:
+        """The counts of one fact and its last time; none where nothing was counted."""
+        return self.counts_of(name).get(id_)
+
+    def connections_of(self, endpoints: set[bytes]) -> list[Connection]:
+        """The connections with one of these endpoints."""
+        return self.keep.connections_of(endpoints)
+
+    def facts_on(self, connections: set[bytes]) -> list[tuple[str, bytes]]:
+        """Name and id of operations, changes and violations that name one of these connections."""
+        return self.keep.facts_on(connections)
+
     def apply(self, batch: Batch) -> Novelty:
         """Folds one batch in and says what it changed."""
         new = Novelty()
+        self._expect(batch)
         for endpoint in batch.endpoints:
             self._share(endpoint)
             self._endpoint(endpoint, new)
@@ -229,7 +251,10 @@ class State:
             _first(self.bindings, key, binding, new.bindings)
         for connection in batch.connections:
             self._share(connection, ("client_id", "server_id"), self.endpoints)
-            _first(self.connections, connection.id, connection, new.connections)
+            if _first(self.connections, connection.id, connection, new.connections):
+                counted = self.count("connections", connection.id)
+                if counted is None or not counted[1]:
+                    self.one_way.add(connection.id)
         for operation in batch.operations:
             self._share(operation, ("connection",), self.connections)
             _first(self.operations, operation.id, operation, new.operations)
@@ -259,7 +284,7 @@ class State:
                 self.epochs[jump] = epoch
                 new.epochs.add(jump)
         for observation in batch.observations:
-            seen = self.observations.get(observation.connection, _NOTHING_OBSERVED)
+            seen = self.observations.get(observation.connection) or _NOTHING_OBSERVED
             more = self._alike(
                 Observed(
                     seen.vlans | ({tuple(observation.vlans)} if observation.vlans else set()),
@@ -277,10 +302,23 @@ class State:
         self.batches = batch.number + 1
         return new
 
+    def _expect(self, batch: Batch) -> None:
+        """Announces the facts that folding this batch will ask for."""
+        expect = self.keep.expect
+        named = {
+            *(fact.connection for fact in batch.operations),
+            *(fact.connection for fact in batch.observations),
+        }
+        expect("connections", {*(fact.id for fact in batch.connections), *named})
+        expect("observations", {fact.connection for fact in batch.observations})
+        for name in ("operations", "changes", "events", "violations", "payloads"):
+            expect(name, {fact.id for fact in getattr(batch, name)})
+
     def tally(self, tallies: Tallies, new: Novelty | None = None) -> None:
         """Adds the counts of one batch."""
+        new = new or Novelty()
         if tallies.connection_ids:
-            counts = self.connection_counts
+            add = self.counts_of("connections").add
             for id_, forward, reverse, size, last in zip(
                 unpack_ids(tallies.connection_ids),
                 unpack_numbers(tallies.forward_packets),
@@ -289,19 +327,12 @@ class State:
                 unpack_numbers(tallies.connection_last, signed=True),
                 strict=True,
             ):
-                row = counts.get(id_)
-                if new is not None and reverse and (row is None or not row[1]):
+                if reverse and id_ in self.one_way:
+                    self.one_way.discard(id_)
                     new.answered.add(id_)
-                if row is None:
-                    counts[id_] = [forward, reverse, size, last]
-                else:
-                    row[0] += forward
-                    row[1] += reverse
-                    row[2] += size
-                    if last > row[3]:
-                        row[3] = last
+                add(id_, (forward, reverse, size), last)
         if tallies.operation_ids:
-            counts = self.operation_counts
+            add = self.counts_of("operations").add
             for id_, count, unpaired, last in zip(
                 unpack_ids(tallies.operation_ids),
                 unpack_numbers(tallies.operation_counts),
@@ -309,32 +340,20 @@ class State:
                 unpack_numbers(tallies.operation_last, signed=True),
                 strict=True,
             ):
-                row = counts.get(id_)
-                unanswered = row is None or not row[1]
-                if new is not None and unpaired and unanswered and id_ in self.operations:
-                    new.operations.add(id_)
-                if row is None:
-                    counts[id_] = [count, unpaired, last]
-                else:
-                    row[0] += count
-                    row[1] += unpaired
-                    if last > row[2]:
-                        row[2] = last
+                if unpaired and id_ not in self.unpaired:
+                    self.unpaired.add(id_)
+                    if id_ in self.operations:
+                        new.operations.add(id_)
+                add(id_, (count, unpaired), last)
         if tallies.occurrence_ids:
-            counts = self.occurrence_counts
+            add = self.counts_of("events").add
             for id_, count, last in zip(
                 unpack_ids(tallies.occurrence_ids),
                 unpack_numbers(tallies.occurrence_counts),
                 unpack_numbers(tallies.occurrence_last, signed=True),
                 strict=True,
             ):
-                row = counts.get(id_)
-                if row is None:
-                    counts[id_] = [count, last]
-                else:
-                    row[0] += count
-                    if last > row[1]:
-                        row[1] = last
+                add(id_, (count,), last)
                 self._bucket(id_, count, last, new)
 
     def resolve(self, connection: bytes) -> tuple[Connection | None, bool]:
@@ -415,7 +434,7 @@ class State:
         self.changes[change.id] = change
         new.changes.add(change.id)
 
-    def _bucket(self, id_: bytes, count: int, last_ns: int, new: Novelty | None) -> None:
+    def _bucket(self, id_: bytes, count: int, last_ns: int, new: Novelty) -> None:
         if id_ in self.violations:
             return
         buckets = self.buckets.setdefault(id_, {})
@@ -424,14 +443,13 @@ class State:
             self.coverage.capped["event-buckets"] = self.coverage.capped.get("event-buckets", 0) + 1
             return
         buckets[start] = buckets.get(start, 0) + count
-        if new is not None:
-            new.buckets.add((id_, start))
+        new.buckets.add((id_, start))
 
 
 _NOTHING_OBSERVED = Observed(frozenset(), frozenset())
 
 
-def _first(facts: dict[_Key, _First], key: _Key, fact: _First, new: set[Any]) -> bool:
+def _first(facts: Any, key: _Key, fact: _First, new: set[Any]) -> bool:
     """Keeps the earliest telling of a fact; whether it was altered."""
     known = facts.get(key)
     if known is not None and (known.ts_ns, _spans(known)) <= (fact.ts_ns, _spans(fact)):

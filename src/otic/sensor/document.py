@@ -148,7 +148,7 @@ class Document:
             now, exchanged = self.state.resolve(id_)
             if now is None:
                 continue
-            forward, reverse, size, last = self.state.connection_counts.get(id_, (0, 0, 0, 0))
+            forward, reverse, size, last = self.state.count("connections", id_) or (0, 0, 0, 0)
             if exchanged:
                 forward, reverse = reverse, forward
             row = counted.setdefault(now.id, [0, 0, 0, 0])
@@ -195,7 +195,7 @@ class Document:
             client, server = connection.client, connection.server
             if operation.reversed != exchanged:
                 client, server = server, client
-            count, unpaired, last = self.state.operation_counts.get(id_, (0, 0, operation.ts_ns))
+            count, unpaired, last = self.state.count("operations", id_) or (0, 0, operation.ts_ns)
             row: Row = {
                 "client": client,
                 "server": server,
@@ -264,7 +264,7 @@ class Document:
         """What the core saw happen, and what only the whole inventory shows."""
         rows = []
         for event in (*self.state.events.values(), *self.notices):
-            count, _ = self.state.occurrence_counts.get(event.id, (1, event.ts_ns))
+            count, _ = self.state.count("events", event.id) or (1, event.ts_ns)
             rows.append(
                 {
                     "kind": event.kind,
@@ -304,7 +304,7 @@ class Document:
         for violation in self.state.violations.values():
             parties = self._parties(violation.connection, violation.reversed)
             if parties is not None:
-                count, _ = self.state.occurrence_counts.get(violation.id, (1, violation.ts_ns))
+                count, _ = self.state.count("violations", violation.id) or (1, violation.ts_ns)
                 rows.append(
                     {"rule": violation.rule}
                     | parties[0]

@@ -69,6 +69,10 @@ class Sink(Protocol):
         """Keeps the result."""
         ...
 
+    def close(self) -> None:
+        """Ends the use of the state that `load` gave."""
+        ...
+
 
 class Memory:
     """Keeps nothing: the state lives as long as the run."""
@@ -89,6 +93,9 @@ class Memory:
 
     def finish(self, state: State, result: Result) -> None:
         """Keeps nothing."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class Result(msgspec.Struct):

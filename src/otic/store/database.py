@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from array import array
 from collections.abc import Iterable
 from importlib.resources import files as resource_files
 from itertools import pairwise
@@ -22,12 +23,13 @@ from sqlalchemy.exc import DatabaseError
 
 from otic.detect.engine import Alert
 from otic.errors import CaptureError, StoreError
-from otic.facts import SCHEMA, Batch, Span, Tallies, encode, unpack_ids
+from otic.facts import SCHEMA, Batch, Span, Tallies, encode
 from otic.inventory.devices import Device
 from otic.journal.fold import Novelty, State, Totals
 from otic.sensor.pipeline import Result
 from otic.settings import Settings
 from otic.store import tables
+from otic.store.keep import StoredKeep, chunks
 from otic.store.rows import COUNTED, MAKERS, SINGLE, read
 
 STREAM = "facts"
@@ -41,6 +43,35 @@ EDGE_BYTES = 65536
 
 _tallies = msgspec.msgpack.Decoder(Tallies).decode
 _totals = msgspec.msgpack.Decoder(Totals).decode
+
+
+IN_MEMORY = (
+    "endpoints",
+    "sightings",
+    "bindings",
+    "claims",
+    "attempts",
+    "corrections",
+    "epochs",
+)
+"""Facts that a state holds in memory; the others stay in their tables."""
+
+KINDS_COUNTED = {
+    "connection": ("connections",),
+    "operation": ("operations",),
+    "occurrence": ("events", "violations"),
+}
+"""The facts that each group of packed columns counts."""
+
+
+def _packed(counts: dict[str, dict[bytes, list[int]]]) -> Tallies:
+    """Counts as the packed columns in which a batch brings them."""
+    columns: list[bytes] = []
+    for name, width in (("connection", 4), ("operation", 3), ("occurrence", 2)):
+        rows = list(counts[name].values())
+        columns.append(b"".join(counts[name]))
+        columns += [array("q", (row[at] for row in rows)).tobytes() for at in range(width)]
+    return Tallies(*columns)
 
 
 def fingerprint(files: list[Path], settings: Settings) -> str:
@@ -147,6 +178,7 @@ class Database:
         self.engine = open_engine(path)
         migrate(self.engine, path.name)
         self.connection: Connection = self.engine.connect()
+        self.keep = StoredKeep(self.connection, self._own)
         self._statements: dict[str, Any] = {}
         self._unchecked = 0
         self._members: dict[bytes, bytes] | None = None
@@ -167,11 +199,14 @@ class Database:
         Raises:
             StoreError: the database is damaged.
         """
-        state = State()
+        state = State(self.keep)
         try:
-            for name in MAKERS:
-                if name != "buckets":
-                    read(state, name, self._all(getattr(tables, name)))
+            for name in IN_MEMORY:
+                read(state, name, self._all(getattr(tables, name)))
+            state.one_way |= self._ids(
+                tables.connections, tables.connections.c.reverse_packets == 0
+            )
+            state.unpaired |= self._ids(tables.operations, tables.operations.c.unpaired > 0)
             for row in self._all(tables.tallies):
                 state.tally(_tallies(row.body))
                 self._unchecked += 1
@@ -212,8 +247,9 @@ class Database:
             ],
         )
         if self._unchecked >= CHECKPOINT_BATCHES:
-            self._checkpoint(state)
+            self._checkpoint(state, batch.number)
         self.connection.commit()
+        self.keep.written()
 
     def refresh(self, state: State, result: Result) -> None:
         """Writes devices, memberships and alerts as they look now."""
@@ -223,8 +259,8 @@ class Database:
         self.connection.commit()
 
     def finish(self, state: State, result: Result) -> None:
-        """Adds all waiting counts, writes the captures, devices and alerts, and closes."""
-        self._checkpoint(state)
+        """Adds all waiting counts, writes the captures, devices and alerts."""
+        self._checkpoint(state, state.batches)
         self._upsert(
             "captures",
             [
@@ -238,6 +274,9 @@ class Database:
             ],
         )
         self.refresh(state, result)
+
+    def close(self) -> None:
+        """Gives the database back; the state it loaded can no longer be asked."""
         self.connection.close()
         self.engine.dispose()
 
@@ -251,6 +290,9 @@ class Database:
 
     def _own(self, table: Table) -> list[Any]:
         return [table.c[name] == self.scope[name] for name in ("tenant", "sensor")]
+
+    def _ids(self, table: Table, where: Any) -> set[bytes]:
+        return set(self.connection.scalars(select(table.c.id).where(where, *self._own(table))))
 
     def _all(self, table: Table) -> Iterable[Any]:
         return self.connection.execute(select(table).where(*self._own(table)))
@@ -288,10 +330,11 @@ class Database:
         if not lines:
             return
         alike: dict[tuple[bytes, str, str, str], list[Any]] = {}
-        for claim in state.claims.values():
-            line = claim.endpoint, claim.attribute, claim.protocol, claim.message
-            if line in lines:
-                alike.setdefault(line, []).append(claim)
+        for endpoint in {line[0] for line in lines}:
+            for claim in state.claims_of(endpoint):
+                line = claim.endpoint, claim.attribute, claim.protocol, claim.message
+                if line in lines:
+                    alike.setdefault(line, []).append(claim)
         ended = []
         for claims in alike.values():
             claims.sort(key=lambda claim: (claim.ts_ns, claim.id))
@@ -306,37 +349,49 @@ class Database:
                 ended,
             )
 
-    def _checkpoint(self, state: State) -> None:
-        """Brings the counts in the rows up to date and drops the packed columns."""
-        connections: set[bytes] = set()
-        operations: set[bytes] = set()
-        occurrences: set[bytes] = set()
-        for row in self._all(tables.tallies):
-            counted = _tallies(row.body)
-            connections.update(unpack_ids(counted.connection_ids))
-            operations.update(unpack_ids(counted.operation_ids))
-            occurrences.update(unpack_ids(counted.occurrence_ids))
-        for name, ids, counts in (
-            ("connections", connections & state.connections.keys(), state.connection_counts),
-            ("operations", operations & state.operations.keys(), state.operation_counts),
-            ("events", occurrences & state.events.keys(), state.occurrence_counts),
-            ("violations", occurrences & state.violations.keys(), state.occurrence_counts),
-        ):
-            if ids:
-                table: Table = getattr(tables, name)
-                columns = COUNTED[name]
-                self.connection.execute(
-                    sqlalchemy.update(table)
-                    .where(table.c.id == sqlalchemy.bindparam("b_id"), *self._own(table))
-                    .values({column: sqlalchemy.bindparam(f"b_{column}") for column in columns}),
-                    [
-                        {"b_id": id_}
-                        | {f"b_{column}": n for column, n in zip(columns, counts[id_], strict=True)}
-                        for id_ in sorted(ids)
-                    ],
-                )
+    def _checkpoint(self, state: State, batch: int) -> None:
+        """Adds the counts since the last one to the rows and drops the packed columns.
+
+        Counts of facts that were not told yet stay packed, under the number of this batch.
+        """
         self.connection.execute(delete(tables.tallies).where(*self._own(tables.tallies)))
+        early: dict[str, dict[bytes, list[int]]] = {}
+        for name, kinds in KINDS_COUNTED.items():
+            recent = state.counts_of(kinds[0]).recent
+            left = dict(recent)
+            for kind in kinds:
+                known = self._known(kind, left)
+                self._add(getattr(tables, kind), {id_: left.pop(id_) for id_ in known})
+            recent.clear()
+            recent.update(left)
+            early[name] = left
+        if any(early.values()):
+            self._upsert("tallies", [{"batch": batch, "body": encode(_packed(early))}])
         self._unchecked = 0
+
+    def _known(self, kind: str, ids: Iterable[bytes]) -> set[bytes]:
+        """Those of these ids that have a row."""
+        table: Table = getattr(tables, kind)
+        return {id_ for some in chunks(ids) for id_ in self._ids(table, table.c.id.in_(some))}
+
+    def _add(self, table: Table, counts: dict[bytes, list[int]]) -> None:
+        """Adds these amounts to the rows of a table."""
+        if not counts:
+            return
+        *amounts, last = COUNTED[table.name]
+        bind = sqlalchemy.bindparam
+        values: dict[str, Any] = {name: table.c[name] + bind(f"b_{name}") for name in amounts}
+        values[last] = sqlalchemy.func.max(table.c[last], bind(f"b_{last}"))
+        self.connection.execute(
+            sqlalchemy.update(table)
+            .where(table.c.id == bind("b_id"), *self._own(table))
+            .values(values),
+            [
+                {"b_id": id_}
+                | {f"b_{name}": n for name, n in zip((*amounts, last), row, strict=True)}
+                for id_, row in sorted(counts.items())
+            ],
+        )
 
     def _devices(self, result: Result) -> None:
         self._replace(

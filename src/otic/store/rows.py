@@ -266,19 +266,34 @@ COUNTED = {
 
 def read(state: State, name: str, rows: Iterable[Any]) -> None:
     """Puts the rows of one table into the state, with the counts they hold."""
+    if name == "buckets":
+        for row in rows:
+            state.buckets.setdefault(row.id, {})[row.start_ns] = row.count
+        return
+    fact_of = FACTS[name]
+    counted = COUNTED.get(name)
+    counts = state.counts_of(name) if counted else None
     for row in rows:
-        _READERS[name](state, row)
+        key, fact = fact_of(row)
+        if name == "claims":
+            state.keep_claim(fact)
+        else:
+            getattr(state, name)[key] = fact
+        if counted and counts is not None:
+            *amounts, last = (getattr(row, column) for column in counted)
+            if any(amounts):
+                counts.add(key, amounts, last)
 
 
-def _read_endpoint(state: State, row: Any) -> None:
-    state.endpoints[row.id] = Endpoint(
-        row.id, row.space, row.address, row.child, row.spoke, row.first_ns, row.spans
-    )
+def _endpoint_of(row: Any) -> tuple[bytes, Endpoint]:
+    spans = row.spans
+    fact = Endpoint(row.id, row.space, row.address, row.child, row.spoke, row.first_ns, spans)
+    return row.id, fact
 
 
-def _read_sighting(state: State, row: Any) -> None:
+def _sighting_of(row: Any) -> tuple[tuple[bytes, bytes | None], Sight]:
     ip = row.ip or None
-    state.sightings[row.mac, ip] = Sight(
+    return (row.mac, ip), Sight(
         row.mac,
         ip,
         row.first_ns,
@@ -290,14 +305,13 @@ def _read_sighting(state: State, row: Any) -> None:
     )
 
 
-def _read_binding(state: State, row: Any) -> None:
-    state.bindings[row.first, row.second, row.protocol, row.message] = Binding(
-        row.first, row.second, row.protocol, row.message, row.first_ns, row.spans
-    )
+def _binding_of(row: Any) -> tuple[tuple[bytes, bytes, str, str], Binding]:
+    key = (row.first, row.second, row.protocol, row.message)
+    return key, Binding(*key, row.first_ns, row.spans)
 
 
-def _read_connection(state: State, row: Any) -> None:
-    state.connections[row.id] = Connection(
+def _connection_of(row: Any) -> tuple[bytes, Connection]:
+    return row.id, Connection(
         row.id,
         row.client_id,
         row.server_id,
@@ -312,13 +326,10 @@ def _read_connection(state: State, row: Any) -> None:
         row.first_ns,
         row.spans,
     )
-    if row.forward_packets or row.reverse_packets:
-        counts = [row.forward_packets, row.reverse_packets, row.bytes, row.last_ns]
-        state.connection_counts[row.id] = counts
 
 
-def _read_operation(state: State, row: Any) -> None:
-    state.operations[row.id] = Operation(
+def _operation_of(row: Any) -> tuple[bytes, Operation]:
+    return row.id, Operation(
         row.id,
         row.connection,
         row.protocol,
@@ -333,29 +344,25 @@ def _read_operation(state: State, row: Any) -> None:
         row.first_ns,
         row.spans,
     )
-    if row.count or row.unpaired:
-        state.operation_counts[row.id] = [row.count, row.unpaired, row.last_ns]
 
 
-def _read_claim(state: State, row: Any) -> None:
-    state.keep_claim(
-        Claim(
-            row.id,
-            row.endpoint,
-            row.attribute,
-            row.value,
-            row.protocol,
-            row.message,
-            row.confidence,
-            row.valid_from,
-            Evidence(row.spans, row.decode),
-        )
+def _claim_of(row: Any) -> tuple[bytes, Claim]:
+    return row.id, Claim(
+        row.id,
+        row.endpoint,
+        row.attribute,
+        row.value,
+        row.protocol,
+        row.message,
+        row.confidence,
+        row.valid_from,
+        Evidence(row.spans, row.decode),
     )
 
 
-def _read_change(state: State, row: Any) -> None:
+def _change_of(row: Any) -> tuple[bytes, Change]:
     new = _value(row.new)
-    state.changes[row.id] = Change(
+    return row.id, Change(
         row.id,
         row.connection,
         row.protocol,
@@ -371,8 +378,8 @@ def _read_change(state: State, row: Any) -> None:
     )
 
 
-def _read_event(state: State, row: Any) -> None:
-    state.events[row.id] = Event(
+def _event_of(row: Any) -> tuple[bytes, Event]:
+    return row.id, Event(
         row.id,
         row.kind,
         row.space,
@@ -385,12 +392,10 @@ def _read_event(state: State, row: Any) -> None:
         row.first_ns,
         row.spans,
     )
-    if row.count:
-        state.occurrence_counts[row.id] = [row.count, row.last_ns]
 
 
-def _read_violation(state: State, row: Any) -> None:
-    state.violations[row.id] = Violation(
+def _violation_of(row: Any) -> tuple[bytes, Violation]:
+    return row.id, Violation(
         row.id,
         row.connection,
         row.reversed,
@@ -400,12 +405,10 @@ def _read_violation(state: State, row: Any) -> None:
         row.first_ns,
         row.spans,
     )
-    if row.count:
-        state.occurrence_counts[row.id] = [row.count, row.last_ns]
 
 
-def _read_payload(state: State, row: Any) -> None:
-    state.payloads[row.id] = Payload(
+def _payload_of(row: Any) -> tuple[bytes, Payload]:
+    return row.id, Payload(
         row.id,
         row.connection,
         row.reversed,
@@ -417,42 +420,38 @@ def _read_payload(state: State, row: Any) -> None:
     )
 
 
-def _read_attempt(state: State, row: Any) -> None:
-    state.attempts[row.source, row.transport, row.start_ns] = _attempts(row.body)
+def _attempt_of(row: Any) -> tuple[tuple[bytes, str, int], Attempts]:
+    return (row.source, row.transport, row.start_ns), _attempts(row.body)
 
 
-def _read_correction(state: State, row: Any) -> None:
-    state.corrections[row.old] = Correction(row.old, row.new, row.ts_ns)
+def _correction_of(row: Any) -> tuple[bytes, Correction]:
+    return row.old, Correction(row.old, row.new, row.ts_ns)
 
 
-def _read_epoch(state: State, row: Any) -> None:
+def _epoch_of(row: Any) -> tuple[tuple[int, int, str], Epoch]:
     key = row.before_ns, row.after_ns, row.cause
-    state.epochs[key] = Epoch(*key, row.spans)
+    return key, Epoch(*key, row.spans)
 
 
-def _read_observation(state: State, row: Any) -> None:
+def _observation_of(row: Any) -> tuple[bytes, Observed]:
     seen = Observed(frozenset(_stacks(row.vlans)), frozenset(_texts(row.interfaces)))
-    state.observations[row.connection] = seen
+    return row.connection, seen
 
 
-def _read_bucket(state: State, row: Any) -> None:
-    state.buckets.setdefault(row.id, {})[row.start_ns] = row.count
-
-
-_READERS: dict[str, Callable[[State, Any], None]] = {
-    "endpoints": _read_endpoint,
-    "sightings": _read_sighting,
-    "bindings": _read_binding,
-    "connections": _read_connection,
-    "operations": _read_operation,
-    "claims": _read_claim,
-    "changes": _read_change,
-    "events": _read_event,
-    "violations": _read_violation,
-    "payloads": _read_payload,
-    "attempts": _read_attempt,
-    "corrections": _read_correction,
-    "epochs": _read_epoch,
-    "observations": _read_observation,
-    "buckets": _read_bucket,
+FACTS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
+    "endpoints": _endpoint_of,
+    "sightings": _sighting_of,
+    "bindings": _binding_of,
+    "connections": _connection_of,
+    "operations": _operation_of,
+    "claims": _claim_of,
+    "changes": _change_of,
+    "events": _event_of,
+    "violations": _violation_of,
+    "payloads": _payload_of,
+    "attempts": _attempt_of,
+    "corrections": _correction_of,
+    "epochs": _epoch_of,
+    "observations": _observation_of,
 }
+"""Key and fact that a row of each table holds."""

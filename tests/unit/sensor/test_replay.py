@@ -90,10 +90,8 @@ def _rows(counts: Tallies) -> list[list[tuple[Any, ...]]]:
     ]
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32))
-def test_facts_cut_and_sent_again_at_random_change_nothing(seed: int) -> None:
-    """Re-batching and re-sending facts gives the same JSON, byte by byte."""
+def shaken(seed: int) -> list[Batch]:
+    """The plant's batches cut anew, with facts in any order and some told again."""
     chance = random.Random(seed)
     sent: dict[str, list[Any]] = {name: [] for name in REPEATABLE}
     batches: list[Batch] = []
@@ -107,8 +105,34 @@ def test_facts_cut_and_sent_again_at_random_change_nothing(seed: int) -> None:
                 again[name] = fresh + chance.sample(known, min(len(known), chance.randrange(3)))
                 chance.shuffle(again[name])
             batches.append(msgspec.structs.replace(half, **again, number=len(batches)))
+    return batches
 
-    assert EXPECTED == text(batches)
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32))
+def test_facts_cut_and_sent_again_at_random_change_nothing(seed: int) -> None:
+    """Re-batching and re-sending facts gives the same JSON, byte by byte."""
+    assert EXPECTED == text(shaken(seed))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_database_gives_what_memory_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Facts in tables behind small caches and counts in rows: the same JSON."""
+    monkeypatch.setattr("otic.store.database.CHECKPOINT_BATCHES", 1 + seed % 4)
+    monkeypatch.setattr("otic.store.keep.CACHED", seed % 3)
+    monkeypatch.setattr("otic.store.keep.ASKED_AT_ONCE", 2)
+    file = tmp_path / "made.pcap"
+    file.write_bytes(b"capture")
+    database = Database(tmp_path / "otic.db", Settings(), [file])
+    batches = shaken(seed)
+    state = database.load()
+    for one in batches[: seed % len(batches)]:
+        database.write(state, one, state.apply(one))
+    database.close()
+
+    assert EXPECTED == text(batches, Database(tmp_path / "otic.db", Settings(), [file]))
 
 
 @pytest.mark.parametrize("cut", range(10))
@@ -121,7 +145,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(tmp_path: Path, cut: int)
     state = first.load()
     for one in plant()[:cut]:
         first.write(state, one, state.apply(one))
-    first.connection.close()
+    first.close()
     again = Database(database, Settings(), [file])
 
     assert cut == again.stored()
@@ -138,7 +162,7 @@ def test_checkpoints_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     state = first.load()
     for one in plant()[:7]:
         first.write(state, one, state.apply(one))
-    first.connection.close()
+    first.close()
 
     assert EXPECTED == text(plant(), Database(tmp_path / "otic.db", Settings(), [file]))
 

@@ -166,6 +166,11 @@ class Conversation:
             self._send(False, PSH | ACK, response)
         return self
 
+    def answer(self, payload: bytes) -> Conversation:
+        """The server sends."""
+        self._send(False, PSH | ACK, payload)
+        return self
+
     def close(self) -> Conversation:
         """Both sides end."""
         self._send(True, FIN | ACK)

@@ -64,7 +64,7 @@ const AUTHENTICATION_RESPONSE: u8 = 131;
 
 /// IIN2: function not supported, object unknown, parameter error.
 const IIN_REFUSED: u16 = 0x0007;
-/// Bits that refuse the request that a response answers; of no request, the last one (§4.5.2).
+/// Bits that refuse the request that a response answers (§4.5).
 const IIN_REFUSALS: [(u16, &str); 3] =
     [(0x0001, "function-not-supported"), (0x0002, "object-unknown"), (0x0004, "parameter-error")];
 /// Bits that say how the outstation is, told when they change: (mask of IIN1 << 8 | IIN2, name).

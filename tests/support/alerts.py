@@ -18,16 +18,9 @@ from otic.detect.messages import render
 from otic.detect.rules import Compiled, built_in, load
 from otic.sensor.pipeline import Result, analyse, open_captures
 from otic.settings import Known, RuleSetting, Settings
-from support.frames import SECOND_NS, Host, Timed, write_pcap
-
-HMI = Host(mac="02:00:00:00:00:02", ip="10.0.0.2")
-PLC = Host(mac="02:00:00:00:00:01", ip="10.0.0.1")
-STATION = Host(mac="02:00:00:00:00:03", ip="10.0.0.3")
-ROUTER_MAC = "02:00:00:00:00:fe"
-OUTSIDE = Host(mac=ROUTER_MAC, ip="8.8.8.8", ttl=57)
+from support.frames import Host, Timed, write_pcap
 
 NO_SETTINGS = Settings()
-A_DAY_NS = 86_400 * SECOND_NS
 
 
 @cache
@@ -67,7 +60,9 @@ def fired(
             baseline = Baseline()
             _run(Path(folder) / "learn.pcap", learn, settings, baseline, 1 << 62)
             text = baseline.text()
-            baseline = parse(text.replace("\npending\t", "\nsigned\tA. Ng\t") if sign else text, "b")
+            if sign:
+                text = text.replace("\npending\t", "\nsigned\tA. Ng\t")
+            baseline = parse(text, "learned")
         result = _run(Path(folder) / "seen.pcap", frames, settings, baseline)
     told = [alert for alert in result.alerts if not alert.policy]
     found = {alert.rule: _said(alert, frames) for alert in told}
@@ -103,13 +98,10 @@ def _sorted(frames: Iterable[Timed]) -> list[Timed]:
 
 def _said(alert: Alert, frames: Sequence[Timed]) -> Said:
     cited = [
-        frames[number - 1][1][offset : offset + length]
-        for _, number, offset, length in alert.spans
+        frames[number - 1][1][offset : offset + length] for _, number, offset, length in alert.spans
     ]
     assert cited
     assert all(cited)
     text = render(alert.key, alert.values)
     assert "{" not in text
-    return Said(
-        alert.severity, alert.sources, alert.destinations, alert.count, text, cited
-    )
+    return Said(alert.severity, alert.sources, alert.destinations, alert.count, text, cited)

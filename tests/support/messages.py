@@ -6,8 +6,17 @@ import struct
 from collections.abc import Iterable
 
 from otic.plant import messages as m
-from support.alerts import HMI, PLC
-from support.frames import START_NS, Conversation, Host, Timed, modbus, udp
+from support.frames import (
+    HMI,
+    PLC,
+    SECOND_NS,
+    START_NS,
+    Conversation,
+    Host,
+    Timed,
+    modbus,
+    udp,
+)
 
 Exchange = tuple[bytes, ...]
 """A request, and its answers."""
@@ -39,16 +48,15 @@ def datagrams(
     at_ns: int = START_NS,
     step_ns: int = 1_000_000,
 ) -> list[Timed]:
-    """UDP datagrams: requests of the client, each with its answers; an empty request is left out."""
+    """UDP datagrams: requests of the client, each with its answers."""
     frames = []
     for request, *answers in exchanges:
         for number, payload in enumerate((request, *answers)):
             ends = (client, server, ports) if number == 0 else (server, client, ports[::-1])
             sender, receiver, from_to = ends
-            if payload:
-                datagram = udp(sender.ip, receiver.ip, from_to, payload)
-                frames.append((at_ns, sender.frame(receiver, 17, datagram)))
-                at_ns += step_ns
+            datagram = udp(sender.ip, receiver.ip, from_to, payload)
+            frames.append((at_ns, sender.frame(receiver, 17, datagram)))
+            at_ns += step_ns
     return frames
 
 
@@ -199,7 +207,7 @@ MASTER, OUTSTATION = 1, 10
 
 
 def _dnp3_crc(data: bytes) -> bytes:
-    """The CRC of IEEE 1815-2012 clause 9.2.4.1.6: polynomial 0x3D65, reflected, inverted."""
+    """The CRC of IEEE 1815-2012 clause 9: polynomial 0x3D65, reflected and inverted."""
     crc = 0
     for byte in data:
         crc ^= byte
@@ -273,9 +281,7 @@ def bacnet(apdu_bytes: bytes, *, broadcast: bool = False, expects: bool = True) 
     return struct.pack(">BBH", 0x81, 0x0B if broadcast else 0x0A, 4 + len(npdu)) + npdu
 
 
-def bacnet_read(
-    instance: int, *, kind: int = 0, invoke: int = 1, error: bool = False
-) -> Exchange:
+def bacnet_read(instance: int, *, kind: int = 0, invoke: int = 1, error: bool = False) -> Exchange:
     """ReadProperty of a present value (clause 15.5) and a value or an error (clause 20.1.7)."""
     path = b"\x0c" + struct.pack(">I", kind << 22 | instance) + b"\x19\x55"
     answer = bytes([0x30, invoke, 12]) + path + b"\x3e\x44" + struct.pack(">f", 1.5) + b"\x3f"
@@ -299,11 +305,18 @@ BACNET_WHO_IS = bacnet(bytes([0x10, 8]), broadcast=True, expects=False)
 """Who-Is without limits (clause 16.10)."""
 
 BACNET_I_AM = bacnet(
-    bytes([0x10, 0, 0xC4]) + struct.pack(">I", 8 << 22 | 77) + bytes([0x22, 5, 0xC4, 0x91, 3, 0x21, 7]),
+    bytes([0x10, 0, 0xC4])
+    + struct.pack(">I", 8 << 22 | 77)
+    + bytes([0x22, 5, 0xC4, 0x91, 3, 0x21, 7]),
     broadcast=True,
     expects=False,
 )
 """I-Am of device 77, vendor 7 (clause 16.10)."""
+
+
+def bacnet_talk(*exchanges: Exchange, client: Host = HMI, server: Host = PLC) -> list[Timed]:
+    """BACnet/IP datagrams between the usual ports."""
+    return datagrams(*exchanges, client=client, server=server, ports=(47808, 47808))
 
 
 # -- office protocols -----------------------------------------------------------------------------
@@ -317,7 +330,23 @@ def ftp_log_in(user: str, reply: str) -> list[Exchange]:
     ]
 
 
-def http(method: str, path: str, *, status: str = "200 OK", headers: Iterable[str] = ()) -> Exchange:
+def log_ins(count: int, reply: str, step_ns: int = SECOND_NS) -> list[Timed]:
+    """As many FTP sessions with one log-in each."""
+    return [
+        frame
+        for number in range(count)
+        for frame in talk(
+            *ftp_log_in("operator", reply),
+            port=21,
+            at_ns=START_NS + number * step_ns,
+            client_port=40000 + number,
+        )
+    ]
+
+
+def http(
+    method: str, path: str, *, status: str = "200 OK", headers: Iterable[str] = ()
+) -> Exchange:
     """A request without body and its response (RFC 9112 §2)."""
     lines = [f"{method} {path} HTTP/1.1", "Host: plc", *headers]
     return (

@@ -194,8 +194,8 @@ def _compile(rule: Rule) -> Compiled:
             raise RuleError(f"a threshold on {trigger.fact} measures {', '.join(measures) or '-'}")
         if trigger.count < 1:
             raise RuleError("threshold needs count")
-    if trigger.kind == "new" and not trigger.key:
-        raise RuleError("new needs key")
+    if trigger.kind == "new":
+        _check_key(trigger)
     if trigger.kind == "changed" and trigger.fact != "claim":
         raise RuleError("changed looks at claims")
     if trigger.kind == "sequence" and not trigger.first:
@@ -212,6 +212,17 @@ def _compile(rule: Rule) -> Compiled:
         tuple(compile_condition(trigger.fact, condition) for condition in trigger.first),
         tuple(compile_condition(trigger.fact, condition) for condition in trigger.along),
     )
+
+
+def _check_key(trigger: Trigger) -> None:
+    """Refuses a key that what was learned of other protocols would satisfy: the rule would be
+    silent about pairs that talk in another way already."""
+    if not trigger.key:
+        raise RuleError("new needs key")
+    asked = {str(condition[0]) for condition in trigger.where}
+    protocols = {"connection_protocol", "protocol"}
+    if "connection_protocol" in asked and not protocols & {*trigger.key}:
+        raise RuleError("new asks for a protocol: key needs connection_protocol or protocol")
 
 
 def parse_rule(text: bytes, name: str) -> Rule:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,6 +22,8 @@ from otic.detect.once import Told
 from otic.detect.rules import Compiled
 from otic.facts import Event, Span, encode
 from otic.journal.fold import BUCKET_NS, Novelty, State
+
+SECOND_NS = 1_000_000_000
 
 MOST_VALUES = 16
 """Distinct values shown of one field in an alert."""
@@ -61,6 +64,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     spans: list[Span]
     policy: bool
 
+
+Found = dict[tuple[str, Any], list[Match]]
+"""Matches by alert: rule and parties."""
 
 TELLING = {
     "operation": "connection_protocol",
@@ -169,10 +175,10 @@ class Detector:
         """All alerts so far, sorted by id.
 
         `derived` are events that analysis itself found. An endpoint that is `spoken_for` by a
-        better address of its machine makes no alert of its own. Without a baseline, what the `new` rules
-        would say is worked out here, from all facts, and only when `policy` asks for it.
+        better address of its machine makes no alert of its own. Without a baseline, what the `new`
+        rules would say is worked out here, from all facts, and only when `policy` asks for it.
         """
-        found: dict[tuple[str, Any], list[Match]] = {}
+        found: Found = {}
         for matched in (self.matches, self._would(state) if policy else {}):
             for key, members in matched.items():
                 matches = [
@@ -195,51 +201,37 @@ class Detector:
         alerts = [self._alert(state, key, matches) for key, matches in once.items()]
         return sorted(alerts, key=lambda alert: alert.id)
 
-    def _add_sides(self, state: State, found: dict[tuple[str, Any], list[Match]]) -> None:
+    def _add_sides(self, state: State, found: Found) -> None:
         """Adds what the same two did along with what a rule looks for."""
-        windows: dict[tuple[str, Any], tuple[int, int]] = {}
+        times: dict[tuple[str, Any], list[int]] = {}
         for key, matches in found.items():
-            trigger = self._compiled[key[0]].rule.trigger
-            if trigger.along:
-                within = trigger.within_s * 1_000_000_000
-                first = min(match.first_ns for match in matches)
-                last = max(match.first_ns for match in matches)
-                windows[key] = first - within, last + within
-        if not windows:
-            return
-        facts = {self._compiled[key[0]].rule.trigger.fact for key in windows}
-        begin = min(first for first, _ in windows.values())
-        end = max(last for _, last in windows.values())
-        for kind in facts:
+            if self._compiled[key[0]].rule.trigger.along:
+                times[key] = sorted(match.first_ns for match in matches)
+        for rule in {rule for rule, _ in times}:
+            compiled = self._compiled[rule]
+            kind, within = compiled.rule.trigger.fact, compiled.rule.trigger.within_s * SECOND_NS
+            mine = [at for key, ats in times.items() if key[0] == rule for at in (ats[0], ats[-1])]
+            begin, end = min(mine) - within, max(mine) + within
             for id_, fact in getattr(state, f"{kind}s").items():
                 made = self.fields.of(state, kind, id_) if begin <= fact.ts_ns <= end else None
-                if made is None:
+                if made is None or not compiled.goes_along(made[0]):
                     continue
-                fields, ts_ns = made
-                for key, (first, last) in windows.items():
-                    compiled = self._compiled[key[0]]
-                    if (
-                        compiled.rule.trigger.fact == kind
-                        and first <= ts_ns <= last
-                        and key == self._key(compiled, fields)
-                        and compiled.goes_along(fields)
-                        and all(match.id != id_ for match in found[key])
-                    ):
-                        side = self._whole(state, kind, id_)
-                        side.side = True
+                key = self._key(compiled, made[0])
+                if _near(made[1], times.get(key, []), within):
+                    side = self._whole(state, kind, id_)
+                    side.side = True
+                    if all(match.id != id_ for match in found[key]):
                         found[key].append(side)
 
-    def _once(self, found: dict[tuple[str, Any], list[Match]]) -> dict[tuple[str, Any], list[Match]]:
+    def _once(self, found: Found) -> Found:
         """The same without what a rule's `yields_to` leaves to other alerts."""
-        asked = {
-            other for rule, _ in found for other in self._compiled[rule].rule.yields_to
-        }
+        asked = {other for rule, _ in found for other in self._compiled[rule].rule.yields_to}
         told: dict[str, Told] = defaultdict(Told)
         for (rule, _), matches in found.items():
             if rule in asked:
                 for match in matches:
                     told[rule].add(match)
-        left = {}
+        left: Found = {}
         for key, matches in found.items():
             others = [told[rule] for rule in self._compiled[key[0]].rule.yields_to if rule in told]
             kept = [m for m in matches if not any(other.covers(m) for other in others)]
@@ -432,7 +424,7 @@ class Detector:
             starts[id_] = step
         if compiled.fits(fields):
             ends[id_] = step
-        within = trigger.within_s * 1_000_000_000
+        within = trigger.within_s * SECOND_NS
         for end in ends.values():
             before = [s for s in starts.values() if 0 <= end.first_ns - s.first_ns <= within]
             if before:
@@ -466,9 +458,7 @@ class Detector:
                 for other in alike
                 if any(first <= start <= last for start in state.buckets.get(other, {}))
             )
-            self.matches[key][key] = Match(
-                "event", id_, shown, first, spans, last, total, members
-            )
+            self.matches[key][key] = Match("event", id_, shown, first, spans, last, total, members)
 
     def _attempts(self, state: State, source: bytes, transport: str) -> None:
         """Attempts of one source in sliding windows."""
@@ -557,6 +547,12 @@ class Detector:
         )
 
 
+def _near(ts_ns: int, times: list[int], within_ns: int) -> bool:
+    """Whether one of these sorted times is that near."""
+    at = bisect_left(times, ts_ns)
+    return any(abs(time - ts_ns) <= within_ns for time in times[max(at - 1, 0) : at + 1])
+
+
 def _counts(state: State, match: Match) -> tuple[int, int]:
     """How often a matched fact happened, and when last."""
     if match.count is not None:
@@ -586,7 +582,7 @@ def _join(values: set[str]) -> str:
 def _sliding(counts: dict[int, int], within_s: int, wanted: int) -> tuple[int, int, int] | None:
     """First and last bucket of all windows that reach `wanted`, and the counts inside them."""
     starts = sorted(counts)
-    width = within_s * 1_000_000_000
+    width = within_s * SECOND_NS
     inside: set[int] = set()
     low = 0
     total = 0
@@ -607,7 +603,7 @@ def _distinct(
 ) -> tuple[int, int, int, set[str]] | None:
     """The same for distinct items a window; also the items themselves."""
     starts = sorted(items)
-    width = within_s * 1_000_000_000
+    width = within_s * SECOND_NS
     inside: set[int] = set()
     held: dict[Any, int] = defaultdict(int)
     low = 0

@@ -170,7 +170,8 @@ def _compile(rule: Rule) -> Compiled:
     if not rule.proof.source:
         raise RuleError("a rule without proof is not shipped: proof.source is empty")
     if rule.category not in CATEGORIES:
-        raise RuleError(f"no category is called {rule.category!r}; there are {', '.join(CATEGORIES)}")
+        known = ", ".join(CATEGORIES)
+        raise RuleError(f"no category is called {rule.category!r}; there are {known}")
     unknown = [technique for technique in rule.attack if technique not in techniques()]
     if unknown:
         raise RuleError(f"ATT&CK for ICS has no active technique {', '.join(unknown)}")
@@ -216,7 +217,8 @@ def _compile(rule: Rule) -> Compiled:
 
 def _check_key(trigger: Trigger) -> None:
     """Refuses a key that what was learned of other protocols would satisfy: the rule would be
-    silent about pairs that talk in another way already."""
+    silent about pairs that talk in another way already.
+    """
     if not trigger.key:
         raise RuleError("new needs key")
     asked = {str(condition[0]) for condition in trigger.where}
@@ -278,11 +280,23 @@ def load(
         if id_ not in by_id:
             raise RuleError(f"otic.toml changes rule {id_}, which does not exist")
         by_id[id_] = _override(by_id[id_], setting)
-    for rule in by_id.values():
-        missing = sorted({*rule.yields_to} - by_id.keys())
-        if missing:
-            raise RuleError(f"rule {rule.id} yields to {', '.join(missing)}, which does not exist")
+    _check_yielding({rule.id: rule.yields_to for rule in by_id.values()})
     return [compile_rule(rule) for _, rule in sorted(by_id.items()) if rule.default]
+
+
+def _check_yielding(yields_to: dict[str, list[str]]) -> None:
+    """Refuses names that no rule has, and rings, in which every rule would leave it to another."""
+    for rule, others in sorted(yields_to.items()):
+        missing = sorted({*others} - yields_to.keys())
+        if missing:
+            raise RuleError(f"rule {rule} yields to {', '.join(missing)}, which does not exist")
+        reached: set[str] = set()
+        ahead = set(others)
+        while ahead:
+            reached |= ahead
+            ahead = {name for other in ahead for name in yields_to.get(other, ())} - reached
+        if rule in reached:
+            raise RuleError(f"rule {rule} yields to itself, by way of other rules or at once")
 
 
 def _override(rule: Rule, setting: RuleSetting) -> Rule:

@@ -58,7 +58,8 @@ def is_public(address: str) -> bool:
 
 def plainness(address: str) -> int:
     """How plainly an address names its machine to a person, smallest best: IPv4, IPv6, an IPv6
-    address of the link alone, a MAC."""
+    address of the link alone, a MAC.
+    """
     ip = parse(address)
     if ip is None:
         return 3

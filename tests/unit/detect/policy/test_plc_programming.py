@@ -2,7 +2,7 @@
 
 from otic.plant import messages as m
 from support.alerts import fired, flagged
-from support.frames import HMI, PLC, STATION
+from support.frames import HMI, PLC, SECOND_NS, START_NS, STATION
 from support.messages import s7_download, s7_job, s7_read, s7_talk, s7_upload
 
 
@@ -30,6 +30,17 @@ def test_fires_alone_for_a_station_that_never_wrote() -> None:
     alert = fired(s7_talk(s7_read(), *s7_download()), learn=s7_talk(s7_read()))
 
     assert {"plc-programming"} == alert.keys()
+
+
+def test_what_happens_much_later_is_told_apart() -> None:
+    """A start between two downloads, but far from both, belongs to neither."""
+    first = s7_talk(*s7_download())
+    start = s7_talk(s7_job(m.S7_START, 12), at_ns=START_NS + 1000 * SECOND_NS)
+    second = s7_talk(*s7_download("_0800002P"), at_ns=START_NS + 2000 * SECOND_NS)
+    alert = fired(first + start + second)
+
+    assert {"plc-programming", "controller-start"} == alert.keys()
+    assert 8 == alert["plc-programming"].count
 
 
 def test_stays_silent_for_a_programming_station() -> None:

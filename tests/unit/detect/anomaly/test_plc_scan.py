@@ -1,7 +1,7 @@
 """`plc-scan`: one machine tries ports of controllers on ten or more machines within two minutes."""
 
 from support.alerts import fired
-from support.frames import STATION, attempts
+from support.frames import SECOND_NS, STATION, attempts
 
 
 def test_fires_for_ten_machines() -> None:
@@ -29,6 +29,15 @@ def test_fires_alone_when_it_is_an_address_scan_too() -> None:
 
     assert {"plc-scan"} == alert.keys()
     assert 60 == alert["plc-scan"].count
+
+
+def test_fires_for_a_sweep_of_many_ports() -> None:
+    """Who tries twenty ports of each of twelve machines within seconds tries Modbus, too."""
+    targets = [(f"10.1.0.{last}", port) for last in range(1, 13) for port in (*range(30, 49), 502)]
+    alert = fired(attempts(STATION, targets, step_ns=SECOND_NS // 50))
+
+    assert {"plc-scan"} == alert.keys()
+    assert 12 == alert["plc-scan"].count
 
 
 def test_stays_silent_for_nine_machines() -> None:

@@ -1,7 +1,7 @@
 """`port-scan`: one machine tries 25 or more ports of one host within two minutes."""
 
 from support.alerts import fired
-from support.frames import HMI, PLC, STATION, attempts
+from support.frames import HMI, PLC, SECOND_NS, STATION, attempts
 
 
 def test_fires_for_twenty_five_ports() -> None:
@@ -31,6 +31,15 @@ def test_one_alert_tells_of_all_hosts_that_were_scanned() -> None:
     told = fired(attempts(STATION, targets))["port-scan"]
 
     assert ([PLC.ip, HMI.ip], 50) == (told.destinations, told.count)
+
+
+def test_fires_for_the_host_that_was_scanned_among_others() -> None:
+    """Many machines tried on a few ports at the same time do not get the blame."""
+    others = [(f"10.1.0.{last}", port) for last in range(1, 9) for port in (21, 22, 23, 80, 443)]
+    targets = [*others, *((PLC.ip, port) for port in range(1, 60))]
+    told = fired(attempts(STATION, targets, step_ns=SECOND_NS // 50))["port-scan"]
+
+    assert ([PLC.ip], 59) == (told.destinations, told.count)
 
 
 def test_stays_silent_for_one_port_less() -> None:

@@ -5,6 +5,7 @@ import struct
 from support.alerts import Said, fired
 from support.frames import HMI, PLC
 from support.messages import (
+    dnp3,
     dnp3_request,
     dnp3_response,
     dnp3_talk,
@@ -39,6 +40,15 @@ def test_fires_for_a_refused_point() -> None:
     alert = fired(dnp3_talk((asked, dnp3_response(objects=point + b"\x04"))))
 
     assert {"failed-operation"} == alert.keys()
+
+
+def test_fires_beside_the_refusal_of_another_function() -> None:
+    """A read that an outstation does not understand explains no refused point."""
+    point = bytes([12, 1, 0x17, 1, 3, 3, 1, 100, 0, 0, 0, 100, 0, 0, 0])
+    operated = dnp3_request(5, point + b"\0"), dnp3_response(objects=point + b"\x04")
+    alert = fired(dnp3_talk(operated, dnp3(1, b"\x3c\x02\x06", iin=0x0004, sequence=1)))
+
+    assert {"failed-operation", "dnp3-parameter-error"} == alert.keys()
 
 
 def test_stays_silent_for_a_refused_read() -> None:

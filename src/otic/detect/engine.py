@@ -226,15 +226,17 @@ class Detector:
     def _once(self, found: Found) -> Found:
         """The same without what a rule's `yields_to` leaves to other alerts."""
         asked = {other for rule, _ in found for other in self._compiled[rule].rule.yields_to}
-        told: dict[str, Told] = defaultdict(Told)
+        matched: dict[str, list[Match]] = defaultdict(list)
         for (rule, _), matches in found.items():
             if rule in asked:
-                for match in matches:
-                    told[rule].add(match)
+                matched[rule] += matches
+        told = {rule: Told(matches) for rule, matches in matched.items()}
         left: Found = {}
         for key, matches in found.items():
             others = [told[rule] for rule in self._compiled[key[0]].rule.yields_to if rule in told]
-            kept = [m for m in matches if not any(other.covers(m) for other in others)]
+            kept = matches
+            for other in others:
+                kept = [match for match in kept if not other.covers(match)]
             if any(not match.side for match in kept):
                 left[key] = kept
         return left

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 from otic.detect.matches import Match
@@ -20,33 +21,18 @@ Asked = tuple[str, str, str, str, str]
 """A function that a client asked a server for: space, client, server, protocol, function."""
 
 ON_CONNECTION = ("operation", "change", "violation")
+ASKED = ("operation", "event", "violation")
+"""Kinds of facts that name a function of a protocol."""
 
 
 class Told:
-    """What the alerts of one rule tell of."""
+    """What the alerts of one rule tell of. Each index is made when a match first needs it."""
 
-    def __init__(self, matches: Iterable[Match] = ()) -> None:
-        self._facts: set[tuple[str, Any]] = set()
-        self._connections: set[Line] = set()
-        self._used: set[Line] = set()
-        self._asked: dict[str, set[Asked]] = defaultdict(set)
-        self._tried: dict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
+    def __init__(self, matches: Iterable[Match]) -> None:
+        self._by_kind: dict[str, list[Match]] = defaultdict(list)
         for match in matches:
-            self.add(match)
-
-    def add(self, match: Match) -> None:
-        """Adds what made the rule fire."""
-        if match.kind == "attempts":
-            self._tried[_tries(match)].append(_window(match))
-            return
-        self._facts |= _facts(match)
-        self._asked[match.kind] |= _asked(match)
-        own, carrying = _lines(match)
-        if match.kind == "connection":
-            self._connections.add(own)
-            self._used |= carrying
-        elif match.kind in ON_CONNECTION:
-            self._used |= {own, *carrying}
+            self._by_kind[match.kind].append(match)
+        self._asked_by: dict[str, set[Asked]] = {}
 
     def covers(self, match: Match) -> bool:
         """Whether that is told of here already.
@@ -58,26 +44,59 @@ class Told:
           the other way round.
         * Attempts of the same machine over the same transport at the same time.
         """
-        if match.kind == "attempts":
+        kind = match.kind
+        if kind == "attempts":
             start, end = _window(match)
             told = self._tried.get(_tries(match), ())
             return any(first <= end and start <= last for first, last in told)
-        if self._facts and _facts(match) <= self._facts:
-            return True
-        if match.kind == "connection" and self._used and _lines(match)[0] in self._used:
-            return True
-        if match.kind in ON_CONNECTION and self._connections:
+        if kind in self._by_kind:
+            ids = match.members or {match.id}
+            if ids <= self._facts[kind]:
+                return True
+        if kind == "connection":
+            return bool(self._used) and _lines(match)[0] in self._used
+        if kind in ON_CONNECTION and self._connections:
             own, carrying = _lines(match)
             if not self._connections.isdisjoint({own, *carrying}):
                 return True
-        others = [asked for kind, asked in self._asked.items() if kind != match.kind and asked]
-        return bool(others) and any(_asked(match) & asked for asked in others)
+        others = [self._asked(one) for one in ASKED if one != kind and one in self._by_kind]
+        return any(not asked.isdisjoint(_asked(match)) for asked in others if asked)
 
+    @cached_property
+    def _facts(self) -> dict[str, set[Any]]:
+        return {
+            kind: {id_ for match in matches for id_ in match.members or (match.id,)}
+            for kind, matches in self._by_kind.items()
+        }
 
-def _facts(match: Match) -> set[tuple[str, Any]]:
-    if match.members:
-        return {(match.kind, id_) for id_ in match.members}
-    return {(match.kind, match.id)}
+    @cached_property
+    def _connections(self) -> set[Line]:
+        return {_lines(match)[0] for match in self._by_kind.get("connection", ())}
+
+    @cached_property
+    def _used(self) -> set[Line]:
+        found: set[Line] = set()
+        for match in self._by_kind.get("connection", ()):
+            found |= _lines(match)[1]
+        for kind in ON_CONNECTION:
+            for match in self._by_kind.get(kind, ()):
+                own, carrying = _lines(match)
+                found |= {own, *carrying}
+        return found
+
+    def _asked(self, kind: str) -> set[Asked]:
+        found = self._asked_by.get(kind)
+        if found is None:
+            found = {asked for match in self._by_kind[kind] for asked in _asked(match)}
+            self._asked_by[kind] = found
+        return found
+
+    @cached_property
+    def _tried(self) -> dict[tuple[Any, ...], list[tuple[int, int]]]:
+        found: dict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
+        for match in self._by_kind.get("attempts", ()):
+            found[_tries(match)].append(_window(match))
+        return found
 
 
 def _lines(match: Match) -> tuple[Line, set[Line]]:

@@ -76,6 +76,13 @@ def modbus_write(register: int = 20, value: int = 77, transaction: int = 2) -> E
     return modbus(transaction, 1, 6, pdu), modbus(transaction, 1, 6, pdu)
 
 
+MODBUS_READ_INPUTS: Exchange = (
+    modbus(5, 1, 4, struct.pack("!HH", 10, 1)),
+    modbus(5, 1, 4, b"\2\0\0"),
+)
+"""Read Input Registers and its answer (V1.1b3 §6.4)."""
+
+
 def modbus_refused(
     function: int, exception: int, data: bytes = b"\0\x0a\0\x01", transaction: int = 3
 ) -> Exchange:
@@ -290,6 +297,10 @@ def bacnet_read(instance: int, *, kind: int = 0, invoke: int = 1, error: bool = 
         bacnet(bytes([0, 5, invoke, 12]) + path),
         bacnet(refusal if error else answer, expects=False),
     )
+
+
+BACNET_READ_RANGE = bacnet(b"\0\x05\x03\x1a\x0c\x05\0\0\x01\x19\x83")
+"""ReadRange of the buffer of trend log 1 (clause 15.8)."""
 
 
 def bacnet_reinitialize(state: int, *, accepted: bool, invoke: int = 2) -> Exchange:

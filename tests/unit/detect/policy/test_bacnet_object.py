@@ -2,7 +2,7 @@
 
 from support.alerts import Said, fired
 from support.frames import HMI, PLC
-from support.messages import bacnet, bacnet_read, bacnet_talk
+from support.messages import BACNET_READ_RANGE, bacnet_read, bacnet_talk
 
 NORMAL = bacnet_talk(bacnet_read(1))
 
@@ -30,9 +30,4 @@ def test_stays_silent_for_the_learned_object() -> None:
 
 def test_stays_silent_where_the_service_is_new() -> None:
     """A new service names its object in its own alert."""
-    assert {"bacnet-service"} == fired(bacnet_talk(read_range()), learn=NORMAL).keys()
-
-
-def read_range() -> tuple[bytes]:
-    """ReadRange of a trend log's buffer (clause 15.8)."""
-    return (bacnet(bytes([0, 5, 3, 26]) + b"\x0c\x05\0\0\x01\x19\x83"),)
+    assert {"bacnet-service"} == fired(bacnet_talk((BACNET_READ_RANGE,)), learn=NORMAL).keys()

@@ -2,11 +2,9 @@
 
 from support.alerts import Said, fired
 from support.frames import BROADCAST, HMI, PLC, Host
-from support.messages import BACNET_I_AM, bacnet, bacnet_read, bacnet_talk
+from support.messages import BACNET_I_AM, BACNET_READ_RANGE, bacnet_read, bacnet_talk
 
 NORMAL = bacnet_talk(bacnet_read(1))
-READ_RANGE = bacnet(bytes([0, 5, 3, 26]) + b"\x0c\x05\0\0\x01\x19\x83")
-"""ReadRange of a trend log's buffer (clause 15.8)."""
 EVERYONE = Host(mac=BROADCAST, ip="255.255.255.255")
 
 
@@ -19,9 +17,9 @@ def test_fires_for_a_new_service() -> None:
             [PLC.ip],
             1,
             "10.0.0.2 → 10.0.0.1: read-range.",
-            [READ_RANGE],
+            [BACNET_READ_RANGE],
         )
-    } == fired(bacnet_talk(bacnet_read(1), (READ_RANGE,)), learn=NORMAL)
+    } == fired(bacnet_talk(bacnet_read(1), (BACNET_READ_RANGE,)), learn=NORMAL)
 
 
 def test_stays_silent_for_a_learned_service() -> None:

@@ -1,8 +1,8 @@
 """`modbus-address`: a known Modbus function touches a range that was not learned."""
 
 from support.alerts import Said, fired
-from support.frames import HMI, PLC, modbus
-from support.messages import modbus_read, talk
+from support.frames import HMI, PLC
+from support.messages import MODBUS_READ_INPUTS, modbus_read, talk
 
 NORMAL = talk(modbus_read(10, 2), port=502)
 
@@ -30,6 +30,4 @@ def test_stays_silent_for_the_learned_range() -> None:
 
 def test_stays_silent_where_the_function_is_new() -> None:
     """A new function names its range in its own alert."""
-    inputs = modbus(5, 1, 4, b"\0\x0a\0\x01"), modbus(5, 1, 4, b"\2\0\0")
-
-    assert {"modbus-function"} == fired(talk(inputs, port=502), learn=NORMAL).keys()
+    assert {"modbus-function"} == fired(talk(MODBUS_READ_INPUTS, port=502), learn=NORMAL).keys()

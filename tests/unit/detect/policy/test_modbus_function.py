@@ -1,11 +1,10 @@
 """`modbus-function`: a pair uses a Modbus function that was not learned."""
 
 from support.alerts import Said, fired
-from support.frames import HMI, PLC, modbus
-from support.messages import modbus_read, modbus_refused, talk
+from support.frames import HMI, PLC
+from support.messages import MODBUS_READ_INPUTS, modbus_read, modbus_refused, talk
 
 NORMAL = talk(modbus_read(), port=502)
-INPUTS = modbus(5, 1, 4, b"\0\x0a\0\x01"), modbus(5, 1, 4, b"\2\0\0")
 
 
 def test_fires_for_a_new_function() -> None:
@@ -17,9 +16,9 @@ def test_fires_for_a_new_function() -> None:
             [PLC.ip],
             1,
             "10.0.0.2 → 10.0.0.1, modbus-unit 1: function 4, read-input-registers.",
-            [INPUTS[0]],
+            [MODBUS_READ_INPUTS[0]],
         )
-    } == fired(talk(modbus_read(), INPUTS, port=502), learn=NORMAL)
+    } == fired(talk(modbus_read(), MODBUS_READ_INPUTS, port=502), learn=NORMAL)
 
 
 def test_stays_silent_for_the_learned_function() -> None:

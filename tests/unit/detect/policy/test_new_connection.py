@@ -1,8 +1,8 @@
 """`new-connection`: two machines talk in a way that they did not while it was learned."""
 
 from support.alerts import fired
-from support.frames import HMI, PLC, START_NS, STATION, arp, modbus
-from support.messages import modbus_read, talk
+from support.frames import HMI, PLC, START_NS, STATION, arp
+from support.messages import MODBUS_READ_INPUTS, modbus_read, talk
 
 NORMAL = talk(modbus_read(), port=502)
 
@@ -25,8 +25,9 @@ def test_fires_for_a_new_port() -> None:
 
 def test_fires_beside_a_new_function_of_the_same_pair() -> None:
     """An alert never hides what it does not tell of."""
-    inputs = modbus(5, 1, 4, b"\0\x0a\0\x01"), modbus(5, 1, 4, b"\2\0\0")
-    both = talk(inputs, port=502) + talk((b"hello", b"world"), port=9999, client_port=50001)
+    both = talk(MODBUS_READ_INPUTS, port=502) + talk(
+        (b"hello", b"world"), port=9999, client_port=50001
+    )
 
     alert = fired(both, learn=NORMAL)
 

@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from collections import Counter
 from pathlib import Path
 
+from rule_words import fires_when
+
 from otic import _core
 from otic.detect.rules import Rule, built_in, techniques
+from otic.inventory.protocols import carriers as carried_inside
 from otic.inventory.protocols import protocol
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-INSIDE = {"cip": "ethernet-ip"}
+TESTS = ROOT / "tests" / "unit" / "detect"
+INSIDE = {name: carried_inside(name)[0] for name in ("cip",)}
 """Protocols that live inside another one's messages and have no row of their own in the core."""
 
 ENGINES = ("policy", "protocol", "malware", "anomaly", "operational")
@@ -62,8 +67,24 @@ def carriers(name: str) -> str:
     return cell(", ".join(dict(_core.carriers()).get(name, ())))
 
 
+def proving_tests(rule: Rule) -> tuple[Path, list[str], list[str]]:
+    """The rule's test module, its tests that fire it, and those in which it stays silent."""
+    path = TESTS / rule.engine / f"test_{rule.id.replace('-', '_')}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    fires = [name for name in names if name.startswith("test_fires")]
+    silent = [name for name in names if name.startswith("test_stays_silent")]
+    return path.relative_to(ROOT), fires, silent
+
+
+def named(tests: list[str]) -> str:
+    """Names of tests."""
+    return ", ".join(f"`{name}`" for name in tests)
+
+
 def detection(rule: Rule) -> list[str]:
     """One rule, for people."""
+    path, fires, silent = proving_tests(rule)
     attack = ", ".join(f"{technique} {techniques()[technique]}" for technique in rule.attack)
     return [
         f"### {rule.title}",
@@ -71,11 +92,14 @@ def detection(rule: Rule) -> list[str]:
         f"`{rule.id}` · {rule.severity} · {rule.category}" + ("" if rule.default else " · off"),
         "",
         f"- What it sees: {rule.explanation}",
+        f"- Fires when: {fires_when(rule)}",
+        *([f"- Leaves it to: {', '.join(rule.yields_to)}"] if rule.yields_to else []),
         f"- False positives: {rule.false_positives}",
         f"- What to do: {rule.remediation}",
         f"- ATT&CK for ICS: {attack or 'none'}",
         f"- Proof: {rule.proof.kind}, {rule.proof.source}",
         f"- Source: {rule.source}",
+        f"- Tests: [{path.name}](../{path}): fires in {named(fires)}; silent in {named(silent)}",
         "",
     ]
 
@@ -87,7 +111,11 @@ def detections() -> str:
     lines = [
         "# Detections",
         "",
-        "Made from the rule files in `rules/` by `make generate`.",
+        "Made from the rule files in `rules/` and their tests by `make generate`.",
+        "",
+        "Each rule is proven by tests that build frames byte by byte and send them through the",
+        "core and the whole analysis: some fire it, near misses do not. What a rule leaves to",
+        "others is told once, by the rule that says most about it.",
         "",
         f"{len(rules)} rules, all of them data: "
         + ", ".join(f"{of_engine[engine]} {engine}" for engine in ENGINES if of_engine[engine])

@@ -104,7 +104,7 @@ def protocol(root: Path, name: str) -> list[str]:
 
 
 def detection(root: Path, name: str) -> list[str]:
-    """A rule: its file, its firing and quiet test, its text."""
+    """A rule: its file, its test module with a case that fires and a near miss, its text."""
     folder, _, slug = name.rpartition("/")
     engines = sorted(
         path.name for path in (root / "src" / "otic" / "rules").iterdir() if path.is_dir()
@@ -132,7 +132,7 @@ def detection(root: Path, name: str) -> list[str]:
     )
     return [
         f"src/otic/rules/{folder}/{slug}.toml: condition, words, proof",
-        f"tests/unit/detect/{folder}/{test_name}: a firing and a quiet case",
+        f"tests/unit/detect/{folder}/{test_name}: frames that fire it, and a near miss",
         "src/otic/detect/messages/en.toml: its text",
         "make generate: its row in docs/detections.md",
     ]

@@ -125,6 +125,13 @@ class Host:
         return ethernet(self.mac, to.mac, 0x0800, packet, self.vlans)
 
 
+PLC = Host(mac="02:00:00:00:00:01", ip="10.0.0.1")
+HMI = Host(mac="02:00:00:00:00:02", ip="10.0.0.2")
+STATION = Host(mac="02:00:00:00:00:03", ip="10.0.0.3")
+ROUTER_MAC = "02:00:00:00:00:fe"
+OUTSIDE = Host(mac=ROUTER_MAC, ip="8.8.8.8", ttl=57)
+"""Some machines: a controller, its panel, an engineering station, and one of the internet."""
+
 SYN, ACK, PSH, FIN = 0x02, 0x10, 0x08, 0x01
 
 
@@ -166,12 +173,29 @@ class Conversation:
             self._send(False, PSH | ACK, response)
         return self
 
+    def answer(self, payload: bytes) -> Conversation:
+        """The server sends."""
+        self._send(False, PSH | ACK, payload)
+        return self
+
     def close(self) -> Conversation:
         """Both sides end."""
         self._send(True, FIN | ACK)
         self._send(False, FIN | ACK)
         self._send(True, ACK)
         return self
+
+
+def attempts(
+    source: Host, targets: Sequence[tuple[str, int]], *, step_ns: int = SECOND_NS
+) -> list[Timed]:
+    """Connection attempts to these addresses and ports that nobody answers, one after the other."""
+    frames = []
+    for number, (address, port) in enumerate(targets):
+        target = Host(mac=f"02:00:00:01:{number >> 8:02x}:{number & 255:02x}", ip=address)
+        segment = tcp(source.ip, address, (40000 + number, port), (1000, 0), SYN)
+        frames.append((START_NS + number * step_ns, source.frame(target, 6, segment, number + 1)))
+    return frames
 
 
 def modbus(transaction: int, unit: int, function: int, data: bytes) -> bytes:

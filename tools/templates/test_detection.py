@@ -1,27 +1,27 @@
-"""The detection `template`: it fires where it should and is quiet where it should not."""
+"""`template`: what the rule sees, in a few words."""
 
-from builders import Source, batch, connection, endpoint, operation
-from otic.detect.rules import load
-from otic.sensor.pipeline import analyse
-from otic.settings import Settings
+from support.alerts import Said, fired
+from support.frames import HMI, PLC, modbus
+from support.messages import talk
 
-CLIENT, SERVER = "10.0.0.2", "10.0.0.1"
-
-
-def fired(action: str) -> bool:
-    """Whether the rule fires for an operation of this kind."""
-    talk = connection(CLIENT, SERVER)
-    done = operation(talk, code=8, name="example", action=action)
-    facts = (endpoint(CLIENT), endpoint(SERVER), talk, done)
-    result = analyse(Source([batch(0, *facts)]), settings=Settings(), rules=load())
-    return "template" in {alert.rule for alert in result.alerts}
+CLEAR = modbus(1, 1, 8, b"\0\x0a\0\0")
+"""Diagnostics, sub-function 10: clear counters (V1.1b3 §6.8)."""
 
 
-def test_it_fires() -> None:
-    """A change of the operating mode is reported."""
-    assert fired("mode")
+def test_fires_when_counters_are_cleared() -> None:
+    """Severity, parties, count, text and the bytes cited: all that an analyst sees."""
+    assert fired(talk((CLEAR, CLEAR), port=502))["template"] == Said(
+        "minor",
+        [HMI.ip],
+        [PLC.ip],
+        1,
+        "10.0.0.2 → 10.0.0.1: diagnostics-clear-counters-and-diagnostic-register (modbus).",
+        [CLEAR],
+    )
 
 
-def test_it_is_quiet() -> None:
-    """Reading is not reported."""
-    assert not fired("read")
+def test_stays_silent_for_other_diagnostics() -> None:
+    """The near miss: what looks much the same and is harmless."""
+    echo = modbus(1, 1, 8, bytes(4))
+
+    assert not fired(talk((echo, echo), port=502))

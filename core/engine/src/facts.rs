@@ -337,7 +337,7 @@ pub struct Attempts {
     pub failed: u64,
     /// True when a cap was hit: the numbers are lower bounds.
     pub more: bool,
-    /// Up to 16 of the targets, (address, port), smallest first.
+    /// Up to 1,024 of the targets, (address, port), of all hosts alike, smallest first.
     pub samples: Vec<(CompactString, u16)>,
     /// All target hosts up to 4,096, as address texts, sorted: windows are sums of buckets.
     pub addresses: Vec<CompactString>,

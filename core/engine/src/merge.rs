@@ -14,7 +14,7 @@ use crate::output::{AttemptKey, AttemptPart, Fact, Output};
 /// some.
 const KNOWN: usize = 4_000_000;
 /// Sample targets of one attempts fact.
-const SAMPLES: usize = 16;
+const SAMPLES: usize = 1024;
 /// Target addresses of one attempts fact.
 const ADDRESSES: usize = 4096;
 
@@ -146,9 +146,9 @@ fn tally(
 
 fn summary((key, part): (AttemptKey, AttemptPart)) -> Attempts {
     let (source, transport, start_ns) = key;
-    let mut ports_of: BTreeMap<&CompactString, u32> = BTreeMap::new();
-    for (host, _) in &part.targets {
-        *ports_of.entry(host).or_default() += 1;
+    let mut ports_of: BTreeMap<&CompactString, Vec<u16>> = BTreeMap::new();
+    for (host, port) in &part.targets {
+        ports_of.entry(host).or_default().push(*port);
     }
     let mut spans = part.spans;
     spans.sort_unstable();
@@ -159,12 +159,49 @@ fn summary((key, part): (AttemptKey, AttemptPart)) -> Attempts {
         start_ns,
         hosts: ports_of.len() as u32,
         targets: part.targets.len() as u32,
-        ports: ports_of.values().copied().max().unwrap_or_default(),
+        ports: ports_of.values().map(Vec::len).max().unwrap_or_default() as u32,
         attempts: part.attempts,
         failed: part.failed,
         more: part.more || ports_of.len() > ADDRESSES,
-        samples: part.targets.iter().take(SAMPLES).cloned().collect(),
+        samples: samples(&ports_of),
         addresses: ports_of.into_keys().take(ADDRESSES).cloned().collect(),
         spans,
+    }
+}
+
+/// Targets of all hosts alike: the first port of each, then the second of each, as many as fit.
+fn samples(ports_of: &BTreeMap<&CompactString, Vec<u16>>) -> Vec<(CompactString, u16)> {
+    let mut found = Vec::new();
+    let most = ports_of.values().map(Vec::len).max().unwrap_or_default();
+    for at in 0..most {
+        for (host, ports) in ports_of {
+            if found.len() >= SAMPLES {
+                break;
+            }
+            found.extend(ports.get(at).map(|port| ((*host).clone(), *port)));
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use compact_str::format_compact;
+
+    use super::*;
+
+    #[test]
+    fn samples_are_of_all_hosts_alike() {
+        let busy = CompactString::const_new("10.0.0.9");
+        let quiet: Vec<CompactString> = (0..300).map(|n| format_compact!("10.0.1.{n}")).collect();
+        let mut ports_of: BTreeMap<&CompactString, Vec<u16>> =
+            quiet.iter().map(|host| (host, vec![502])).collect();
+        ports_of.insert(&busy, (1..=2000).collect());
+
+        let found = samples(&ports_of);
+
+        assert_eq!(SAMPLES, found.len());
+        assert_eq!(300, found.iter().filter(|(host, _)| *host != busy).count());
     }
 }

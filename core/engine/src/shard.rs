@@ -396,9 +396,7 @@ impl Shard {
                 self.end_flow(index, at.frame.clock_ns, at.frame.ordinal, at.shared);
             }
         }
-        let first_span =
-            at.frame.fact_span(at.packet.start, at.packet.end.saturating_sub(at.packet.start));
-        let flow = Box::new(Flow::new(key, sender, at.frame.clock_ns, first_span));
+        let flow = Box::new(Flow::new(key, sender, at.frame.clock_ns, at.said()));
         let index = match self.free.pop() {
             Some(index) => {
                 if let Some(slot) = self.flows.get_mut(index) {
@@ -836,9 +834,7 @@ impl Shard {
                 // A flow that is named only when it ends cites its first frame.
                 let span = match at.frame.number {
                     0 => flow.first_span,
-                    _ => at
-                        .frame
-                        .fact_span(at.packet.start, at.packet.end.saturating_sub(at.packet.start)),
+                    _ => at.said(),
                 };
                 let first_ns = flow.first_ns.min(at.frame.clock_ns);
                 let connection = Connection::new(&key, space, first_ns, vec![span]);
@@ -1439,6 +1435,17 @@ impl Place<'_> {
 
     fn interface(&self) -> CompactString {
         self.shared.interfaces.get(self.frame.interface as usize).cloned().unwrap_or_default()
+    }
+
+    /// What the packet carries; where that is nothing, who sends it to whom and to which port.
+    fn said(&self) -> Span {
+        let packet = self.packet;
+        let from = match packet.ip {
+            Some(ip) if packet.start >= packet.end => ip.source_offset,
+            _ => packet.start,
+        };
+        let until = packet.end.max(packet.start);
+        self.frame.fact_span(from, until.saturating_sub(from))
     }
 
     /// Bytes of the frame that were on the wire but not captured.

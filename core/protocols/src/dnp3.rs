@@ -64,14 +64,14 @@ const AUTHENTICATION_RESPONSE: u8 = 131;
 
 /// IIN2: function not supported, object unknown, parameter error.
 const IIN_REFUSED: u16 = 0x0007;
-/// Bits told as events: (mask of IIN1 << 8 | IIN2, name).
-const IIN_TOLD: [(u16, &str); 9] = [
+/// Bits that refuse the request that a response answers (§4.5).
+const IIN_REFUSALS: [(u16, &str); 3] =
+    [(0x0001, "function-not-supported"), (0x0002, "object-unknown"), (0x0004, "parameter-error")];
+/// Bits that say how the outstation is, told when they change: (mask of IIN1 << 8 | IIN2, name).
+const IIN_STATES: [(u16, &str); 6] = [
     (0x8000, "device-restart"),
     (0x4000, "device-trouble"),
     (0x2000, "local-control"),
-    (0x0001, "function-not-supported"),
-    (0x0002, "object-unknown"),
-    (0x0004, "parameter-error"),
     (0x0008, "event-buffer-overflow"),
     (0x0010, "already-executing"),
     (0x0020, "configuration-corrupt"),
@@ -733,10 +733,10 @@ impl Dnp3 {
         data: &[u8],
         out: &mut Out,
     ) {
-        self.indications(input, ends, iin, out);
         attributes(input, ends, data, out);
         let (name, action) = function(code);
         if code == UNSOLICITED_RESPONSE {
+            self.indications(input, ends, iin, None, out);
             let mut push =
                 operation(input, ends, UNSOLICITED, u32::from(code), (name, action), input.bytes);
             push.outcome = Outcome::None;
@@ -756,6 +756,8 @@ impl Dnp3 {
             sequence: application_control & 0x0f,
             authentication,
         };
+        let asked = self.pending.get_mut(&key).map(|request| request.operation.name);
+        self.indications(input, ends, iin, asked, out);
         let refused = iin & IIN_REFUSED != 0;
         // Group 120 variation 7 is an authentication error.
         let failed = authentication && data.starts_with(&[120, 7]);
@@ -845,9 +847,33 @@ impl Dnp3 {
         }
     }
 
-    /// Internal indications that matter, when they change.
-    fn indications(&mut self, input: &Input<'_>, ends: Ends, iin: u16, out: &mut Out) {
-        let mask = IIN_TOLD.iter().fold(IIN_RESERVED, |mask, (bit, _)| mask | bit);
+    /// Internal indications that matter: refusals each time, of the function that was `asked` for;
+    /// states when they change.
+    fn indications(
+        &mut self,
+        input: &Input<'_>,
+        ends: Ends,
+        iin: u16,
+        asked: Option<&'static str>,
+        out: &mut Out,
+    ) {
+        let evidence = input.bytes.get(2..4).unwrap_or_default();
+        let outstation = || ("outstation", format_compact!("{}", ends.source));
+        for (bit, name) in IIN_REFUSALS {
+            if iin & bit != 0 {
+                let mut values = vec![("bit", CompactString::const_new(name))];
+                values.extend(asked.map(|asked| ("function", CompactString::const_new(asked))));
+                values.push(outstation());
+                out.push(Item::Event(Event {
+                    kind: "iin",
+                    protocol: NAME,
+                    sender: input.side.other(),
+                    values,
+                    evidence: input.locate(evidence),
+                }));
+            }
+        }
+        let mask = IIN_STATES.iter().fold(IIN_RESERVED, |mask, (bit, _)| mask | bit);
         let bits = iin & mask;
         match self.told.iter_mut().find(|(address, _)| *address == ends.source) {
             Some((_, told)) if *told == bits => return,
@@ -860,17 +886,13 @@ impl Dnp3 {
                 self.told.push((ends.source, bits));
             }
         }
-        let evidence = input.bytes.get(2..4).unwrap_or_default();
-        for (bit, name) in IIN_TOLD {
+        for (bit, name) in IIN_STATES {
             if bits & bit != 0 {
                 out.push(Item::Event(Event {
                     kind: "iin",
                     protocol: NAME,
                     sender: input.side,
-                    values: vec![
-                        ("bit", name.into()),
-                        ("outstation", format_compact!("{}", ends.source)),
-                    ],
+                    values: vec![("bit", CompactString::const_new(name)), outstation()],
                     evidence: input.locate(evidence),
                 }));
             }
@@ -1207,6 +1229,51 @@ mod tests {
         assert_eq!(vec![("vendor", "Acme".to_owned()), ("model", "X1".to_owned())], claims);
         assert!(items.iter().any(|item| matches!(item, Item::Event(event)
             if event.kind == "iin" && event.values[0].1 == "device-restart")));
+    }
+
+    #[test]
+    fn each_refusal_names_what_was_asked_for() {
+        let refused = || (Side::B, response([0, 4], &[]));
+        let items = talk(&[
+            (Side::A, request(OPERATE, &latch_on(0))),
+            refused(),
+            (Side::A, request(READ, &[60, 2, 6])),
+            refused(),
+            refused(),
+        ]);
+        let told: Vec<_> = items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Event(event) if event.kind == "iin" => Some((event.sender, &event.values)),
+                _ => None,
+            })
+            .collect();
+        let bit = || ("bit", CompactString::const_new("parameter-error"));
+        let outstation = || ("outstation", CompactString::const_new("10"));
+        let of = |name| ("function", CompactString::const_new(name));
+        assert_eq!(
+            vec![
+                (Side::A, &vec![bit(), of("operate"), outstation()]),
+                (Side::A, &vec![bit(), of("read"), outstation()]),
+                (Side::A, &vec![bit(), outstation()]),
+            ],
+            told
+        );
+    }
+
+    #[test]
+    fn a_state_is_told_when_it_changes() {
+        let items = talk(&[
+            (Side::B, response([0x80, 0], &[])),
+            (Side::B, response([0x80, 0], &[])),
+            (Side::B, response([0, 0], &[])),
+            (Side::B, response([0x80, 0], &[])),
+        ]);
+        let told = items.iter().filter(|item| {
+            matches!(item, Item::Event(event) if event.sender == Side::B
+                && event.values[0].1 == "device-restart")
+        });
+        assert_eq!(2, told.count());
     }
 
     #[test]

@@ -400,6 +400,10 @@ impl Names {
         out: &mut Out,
     ) {
         let asker = input.side.other();
+        if !self.client_told && !input.destination.is_group() {
+            self.client_told = true;
+            out.push(Item::Client(asker));
+        }
         let key = (header.id, asker);
         let outcome = if header.rcode() == 0 { Outcome::Ok } else { Outcome::Error };
         let mut paired = false;

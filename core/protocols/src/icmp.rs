@@ -19,7 +19,7 @@ pub const ICMP: Protocol = Protocol {
     roles: ("sender", "receiver"),
     carriers: &[Carrier::Ip(&[1])],
     probe: at_least::<4>,
-    session: || Box::new(Messages { protocol: "icmp", names: icmp_name }),
+    session: || Box::new(Messages::new("icmp", icmp_name)),
     source: "RFC 792",
 };
 
@@ -30,7 +30,7 @@ pub const ICMPV6: Protocol = Protocol {
     roles: ("sender", "receiver"),
     carriers: &[Carrier::Ip(&[58])],
     probe: at_least::<4>,
-    session: || Box::new(Messages { protocol: "icmpv6", names: icmpv6_name }),
+    session: || Box::new(Messages::new("icmpv6", icmpv6_name)),
     source: "RFC 4443, RFC 4861",
 };
 
@@ -41,7 +41,7 @@ pub const IGMP: Protocol = Protocol {
     roles: ("member", "group"),
     carriers: &[Carrier::Ip(&[2])],
     probe: at_least::<8>,
-    session: || Box::new(Messages { protocol: "igmp", names: igmp_name }),
+    session: || Box::new(Messages::new("igmp", igmp_name)),
     source: "RFC 3376",
 };
 
@@ -52,11 +52,25 @@ fn at_least<const N: usize>(input: &Input<'_>) -> Probe {
 struct Messages {
     protocol: &'static str,
     names: fn(u8) -> &'static str,
+    client_said: bool,
+}
+
+impl Messages {
+    const fn new(protocol: &'static str, names: fn(u8) -> &'static str) -> Self {
+        Self { protocol, names, client_said: false }
+    }
 }
 
 impl Session for Messages {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         let Some(kind) = input.bytes.first().copied() else { return 0 };
+        if !self.client_said
+            && !input.destination.is_group()
+            && let Some(asks) = asks(self.protocol, kind)
+        {
+            self.client_said = true;
+            out.push(Item::Client(if asks { input.side } else { input.side.other() }));
+        }
         out.layer(self.protocol, input.side);
         out.operation(Operation {
             protocol: self.protocol,
@@ -110,6 +124,15 @@ fn neighbour(input: &Input<'_>, kind: u8, out: &mut Out) {
                 evidence: input.locate(value),
             });
         }
+    }
+}
+
+/// Whether a message asks, or answers: an echo, or with an error what the other end sent before.
+fn asks(protocol: &str, kind: u8) -> Option<bool> {
+    match (protocol, kind) {
+        ("icmp", 8 | 10 | 13 | 15 | 17) | ("icmpv6", 128 | 133 | 135) => Some(true),
+        ("icmp", 0 | 3..=5 | 11 | 12 | 14 | 16 | 18) | ("icmpv6", 1..=4 | 129 | 137) => Some(false),
+        _ => None,
     }
 }
 
@@ -192,7 +215,17 @@ mod tests {
     #[test]
     fn an_error_says_nothing_of_the_packet_it_quotes() {
         let unreachable = [3, 1, 0, 0, 0, 0, 0, 0, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
-        assert_eq!(2, testing::items(&ICMP, &[(Side::A, &unreachable)]).len());
+        let items = testing::items(&ICMP, &[(Side::A, &unreachable)]);
+        assert_eq!(2, items.iter().filter(|item| !matches!(item, Item::Client(_))).count());
+    }
+
+    #[test]
+    fn an_error_answers_what_the_other_end_sent() {
+        let unreachable = [3, 1, 0, 0, 0, 0, 0, 0, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+        let items = testing::items(&ICMP, &[(Side::A, &unreachable)]);
+        assert!(items.contains(&Item::Client(Side::B)));
+        let items = testing::items(&ICMP, &[(Side::A, &[8, 0, 0, 0, 0, 1, 0, 1])]);
+        assert!(items.contains(&Item::Client(Side::A)));
     }
 
     #[test]

@@ -109,7 +109,7 @@ const fn function(code: u8) -> (&'static str, Action) {
         23 => ("read-write-multiple-registers", Action::Write),
         24 => ("read-fifo-queue", Action::Read),
         0x2b => ("encapsulated-interface-transport", Action::Diagnostics),
-        0x5a => ("umas", Action::Configuration),
+        0x5a => ("umas", Action::Diagnostics),
         _ => ("unknown", Action::Diagnostics),
     }
 }
@@ -180,7 +180,7 @@ const fn umas(function: u8) -> (&'static str, Action) {
         0x70 => ("umas-read-io-object", Action::Read),
         0x71 => ("umas-write-io-object", Action::Write),
         0x73 => ("umas-get-status-module", Action::Diagnostics),
-        _ => ("umas", Action::Configuration),
+        _ => ("umas", Action::Diagnostics),
     }
 }
 

@@ -15,7 +15,7 @@
 //!   is unknown.
 //! * `iso-transport-header`: bytes inside a session are no TPKT packet.
 //!
-//! Not decoded: S7comm-plus (protocol id 0x72), variable tables, forces and cyclic subscriptions
+//! Not decoded: S7comm-plus (protocol id 0x72), variable tables, jobs and cyclic subscriptions
 //! beyond their names, block contents, NCK variables, passwords (never stored).
 
 use compact_str::{CompactString, format_compact};
@@ -111,7 +111,8 @@ const fn user_data(code: u32) -> (&'static str, Action) {
         0x010c => ("erase", Action::Configuration),
         0x010e => ("read-diagnostic-data", Action::Diagnostics),
         0x010f => ("remove-diagnostic-data", Action::Diagnostics),
-        0x0110 => ("forces", Action::Control),
+        // A question: stations send it every few seconds while they only look (see the sources).
+        0x0110 => ("read-job-list", Action::Diagnostics),
         0x0113 => ("request-diagnostic-data-2", Action::Diagnostics),
         0x0100..=0x01ff => ("programmer-commands", Action::Diagnostics),
         0x0201 => ("cyclic-transfer", Action::Subscribe),

@@ -26,6 +26,9 @@ WRITES = {
 }
 
 
+NO_FLAGS: frozenset[str] = frozenset()
+
+
 class FieldMaker:
     """Makes the fields of facts; flags and zones come from the settings."""
 
@@ -40,8 +43,10 @@ class FieldMaker:
 
     def flags(self, space: str, address: str) -> frozenset[str]:
         """What people said about this address."""
-        none: frozenset[str] = frozenset()
-        return self._flags.get((space, address), none) | self._flags.get(("", address), none)
+        if not self._flags:
+            return NO_FLAGS
+        own = self._flags.get((space, address), NO_FLAGS)
+        return own | self._flags.get(("", address), NO_FLAGS)
 
     def _zone(self, address: str) -> str:
         ip = addresses.parse(address)

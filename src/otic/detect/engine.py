@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,9 +17,13 @@ import msgspec
 
 from otic.baseline.baseline import Baseline, row_of
 from otic.baseline.fields import FieldMaker, facts_of_connection
+from otic.detect.matches import Match, parties_of
+from otic.detect.once import Told
 from otic.detect.rules import Compiled
-from otic.facts import Event, Span, Spans, encode, unpack_spans
+from otic.facts import Event, Span, encode, unpack_spans
 from otic.journal.fold import BUCKET_NS, Novelty, State
+
+SECOND_NS = 1_000_000_000
 
 MOST_VALUES = 16
 """Distinct values shown of one field in an alert."""
@@ -60,17 +65,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     policy: bool
 
 
-class _Match(msgspec.Struct):
-    """One fact that made a rule fire."""
-
-    kind: str
-    id: Any
-    fields: dict[str, Any]
-    first_ns: int
-    spans: Spans
-    last_ns: int | None = None
-    count: int | None = None
-
+Found = dict[tuple[str, Any], list[Match]]
+"""Matches by alert: rule and parties."""
 
 TELLING = {
     "operation": "connection_protocol",
@@ -100,7 +96,7 @@ class Detector:
         self.fields = fields
         self.baseline = baseline
         self.learned_until_ns = learned_until_ns
-        self.matches: dict[tuple[str, Any], dict[Any, _Match | str]] = defaultdict(dict)
+        self.matches: dict[tuple[str, Any], dict[Any, Match | str]] = defaultdict(dict)
         self._by_fact: dict[str, list[Compiled]] = defaultdict(list)
         self._policy: dict[str, list[Compiled]] = defaultdict(list)
         self._picked: dict[tuple[str, bool, Any], list[Compiled]] = {}
@@ -115,14 +111,14 @@ class Detector:
                 self._by_fact[trigger.fact].append(compiled)
             elif trigger.kind == "threshold":
                 self._windows[trigger.fact].append(compiled)
-        self._rules = {compiled.rule.id: compiled.rule for compiled in self.rules}
+        self._compiled = {compiled.rule.id: compiled for compiled in self.rules}
         self._retold: dict[tuple[bytes, str, str, str], set[bytes]] = defaultdict(set)
         self._waiting: set[tuple[str, bytes]] = set()
         self._early_claims: set[bytes] = set()
         self._early_attempts: set[tuple[bytes, str]] = set()
         self._alike: dict[tuple[str, Any], set[bytes]] = defaultdict(set)
         self._tried: dict[tuple[bytes, str], set[int]] = defaultdict(set)
-        self._steps: dict[str, dict[Any, tuple[dict[Any, int], dict[Any, _Match]]]] = {}
+        self._steps: dict[str, dict[Any, tuple[dict[Any, Match], dict[Any, Match]]]] = {}
 
     def guarded(self, kind: str, fields: dict[str, Any]) -> bool:
         """Whether a guarded rule watches for this fact, so that it is never learned silently."""
@@ -178,11 +174,11 @@ class Detector:
     ) -> list[Alert]:
         """All alerts so far, sorted by id.
 
-        `derived` are events that analysis itself found. An endpoint that is `spoken_for` (a MAC
-        whose machine has an IP) makes no alert of its own. Without a baseline, what the `new` rules
-        would say is worked out here, from all facts, and only when `policy` asks for it.
+        `derived` are events that analysis itself found. An endpoint that is `spoken_for` by a
+        better address of its machine makes no alert of its own. Without a baseline, what the `new`
+        rules would say is worked out here, from all facts, and only when `policy` asks for it.
         """
-        found = []
+        found: Found = {}
         for matched in (self.matches, self._would(state) if policy else {}):
             for key, members in matched.items():
                 matches = [
@@ -191,20 +187,63 @@ class Detector:
                     if match != "endpoint" or not spoken_for(id_)
                 ]
                 if matches:
-                    found.append(self._alert(state, key, matches))
+                    found[key] = matches
         for event in derived:
             fields = self.fields.event(event)
             for compiled in self._by_fact["event"]:
                 if compiled.rule.trigger.kind == "occurs" and compiled.fits(fields):
-                    match = _Match(
+                    match = Match(
                         "event", event.id, fields, event.ts_ns, event.spans, event.ts_ns, 1
                     )
-                    found.append(self._alert(state, self._key(compiled, fields), [match]))
-        return sorted(found, key=lambda alert: alert.id)
+                    found.setdefault(self._key(compiled, fields), []).append(match)
+        self._add_sides(state, found)
+        once = self._once(found)
+        alerts = [self._alert(state, key, matches) for key, matches in once.items()]
+        return sorted(alerts, key=lambda alert: alert.id)
 
-    def _would(self, state: State) -> dict[tuple[str, Any], dict[Any, _Match | str]]:
+    def _add_sides(self, state: State, found: Found) -> None:
+        """Adds what the same two did along with what a rule looks for."""
+        times: dict[tuple[str, Any], list[int]] = {}
+        for key, matches in found.items():
+            if self._compiled[key[0]].rule.trigger.along:
+                times[key] = sorted(match.first_ns for match in matches)
+        for rule in {rule for rule, _ in times}:
+            compiled = self._compiled[rule]
+            kind, within = compiled.rule.trigger.fact, compiled.rule.trigger.within_s * SECOND_NS
+            mine = [at for key, ats in times.items() if key[0] == rule for at in (ats[0], ats[-1])]
+            begin, end = min(mine) - within, max(mine) + within
+            for id_, fact in getattr(state, f"{kind}s").items():
+                made = self.fields.of(state, kind, id_) if begin <= fact.ts_ns <= end else None
+                if made is None or not compiled.goes_along(made[0]):
+                    continue
+                key = self._key(compiled, made[0])
+                if _near(made[1], times.get(key, []), within):
+                    side = self._whole(state, kind, id_)
+                    side.side = True
+                    if all(match.id != id_ for match in found[key]):
+                        found[key].append(side)
+
+    def _once(self, found: Found) -> Found:
+        """The same without what a rule's `yields_to` leaves to other alerts."""
+        asked = {other for rule, _ in found for other in self._compiled[rule].rule.yields_to}
+        matched: dict[str, list[Match]] = defaultdict(list)
+        for (rule, _), matches in found.items():
+            if rule in asked:
+                matched[rule] += matches
+        told = {rule: Told(matches) for rule, matches in matched.items()}
+        left: Found = {}
+        for key, matches in found.items():
+            others = [told[rule] for rule in self._compiled[key[0]].rule.yields_to if rule in told]
+            kept = matches
+            for other in others:
+                kept = [match for match in kept if not other.covers(match)]
+            if any(not match.side for match in kept):
+                left[key] = kept
+        return left
+
+    def _would(self, state: State) -> dict[tuple[str, Any], dict[Any, Match | str]]:
         """What the `new` rules would say if nothing were known."""
-        found: dict[tuple[str, Any], dict[Any, _Match | str]] = defaultdict(dict)
+        found: dict[tuple[str, Any], dict[Any, Match | str]] = defaultdict(dict)
         for kind in self._policy:
             for id_ in getattr(state, f"{kind}s"):
                 if kind == "endpoint" and not state.endpoints[id_].spoke:
@@ -240,13 +279,13 @@ class Detector:
             ]
         return picked
 
-    def _whole(self, state: State, kind: str, id_: Any) -> _Match:
+    def _whole(self, state: State, kind: str, id_: Any) -> Match:
         """A plain member with what an alert shows of it."""
         made = self.fields.of(state, kind, id_)
         fact = getattr(state, f"{kind}s")[id_]
         spans = fact.evidence.spans if kind in ("change", "claim") else fact.spans
         fields, ts_ns = made if made is not None else ({}, fact.ts_ns)
-        return _Match(kind, id_, fields, ts_ns, spans)
+        return Match(kind, id_, fields, ts_ns, spans)
 
     def _look(self, state: State, kind: str, id_: Any) -> None:
         made = self.fields.of(state, kind, id_)
@@ -291,7 +330,7 @@ class Detector:
 
     def _key(self, compiled: Compiled, fields: dict[str, Any]) -> tuple[str, Any]:
         rule = compiled.rule
-        by = rule.group_by or _parties_of(rule.trigger.fact)
+        by = rule.group_by or parties_of(rule.trigger.fact)
         return rule.id, tuple(fields.get(name) for name in ("space", *by))
 
     def _correct(self, state: State, new: Novelty) -> None:
@@ -301,6 +340,10 @@ class Detector:
             for kind, id_ in (("connection", old), *on_connection.get(old, ())):
                 for members in self.matches.values():
                     members.pop(id_, None)
+                for steps in self._steps.values():
+                    for starts, ends in steps.values():
+                        starts.pop(id_, None)
+                        ends.pop(id_, None)
                 if kind != "connection":
                     getattr(new, f"{kind}s").add(id_)
 
@@ -330,7 +373,7 @@ class Detector:
                 self.matches[key].pop(fact.id, None)
                 before = previous.value if previous is not None else self._learned(fields)
                 if before is not None and before != fact.value:
-                    self.matches[key][fact.id] = _Match(
+                    self.matches[key][fact.id] = Match(
                         "claim",
                         fact.id,
                         fields | {"old": before, "new": fact.value},
@@ -368,20 +411,27 @@ class Detector:
     ) -> None:
         """Pairs first and second parts of the same key; both are kept, so order does not matter."""
         trigger = compiled.rule.trigger
+        if not compiled.starts(fields) and not compiled.fits(fields):
+            return
+        if compiled.rule.guarded and self._is_signed(trigger.fact, fields):
+            return
         steps = self._steps.setdefault(compiled.rule.id, {})
-        by = trigger.key or _parties_of(trigger.fact)
+        by = trigger.key or parties_of(trigger.fact)
         key = tuple(fields.get(name) for name in ("space", *by))
         starts, ends = steps.setdefault(key, ({}, {}))
+        fact = getattr(state, f"{trigger.fact}s")[id_]
+        spans = fact.evidence.spans if trigger.fact == "change" else fact.spans
+        step = Match(trigger.fact, id_, fields, ts_ns, spans)
         if compiled.starts(fields):
-            starts[id_] = ts_ns
+            starts[id_] = step
         if compiled.fits(fields):
-            fact = getattr(state, f"{trigger.fact}s")[id_]
-            spans = fact.evidence.spans if trigger.fact == "change" else fact.spans
-            ends[id_] = _Match(trigger.fact, id_, fields, ts_ns, spans)
-        within = trigger.within_s * 1_000_000_000
+            ends[id_] = step
+        within = trigger.within_s * SECOND_NS
         for end in ends.values():
-            if any(0 <= end.first_ns - start <= within for start in starts.values()):
-                self.matches[self._key(compiled, end.fields)][end.id] = end
+            before = [s for s in starts.values() if 0 <= end.first_ns - s.first_ns <= within]
+            if before:
+                told = self.matches[self._key(compiled, end.fields)]
+                told.update({match.id: match for match in (*before, end)})
 
     def _occurrences(self, state: State, id_: bytes) -> None:
         """Counts of one event (and of those of the same key) in sliding windows."""
@@ -405,7 +455,12 @@ class Detector:
             first, last, total = fired
             spans = min(state.events[other].spans for other in alike)
             shown = dict(fields)
-            self.matches[key][key] = _Match("event", id_, shown, first, spans, last, total)
+            members = frozenset(
+                other
+                for other in alike
+                if any(first <= start <= last for start in state.buckets.get(other, {}))
+            )
+            self.matches[key][key] = Match("event", id_, shown, first, spans, last, total, members)
 
     def _attempts(self, state: State, source: bytes, transport: str) -> None:
         """Attempts of one source in sliding windows."""
@@ -430,21 +485,22 @@ class Detector:
                 first, last, total, what = fired
                 spans = next(row.spans for row in rows if row.start_ns >= first)
                 shown = fields | {"subnet": subnet, "targets": what}
-                key = compiled.rule.id, (*self._key(compiled, fields)[1], subnet)
-                self.matches[key][transport] = _Match(
-                    "attempts", transport, shown, first, spans, last + BUCKET_NS, total
+                id_ = transport, subnet
+                self.matches[self._key(compiled, fields)][id_] = Match(
+                    "attempts", id_, shown, first, spans, last + BUCKET_NS, total
                 )
 
-    def _alert(self, state: State, key: tuple[str, Any], matches: list[_Match]) -> Alert:
-        rule = self._rules[key[0]]
-        matches.sort(key=lambda match: (match.first_ns, match.spans, str(match.id)))
+    def _alert(self, state: State, key: tuple[str, Any], matches: list[Match]) -> Alert:
+        rule = self._compiled[key[0]].rule
+        matches.sort(key=lambda match: (match.side, match.first_ns, match.spans, str(match.id)))
         first, last, count = matches[0].first_ns, matches[0].first_ns, 0
         for match in matches:
-            more, at = _counts(state, match)
-            count += more
-            last = max(last, at)
-        names = ("space", *(rule.group_by or _parties_of(rule.trigger.fact)), "subnet")
-        grouped = dict(zip(names, key[1], strict=False))
+            if not match.side:
+                more, at = _counts(state, match)
+                count += more
+                last = max(last, at)
+        names = ("space", *(rule.group_by or parties_of(rule.trigger.fact)))
+        grouped = dict(zip(names, key[1], strict=True))
         sources: set[str] = set()
         destinations: set[str] = set()
         shown: dict[str, set[str]] = defaultdict(set)
@@ -454,7 +510,7 @@ class Detector:
             if "server" in fields:
                 destinations.add(fields["server"])
             destinations.update(fields.get("targets", ()))
-            for name in (*_parties_of(rule.trigger.fact), *rule.show):
+            for name in (*parties_of(rule.trigger.fact), *rule.show):
                 value = fields.get(name)
                 if value not in (None, ""):
                     shown[name].add(str(value))
@@ -466,8 +522,6 @@ class Detector:
                 "within_s": str(rule.trigger.within_s),
                 "targets": str(len(destinations)),
             }
-            if grouped.get("subnet"):
-                values["subnet"] = str(grouped["subnet"])
         spans: list[Span] = []
         for match in matches:
             spans += [span for span in unpack_spans(match.spans) if span not in spans]
@@ -495,13 +549,13 @@ class Detector:
         )
 
 
-def _parties_of(kind: str) -> tuple[str, ...]:
-    if kind in ("endpoint", "claim"):
-        return ("address", "child")
-    return ("source",) if kind == "attempts" else ("client", "server")
+def _near(ts_ns: int, times: list[int], within_ns: int) -> bool:
+    """Whether one of these sorted times is that near."""
+    at = bisect_left(times, ts_ns)
+    return any(abs(time - ts_ns) <= within_ns for time in times[max(at - 1, 0) : at + 1])
 
 
-def _counts(state: State, match: _Match) -> tuple[int, int]:
+def _counts(state: State, match: Match) -> tuple[int, int]:
     """How often a matched fact happened, and when last."""
     if match.count is not None:
         return match.count, match.last_ns or match.first_ns
@@ -535,7 +589,7 @@ def _join(values: set[str]) -> str:
 def _sliding(counts: dict[int, int], within_s: int, wanted: int) -> tuple[int, int, int] | None:
     """First and last bucket of all windows that reach `wanted`, and the counts inside them."""
     starts = sorted(counts)
-    width = within_s * 1_000_000_000
+    width = within_s * SECOND_NS
     inside: set[int] = set()
     low = 0
     total = 0
@@ -556,7 +610,7 @@ def _distinct(
 ) -> tuple[int, int, int, set[str]] | None:
     """The same for distinct items a window; also the items themselves."""
     starts = sorted(items)
-    width = within_s * 1_000_000_000
+    width = within_s * SECOND_NS
     inside: set[int] = set()
     held: dict[Any, int] = defaultdict(int)
     low = 0

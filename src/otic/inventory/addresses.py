@@ -56,6 +56,18 @@ def is_public(address: str) -> bool:
     return ip is not None and ip.is_global and not ip.is_multicast
 
 
+def plainness(address: str) -> int:
+    """How plainly an address names its machine to a person, smallest best: IPv4, IPv6, an IPv6
+    address of the link alone, a MAC.
+    """
+    ip = parse(address)
+    if ip is None:
+        return 3
+    if ip.version == 4:
+        return 0
+    return 2 if ip.is_link_local else 1
+
+
 def eui64(mac: str) -> bytes:
     """The IPv6 interface identifier made from a MAC (RFC 4291 appendix A)."""
     octets = bytes.fromhex(mac.replace(":", ""))

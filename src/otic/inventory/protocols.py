@@ -10,10 +10,14 @@ from otic import data
 
 
 class Protocol(msgspec.Struct, frozen=True, kw_only=True):
-    """One protocol's words: (client, server) roles, and the rank of its identity claims."""
+    """One protocol's words: (client, server) roles, and the rank of its identity claims.
+
+    `inside` is the protocol whose messages carry this one's, where that has connections too.
+    """
 
     title: str
     roles: list[str] = []
+    inside: str = ""
     industrial: bool = False
     identity: int = 10
 
@@ -42,3 +46,13 @@ the station, not the sender."""
 def is_industrial(name: str) -> bool:
     """Whether a connection or operation protocol is an industrial one."""
     return protocol(name).industrial
+
+
+@cache
+def carriers(name: str) -> tuple[str, ...]:
+    """The protocols whose messages carry this one's, the nearest first."""
+    found: list[str] = []
+    while (inside := protocol(name).inside) and inside not in found:
+        found.append(inside)
+        name = inside
+    return tuple(found)

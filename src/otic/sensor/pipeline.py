@@ -16,7 +16,7 @@ from otic.detect.engine import Alert, Detector
 from otic.detect.rules import Compiled
 from otic.errors import CaptureError, JournalError
 from otic.facts import Batch, Capture, Event, decode_batch, decode_captures
-from otic.inventory.addresses import is_mac
+from otic.inventory.addresses import plainness
 from otic.inventory.devices import Inventory
 from otic.inventory.notices import notices
 from otic.journal.fold import Novelty, State
@@ -257,13 +257,12 @@ def _result(
 
     def spoken_for(endpoint: bytes) -> bool:
         device = devices.device(endpoint)
-        return (
-            device is not None
-            and is_mac(state.endpoints[endpoint].address)
-            and any(
-                state.endpoints[other].spoke and not is_mac(state.endpoints[other].address)
-                for other in device.endpoints
-            )
+        if device is None:
+            return False
+        rank = plainness(state.endpoints[endpoint].address)
+        return any(
+            state.endpoints[other].spoke and plainness(state.endpoints[other].address) < rank
+            for other in device.endpoints
         )
 
     return Result(

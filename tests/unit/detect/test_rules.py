@@ -70,6 +70,11 @@ def test_every_built_in_rule_is_evaluated_and_explained() -> None:
         (('"==", "stop"', '"matches", "(a)\\\\1"'), "back references"),
         (('"==", "stop"', '"matches", "a*b*c*"'), "open repeats"),
         (('id = "made-up"', 'id = "Made Up"'), "lower-case"),
+        (('"Discovery"', '"Discoveries"'), "no category is called"),
+        (('"occurs"', '"new"'), "new needs key"),
+        (('"occurs"', '"occurs"\nsignature = "x"'), "takes no signature"),
+        (('"occurs"', '"occurs"\nalong = [["action", "==", "start"]]'), "needs within_s"),
+        (('"operation"', '"endpoint"\nwithin_s = 9\nalong = [["child", "==", ""]]'), "along looks"),
     ],
 )
 def test_a_rule_that_is_not_valid_is_refused_with_its_reason(
@@ -81,24 +86,35 @@ def test_a_rule_that_is_not_valid_is_refused_with_its_reason(
         compile_rule(rule(TEXT.replace(*change, 1)))
 
 
+def test_a_key_that_other_protocols_would_satisfy_is_refused() -> None:
+    """What was learned of Modbus must not make a rule about SSH silent."""
+    text = TEXT.replace('"occurs"', '"new"').replace('"operation"', '"connection"')
+    text = text.replace('"action", "==", "stop"', '"connection_protocol", "==", "ssh"')
+
+    with pytest.raises(RuleError, match="key needs connection_protocol"):
+        compile_rule(rule(text + 'key = ["space", "client", "server"]'))
+    compile_rule(rule(text + 'key = ["space", "client", "server", "connection_protocol"]'))
+
+
 def test_unknown_keys_are_refused() -> None:
     """A misspelt key is an error, not a rule that never fires."""
     with pytest.raises(RuleError, match=r"made\.toml"):
         rule(TEXT.replace("category", "categry"))
 
 
-def test_triggers_of_running_sensors_are_checked() -> None:
-    """Silent, period and signature rules are read and checked like all others."""
-    for kind, more in (
-        ("silent", "within_s = 60"),
-        ("period", "within_s = 60"),
-        ("signature", 'signature = "x"'),
-    ):
-        text = TEXT.replace('"occurs"', f'"{kind}"')
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("silent", "within_s = 60"), ("period", "within_s = 60"), ("signature", 'signature = "x"')],
+)
+def test_a_trigger_that_nothing_evaluates_is_refused(tmp_path: Path, kind: str, more: str) -> None:
+    """A rule that would never fire is refused in one line, with its file and its trigger."""
+    (tmp_path / "quiet-line.toml").write_text(TEXT.replace('"occurs"', f'"{kind}"') + more)
 
-        with pytest.raises(RuleError, match="needs"):
-            compile_rule(rule(text))
-        compile_rule(rule(text + more))
+    with pytest.raises(RuleError) as refused:
+        load([str(tmp_path)])
+
+    assert str(refused.value).startswith(f"quiet-line.toml: the trigger '{kind}' is not evaluated")
+    assert "\n" not in str(refused.value)
 
 
 def test_settings_change_rules() -> None:
@@ -122,6 +138,28 @@ def test_rules_of_users_join_the_built_in_ones(tmp_path: Path) -> None:
     assert "made-up" in {compiled.rule.id for compiled in load([str(tmp_path)])}
     (tmp_path / "again.toml").write_text(TEXT)
     with pytest.raises(RuleError, match="twice"):
+        load([str(tmp_path)])
+
+
+def test_a_rule_yields_only_to_rules_that_exist(tmp_path: Path) -> None:
+    """A misspelt name in `yields_to` is an error; a rule that is off stays a valid name."""
+    text = TEXT.replace('source = "x"\n[proof]', 'source = "x"\nyields_to = ["s7-stap"]\n[proof]')
+    (tmp_path / "made.toml").write_text(text)
+
+    with pytest.raises(RuleError, match="made-up yields to s7-stap, which does not exist"):
+        load([str(tmp_path)])
+    (tmp_path / "made.toml").write_text(text.replace("s7-stap", "s7-stop"))
+    load([str(tmp_path)], {"s7-stop": RuleSetting(enabled=False)})
+
+
+def test_rules_never_yield_in_a_ring(tmp_path: Path) -> None:
+    """Two rules that leave it to each other would both be silent."""
+    for id_, other in (("one", "two"), ("two", "one")):
+        text = TEXT.replace("made-up", id_)
+        text = text.replace("[proof]", f'yields_to = ["{other}"]\n[proof]')
+        (tmp_path / f"{id_}.toml").write_text(text)
+
+    with pytest.raises(RuleError, match="rule one yields to itself"):
         load([str(tmp_path)])
 
 

@@ -66,14 +66,30 @@ def test_a_new_protocol_compiles_and_passes_its_tests(copy: Path) -> None:
 
 
 def test_a_new_detection_fires_and_is_quiet(copy: Path) -> None:
-    """`make new-detection` gives a rule whose two cases hold."""
+    """`make new-detection` gives a rule whose two cases hold, and which the catalogue accepts."""
     made = new("detection", "operational/brand-new", copy)
     assert made.returncode == 0, made.stderr
 
     done = pytest_in(copy, "tests/unit/detect")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (copy / "tests/unit/detect/operational/test_brand_new.py").exists()
+    module = (copy / "tests/unit/detect/operational/test_brand_new.py").read_text()
+    assert '["brand-new"]' in module
+    assert "template" not in module
+    assert "tests/unit/detect/operational/test_brand_new.py" in made.stdout
+
+
+def test_a_detection_without_a_near_miss_is_refused_by_the_catalogue(copy: Path) -> None:
+    """Who deletes the silent case is told so, with the rule's name."""
+    assert new("detection", "operational/brand-new", copy).returncode == 0
+    module = copy / "tests/unit/detect/operational/test_brand_new.py"
+    module.write_text(module.read_text().partition("def test_stays_silent")[0])
+
+    done = pytest_in(copy, "tests/unit/detect/test_catalogue.py")
+
+    assert done.returncode == 1
+    assert done.stdout.count("FAILED") == 1
+    assert "stays_silent_in_a_module_of_its_own[brand-new]" in done.stdout
 
 
 def test_a_new_route_answers_and_is_guarded(copy: Path) -> None:

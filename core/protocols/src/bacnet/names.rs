@@ -118,7 +118,8 @@ pub(super) const fn reinitialized_state(state: u64) -> (&'static str, Action) {
         3 => ("end-backup", Action::ProgramUpload),
         4 => ("start-restore", Action::ProgramDownload),
         5 => ("end-restore", Action::ProgramDownload),
-        6 => ("abort-restore", Action::ProgramDownload),
+        // Ends the mode in which a restore waits for files; nothing is written.
+        6 => ("abort-restore", Action::Mode),
         7 => ("activate-changes", Action::Reset),
         _ => ("unknown", Action::Reset),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from functools import lru_cache
 from typing import Any
 
@@ -206,15 +205,3 @@ class FieldMaker:
             "old": change.old,
         }
         return fields, change.ts_ns
-
-
-def facts_of_connection(state: State) -> dict[bytes, list[tuple[str, bytes]]]:
-    """Operations, changes and violations by the connection they name."""
-    found: dict[bytes, list[tuple[str, bytes]]] = defaultdict(list)
-    for id_, operation in state.operations.items():
-        found[operation.connection].append(("operation", id_))
-    for id_, change in state.changes.items():
-        found[change.connection].append(("change", id_))
-    for id_, violation in state.violations.items():
-        found[violation.connection].append(("violation", id_))
-    return found

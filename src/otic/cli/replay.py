@@ -15,9 +15,10 @@ from otic.detect.engine import Detector
 from otic.detect.rules import Compiled
 from otic.detect.rules import load as load_rules
 from otic.errors import BaselineError, CaptureError, OticError
+from otic.sensor.analysis import Memory, Result, Sink
 from otic.sensor.document import Document, encode
 from otic.sensor.learning import Observed, observed_time
-from otic.sensor.pipeline import Memory, Progress, Result, Sink, analyse, open_captures
+from otic.sensor.pipeline import Progress, analyse, open_captures
 from otic.sensor.spaces import expand_spaces
 from otic.settings import Settings, load, with_space_by
 

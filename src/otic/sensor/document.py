@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from otic.detect.engine import Alert
+from otic.detect.alerts import Alert
 from otic.facts import Capture, Event, Evidence, Spans, pack_spans, unpack_spans
 from otic.inventory.devices import Device, Inventory
 from otic.journal.fold import State

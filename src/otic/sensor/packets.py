@@ -10,7 +10,7 @@ import msgspec
 
 from otic.errors import CaptureError, StoreError
 from otic.facts import pack_spans, unpack_spans
-from otic.sensor.pipeline import Result
+from otic.sensor.analysis import Result
 
 AROUND = 5
 """Frames kept before and after each cited one."""

@@ -7,36 +7,33 @@ up to the stored position are passed over. Files other than the stored ones are 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from array import array
 from collections.abc import Iterable
-from importlib.resources import files as resource_files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import Connection, Engine, Table, create_engine, delete, event, select
+from sqlalchemy import Connection, Table, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 
-from otic.detect.engine import Alert
 from otic.errors import CaptureError, StoreError
-from otic.facts import SCHEMA, Batch, Span, Tallies, encode
-from otic.inventory.devices import Device
+from otic.facts import SCHEMA, Batch, Tallies, encode
+from otic.inventory.devices import Inventory
 from otic.journal.fold import Novelty, State, Totals
-from otic.sensor.pipeline import Result
+from otic.sensor.analysis import Changes, Result
 from otic.settings import Settings
 from otic.store import tables
+from otic.store.engine import create, migrate, open_engine
 from otic.store.keep import StoredKeep, chunks
+from otic.store.results import Results
 from otic.store.rows import COUNTED, MAKERS, SINGLE, read
 
 STREAM = "facts"
 CHECKPOINT_BATCHES = 64
 """Batches whose counts wait as packed columns before they are added to the rows."""
-
-PARTY = ("address", "alert", "role")
 
 EDGE_BYTES = 65536
 """Bytes at each end of a file that tell it from others, with its name and size."""
@@ -94,69 +91,6 @@ def fingerprint(files: list[Path], settings: Settings) -> str:
     return digest.hexdigest()
 
 
-def open_engine(path: Path) -> Engine:
-    """The database in this file, in write-ahead mode."""
-    engine = create_engine(f"sqlite:///{path}")
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _: Any) -> None:
-        cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
-            "busy_timeout=10000",
-            "foreign_keys=ON",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    return engine
-
-
-def migrate(engine: Engine, name: str) -> None:
-    """Brings the tables to this program's version.
-
-    Raises:
-        StoreError: the database is damaged, or a newer program wrote it.
-    """
-    from alembic import command
-    from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
-
-    config = Config()
-    config.set_main_option("script_location", str(resource_files("otic.store") / "migrations"))
-    try:
-        with engine.begin() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
-            known = {
-                script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
-            }
-            if current is not None and current not in known:
-                raise StoreError(f"{name}: written by a newer program; update Otic to read it")
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except CommandError as error:
-        raise StoreError(f"{name}: {error}") from None
-    except DatabaseError as error:
-        raise StoreError(f"{name}: {error.orig}") from None
-
-
-def create(path: Path) -> None:
-    """Makes an empty database with all tables; a run killed meanwhile leaves none at `path`."""
-    new = path.with_name(f"{path.name}.new")
-    for part in ("", "-wal", "-shm"):
-        new.with_name(new.name + part).unlink(missing_ok=True)
-    engine = open_engine(new)
-    migrate(engine, path.name)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    # Closing the last connection takes the write-ahead log away.
-    engine.dispose()
-    new.replace(path)
-
-
 class Database:
     """Keeps a run's state, devices and alerts in a database file."""
 
@@ -179,9 +113,10 @@ class Database:
         migrate(self.engine, path.name)
         self.connection: Connection = self.engine.connect()
         self.keep = StoredKeep(self.connection, self._own)
+        self.results = Results(self.connection, self._own, self._upsert)
         self._statements: dict[str, Any] = {}
         self._unchecked = 0
-        self._members: dict[bytes, bytes] | None = None
+        self._whole = False
         position = self._position()
         if position is not None and position.fingerprint != self.fingerprint:
             raise StoreError(f"{path.name}: holds the result of other captures or other spaces")
@@ -251,11 +186,14 @@ class Database:
         self.connection.commit()
         self.keep.written()
 
-    def refresh(self, state: State, result: Result) -> None:
-        """Writes devices, memberships and alerts as they look now."""
-        self._devices(result)
-        self._memberships(state, result)
-        self._alerts(result)
+    def refresh(self, state: State, inventory: Inventory, changes: Changes) -> None:
+        """Writes the devices and alerts that changed."""
+        if self._whole:
+            self.results.devices(state, inventory, changes.devices)
+        else:
+            self.results.whole_inventory(state, inventory)
+            self._whole = True
+        self.results.alerts(changes.alerts, changes.gone)
         self.connection.commit()
 
     def finish(self, state: State, result: Result) -> None:
@@ -273,7 +211,9 @@ class Database:
                 for ordinal, capture in enumerate(result.captures)
             ],
         )
-        self.refresh(state, result)
+        self.results.whole_inventory(state, result.inventory)
+        self.results.all_alerts(result.alerts)
+        self.connection.commit()
 
     def close(self) -> None:
         """Gives the database back; the state it loaded can no longer be asked."""
@@ -392,260 +332,3 @@ class Database:
                 for id_, row in sorted(counts.items())
             ],
         )
-
-    def _devices(self, result: Result) -> None:
-        self._replace(
-            tables.devices,
-            [_device_row(device) for device in result.inventory.devices.values()],
-        )
-
-    def _replace(self, table: Table, rows: list[dict[str, Any]]) -> None:
-        """Makes the table hold exactly these rows, writing only what differs."""
-        keys = {row["id"]: row for row in rows}
-        gone = []
-        for row in self._all(table):
-            wanted = keys.get(row.id)
-            if wanted is None:
-                gone.append({"b_id": row.id})
-            elif all(getattr(row, name) == value for name, value in wanted.items()):
-                del keys[row.id]
-        if gone:
-            self.connection.execute(
-                delete(table).where(table.c.id == sqlalchemy.bindparam("b_id"), *self._own(table)),
-                gone,
-            )
-        self._upsert(table.name, list(keys.values()))
-
-    def _memberships(self, state: State, result: Result) -> None:
-        """Opens and closes memberships at the clock of this look."""
-        table = tables.memberships
-        if self._members is None:
-            self._members = {
-                row.endpoint: row.device for row in self._all(table) if row.valid_to is None
-            }
-        now = {
-            endpoint: device
-            for endpoint, device in result.inventory.device_of.items()
-            if device in result.inventory.devices
-        }
-        opened, closed = [], []
-        for endpoint, device in now.items():
-            before = self._members.get(endpoint)
-            if before == device:
-                continue
-            if before is not None:
-                closed.append({"b_endpoint": endpoint})
-            start = state.endpoints[endpoint].ts_ns if before is None else state.clock_ns
-            reason = result.inventory.devices[device].basis.get(endpoint, "own address")
-            opened.append(
-                {
-                    "endpoint": endpoint,
-                    "valid_from": start,
-                    "device": device,
-                    "reason": reason,
-                    "valid_to": None,
-                }
-            )
-        closed += [{"b_endpoint": endpoint} for endpoint in self._members if endpoint not in now]
-        if closed:
-            self.connection.execute(
-                sqlalchemy.update(table)
-                .where(
-                    table.c.endpoint == sqlalchemy.bindparam("b_endpoint"),
-                    table.c.valid_to.is_(None),
-                    *self._own(table),
-                )
-                .values(valid_to=state.clock_ns),
-                closed,
-            )
-        self._upsert("memberships", opened)
-        self._members = now
-
-    def _alerts(self, result: Result) -> None:
-        table = tables.alert_states
-        self._replace(tables.alerts, [_alert_row(alert) for alert in result.alerts])
-        self._parties(result)
-        known = {row.alert for row in self._all(table)}
-        self._upsert(
-            "alert_states",
-            [
-                {
-                    "alert": alert.id,
-                    "valid_from": alert.first_ns,
-                    "state": "open",
-                    "person": "",
-                    "reason": "",
-                    "valid_to": None,
-                }
-                for alert in result.alerts
-                if alert.id not in known and not alert.policy
-            ],
-        )
-
-    def _parties(self, result: Result) -> None:
-        """Makes the sources and destinations of alerts findable by address."""
-        table = tables.alert_parties
-        wanted = {
-            (address, alert.id, role)
-            for alert in result.alerts
-            for role, addresses in (
-                ("source", alert.sources),
-                ("destination", alert.destinations),
-            )
-            for address in addresses
-        }
-        known = {(row.address, row.alert, row.role) for row in self._all(table)}
-        if gone := known - wanted:
-            self.connection.execute(
-                delete(table).where(
-                    *(table.c[name] == sqlalchemy.bindparam(f"b_{name}") for name in PARTY),
-                    *self._own(table),
-                ),
-                [
-                    {f"b_{name}": value for name, value in zip(PARTY, key, strict=True)}
-                    for key in gone
-                ],
-            )
-        new = sorted(wanted - known)
-        self._upsert("alert_parties", [dict(zip(PARTY, key, strict=True)) for key in new])
-
-
-def _device_row(device: Device) -> dict[str, Any]:
-    values = device.attributes
-    body = {
-        "macs": device.macs,
-        "ips": device.ips,
-        "vlans": sorted(device.activity.vlans),
-        "protocols": sorted(device.activity.protocols),
-        "roles": device.roles,
-        "attributes": values,
-        "reasons": device.reasons,
-        "members": device.members,
-        "contested": device.contested,
-    }
-    return {
-        "id": device.id,
-        "space": device.space,
-        "parent": device.parent,
-        "child_address": device.child_address,
-        "name": device.name,
-        "type": device.type,
-        "vendor": values.get("vendor"),
-        "model": values.get("model"),
-        "firmware": values.get("firmware"),
-        "serial": values.get("serial"),
-        "os": values.get("os"),
-        "purdue_level": device.level,
-        "first_ns": device.first_ns,
-        "body": msgspec.msgpack.Encoder(order="deterministic").encode(body),
-        "search": searchable(
-            device.name,
-            device.type,
-            *values.values(),
-            *device.ips,
-            *device.macs,
-            *sorted(device.activity.protocols),
-            device.child_address,
-            device.space,
-            device.id.hex(),
-        ),
-        "address": _sortable(device),
-    }
-
-
-def searchable(*texts: str) -> str:
-    """The text in which a search looks: lower case, each part once, one a line."""
-    return "\n".join(dict.fromkeys(text.lower() for text in texts if text))
-
-
-def _sortable(device: Device) -> str:
-    """A text that sorts addresses as numbers: IPv4, then IPv6, then MAC; children after parents."""
-    if device.ips:
-        address = ipaddress.ip_address(device.ips[0])
-        return f"{address.version}{address.packed.hex()} {device.child_address}"
-    return f"9{(device.macs or [''])[0]} {device.child_address}"
-
-
-class AlertBody(msgspec.Struct):
-    """What of an alert is not searched for."""
-
-    attack: list[str]
-    sources: list[str]
-    destinations: list[str]
-    values: dict[str, str]
-    spans: list[Span]
-
-
-def _alert_row(alert: Alert) -> dict[str, Any]:
-    body = AlertBody(alert.attack, alert.sources, alert.destinations, alert.values, alert.spans)
-    return {
-        "id": alert.id,
-        "rule": alert.rule,
-        "title": alert.title,
-        "engine": alert.engine,
-        "severity": alert.severity,
-        "category": alert.category,
-        "space": alert.space,
-        "policy": alert.policy,
-        "first_ns": alert.first_ns,
-        "last_ns": alert.last_ns,
-        "count": alert.count,
-        "message": alert.key,
-        "body": msgspec.msgpack.Encoder(order="deterministic").encode(body),
-        "search": searchable(
-            alert.title,
-            alert.rule,
-            alert.category,
-            *alert.sources,
-            *alert.destinations,
-            *alert.attack,
-            *alert.values.values(),
-            alert.id.hex(),
-        ),
-    }
-
-
-class StoredAlert(msgspec.Struct):
-    """An alert read back, its evidence with file names."""
-
-    title: str
-    severity: str
-    rule: str
-    key: str
-    values: dict[str, str]
-    places: list[tuple[str, int, int, int]]
-
-
-def read_alert(path: Path, id_: str) -> StoredAlert:
-    """The alert whose id starts with this hexadecimal text.
-
-    Raises:
-        StoreError: no such database or alert, or the id fits several.
-    """
-    if not path.is_file():
-        raise StoreError(f"{path}: no such database")
-    engine = open_engine(path)
-    try:
-        with engine.connect() as connection:
-            names = [row.file for row in connection.execute(select(tables.captures))]
-            found = [
-                row
-                for row in connection.execute(select(tables.alerts))
-                if row.id.hex().startswith(id_.lower())
-            ]
-    except DatabaseError as error:
-        raise StoreError(f"{path.name}: {error.orig}") from None
-    finally:
-        engine.dispose()
-    if len(found) != 1:
-        raise StoreError(f"{path.name}: {len(found) or 'no'} alerts have an id like {id_}")
-    row = found[0]
-    body = msgspec.msgpack.decode(row.body, type=AlertBody)
-    return StoredAlert(
-        row.title,
-        row.severity,
-        row.rule,
-        row.message,
-        body.values,
-        [(names[file], frame, offset, length) for file, frame, offset, length in body.spans],
-    )

@@ -83,7 +83,8 @@ class StoredFacts(MutableMapping[bytes, Any]):
         raise TypeError("facts stay")
 
     def __iter__(self) -> Iterator[bytes]:
-        return (id_ for id_, _ in self._all())
+        ids = set(self._transaction.scalars(select(self._key).where(*self._own)))
+        return iter(ids | self._unwritten.keys())
 
     def __len__(self) -> int:
         rows = select(func.count()).select_from(self._table).where(*self._own)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError
 from otic.errors import StoreError
 from otic.facts import Capture, Span, unpack_spans
 from otic.store import tables
-from otic.store.database import migrate, open_engine
+from otic.store.engine import migrate, open_engine
 
 T = TypeVar("T")
 

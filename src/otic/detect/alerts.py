@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -14,6 +13,7 @@ from otic.detect.once import Told
 from otic.detect.rules import Rule
 from otic.facts import Span, encode, unpack_spans
 from otic.journal.fold import State
+from otic.journal.keep import COUNTS_OF
 
 MOST_VALUES = 16
 """Distinct values shown of one field in an alert."""
@@ -69,13 +69,15 @@ def without_yielding(rules: Mapping[str, Rule], found: Found) -> Found:
     return left
 
 
-def alert_of(state: State, rule: Rule, key: Key, matches: list[Match], *, policy: bool) -> Alert:
+def alert_of(
+    happened: Happened, rule: Rule, key: Key, matches: list[Match], *, policy: bool
+) -> Alert:
     """The alert that these matches of one rule for the same parties make."""
     matches.sort(key=lambda match: (match.side, match.first_ns, match.spans, str(match.id)))
     first, last, count = matches[0].first_ns, matches[0].first_ns, 0
     for match in matches:
         if not match.side:
-            more, at = _counts(state, match)
+            more, at = happened.of(match)
             count += more
             last = max(last, at)
     names = ("space", *(rule.group_by or parties_of(rule.trigger.fact)))
@@ -128,42 +130,48 @@ def alert_of(state: State, rule: Rule, key: Key, matches: list[Match], *, policy
     )
 
 
-def recounted(state: State, alert: Alert, members: Mapping[Any, Match | str]) -> Alert:
+def recounted(happened: Happened, alert: Alert, matches: Iterable[Match]) -> Alert:
     """The same alert with the counts and the last time of its facts as they are now."""
     count, last = 0, alert.last_ns
-    for id_, match in members.items():
-        if isinstance(match, str):
-            fact = getattr(state, f"{match}s")[id_]
-            match = Match(match, id_, {}, fact.ts_ns, b"")
-        if not match.side:
-            more, at = _counts(state, match)
-            count += more
-            last = max(last, at)
+    for match in matches:
+        more, at = happened.of(match)
+        count += more
+        last = max(last, at)
     return msgspec.structs.replace(alert, count=count, last_ns=last)
 
 
-def _counts(state: State, match: Match) -> tuple[int, int]:
-    """How often a matched fact happened, and when last."""
-    if match.count is not None:
-        return match.count, match.last_ns or match.first_ns
-    if match.kind == "operation":
-        count, unpaired, last = state.count("operations", match.id) or (0, 0, match.first_ns)
-        return count + unpaired, last
-    if match.kind == "connection":
-        forward, reverse, _, last = state.count("connections", match.id) or (
-            0,
-            0,
-            0,
-            match.first_ns,
-        )
-        return forward + reverse, last
-    if match.kind in ("event", "violation"):
-        count, last = state.count("events", match.id) or (1, match.first_ns)
-        return count, last
-    if match.kind == "change":
-        change = state.changes[match.id]
-        return change.count, change.ts_ns
-    return 1, match.first_ns
+class Happened:
+    """How often the facts of some matches happened, and when last."""
+
+    def __init__(self, state: State, matches: Iterable[Match]) -> None:
+        ids: dict[str, set[bytes]] = defaultdict(set)
+        for match in matches:
+            if match.count is None:
+                ids[match.kind].add(match.id)
+        self._counts: dict[str, dict[bytes, Sequence[int]]] = {}
+        for kind in ids.keys() & {name[:-1] for name in COUNTS_OF}:
+            self._counts[kind] = state.counts_of(f"{kind}s").several(ids[kind])
+        self._changes = {
+            id_: state.changes[id_] for id_ in state.in_turn("changes", ids.get("change", ()))
+        }
+
+    def of(self, match: Match) -> tuple[int, int]:
+        """Times and last time of one match."""
+        if match.count is not None:
+            return match.count, match.last_ns or match.first_ns
+        if match.kind == "change":
+            change = self._changes[match.id]
+            return change.count, change.ts_ns
+        counts = self._counts.get(match.kind, {}).get(match.id)
+        if counts is None:
+            return (1 if match.kind in ONCE_AT_LEAST else 0), match.first_ns
+        if match.kind in ("operation", "connection"):
+            return counts[0] + counts[1], counts[-1]
+        return counts[0], counts[-1]
+
+
+ONCE_AT_LEAST = ("endpoint", "claim", "event", "violation")
+"""Facts that happened when they were told, counted or not."""
 
 
 def _join(values: set[str]) -> str:

@@ -9,16 +9,27 @@ from __future__ import annotations
 import ipaddress
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
+
+import msgspec
 
 from otic.baseline.baseline import Baseline, row_of
 from otic.baseline.fields import FieldMaker
-from otic.detect.alerts import Alert, Found, alert_of, recounted, without_yielding
+from otic.detect.alerts import (
+    Alert,
+    Found,
+    Happened,
+    alert_of,
+    recounted,
+    without_yielding,
+)
 from otic.detect.matches import Key, Match, Matches, parties_of
 from otic.detect.rules import Compiled
 from otic.facts import Event
 from otic.journal.fold import BUCKET_NS, Novelty, State
+from otic.journal.keep import batched
 
 SECOND_NS = 1_000_000_000
 
@@ -30,6 +41,9 @@ INDUSTRIAL_PORTS = frozenset((
 # fmt: on
 """Ports that industrial protocols are registered or documented for (IANA, makers' manuals)."""
 
+
+RECOUNTED_AT_ONCE = 500
+"""Alerts whose counts are asked for together."""
 
 TELLING = {
     "operation": "connection_protocol",
@@ -101,7 +115,7 @@ class Detector:
             self._correct(state, new)
         for kind in ("endpoint", "connection", "operation", "change", "event", "violation"):
             if self._by_fact[kind] or self._sequences:
-                for id_ in getattr(new, f"{kind}s"):
+                for id_ in state.in_turn(f"{kind}s", getattr(new, f"{kind}s")):
                     self._look(state, kind, id_)
         waiting, self._waiting = self._waiting, set()
         for kind, id_ in waiting:
@@ -139,9 +153,11 @@ class Detector:
         found = self._found(state, self.matches.by_key, spoken_for)
         if policy:
             found |= self._found(state, self._would(state), spoken_for)
+        left = without_yielding(self._rules, found)
+        happened = Happened(state, chain.from_iterable(left.values()))
         alerts = [
-            alert_of(state, self._rules[key[0]], key, matches, policy=self._is_policy(key))
-            for key, matches in without_yielding(self._rules, found).items()
+            alert_of(happened, self._rules[key[0]], key, matches, policy=self._is_policy(key))
+            for key, matches in left.items()
         ]
         return sorted(alerts, key=lambda alert: alert.id)
 
@@ -165,11 +181,12 @@ class Detector:
         others = {key for key in self.matches.near(affected) if key[0] in asked}
         members = {key: self.matches.by_key.get(key, {}) for key in affected | others}
         left = without_yielding(self._rules, self._found(state, members, spoken_for))
+        happened = Happened(state, chain.from_iterable(left[key] for key in affected & left.keys()))
         alerts, gone = [], []
         for key in affected:
             before, _ = self._shown.pop(key, (None, None))
             if key in left:
-                alert = alert_of(state, self._rules[key[0]], key, left[key], policy=False)
+                alert = alert_of(happened, self._rules[key[0]], key, left[key], policy=False)
                 kept = frozenset(match.id for match in left[key] if not match.side)
                 self._shown[key] = alert, kept
                 if alert != before:
@@ -181,13 +198,24 @@ class Detector:
     def recount(self, state: State) -> list[Alert]:
         """Alerts whose facts happened again since they were last looked at."""
         again = []
-        for key, (alert, kept) in self._shown.items():
-            members = self.matches.by_key.get(key, {})
-            now = recounted(state, alert, {id_: members[id_] for id_ in kept if id_ in members})
-            if now != alert:
-                self._shown[key] = now, kept
-                again.append(now)
+        for some in batched(self._shown, RECOUNTED_AT_ONCE):
+            matches = {key: list(self._counted(key)) for key in some}
+            happened = Happened(state, chain.from_iterable(matches.values()))
+            for key in some:
+                alert, kept = self._shown[key]
+                now = recounted(happened, alert, matches[key])
+                if now != alert:
+                    self._shown[key] = now, kept
+                    again.append(now)
         return again
+
+    def _counted(self, key: Key) -> Iterator[Match]:
+        """The matches that an alert counts, without what it shows of them."""
+        alert, kept = self._shown[key]
+        members = self.matches.by_key.get(key, {})
+        for id_ in kept & members.keys():
+            match = members[id_]
+            yield Match(match, id_, {}, alert.first_ns, b"") if isinstance(match, str) else match
 
     def _is_policy(self, key: Key) -> bool:
         return self.baseline is None and self._rules[key[0]].trigger.kind == "new"
@@ -199,10 +227,20 @@ class Detector:
         spoken_for: Callable[[bytes], bool],
     ) -> Found:
         """Whole matches of these alerts, with what the same two did along with them."""
+        plain: dict[str, set[Any]] = defaultdict(set)
+        for ids in members.values():
+            for id_, match in ids.items():
+                if isinstance(match, str):
+                    plain[match].add(id_)
+        wholes = {
+            (kind, id_): self._whole(state, kind, id_)
+            for kind, some in plain.items()
+            for id_ in state.in_turn(f"{kind}s", some)
+        }
         found: Found = {}
         for key, ids in members.items():
             matches = [
-                self._whole(state, match, id_) if isinstance(match, str) else match
+                msgspec.structs.replace(wholes[match, id_]) if isinstance(match, str) else match
                 for id_, match in ids.items()
                 if match != "endpoint" or not spoken_for(id_)
             ]
@@ -243,7 +281,7 @@ class Detector:
         """What the `new` rules would say if nothing were known."""
         found: dict[Key, dict[Any, Match | str]] = defaultdict(dict)
         for kind in self._policy:
-            for id_ in getattr(state, f"{kind}s"):
+            for id_ in state.in_turn(f"{kind}s", list(getattr(state, f"{kind}s"))):
                 if kind == "endpoint" and not state.endpoints[id_].spoke:
                     continue
                 made = self.fields.of(state, kind, id_)

@@ -80,10 +80,10 @@ class Activities:
             operations |= {id_ for name, id_ in state.facts_on(named) if name == "operations"}
             for old in new.corrections:
                 operations |= self._before_connection.pop(old, set())
-        for id_ in connections:
+        for id_ in state.in_turn("connections", connections):
             if self._connection(state, id_):
                 operations |= self._before_connection.pop(id_, set())
-        for id_ in operations:
+        for id_ in state.in_turn("operations", operations):
             self._operation(state, id_)
         return self._dirty
 

@@ -7,7 +7,7 @@ nothing (contracts.md §1). All else (devices, alerts, documents) is computed fr
 from __future__ import annotations
 
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -33,7 +33,10 @@ from otic.facts import (
     unpack_ids,
     unpack_numbers,
 )
-from otic.journal.keep import COUNTS_OF, Counts, InMemory, Keep
+from otic.journal.keep import COUNTS_OF, KEPT, ON_CONNECTIONS, Counts, InMemory, Keep, batched
+
+AT_ONCE = 2000
+"""Facts brought to hand at once."""
 
 BUCKET_NS = 10_000_000_000
 """Width of the buckets in which occurrences and attempts are counted."""
@@ -228,6 +231,26 @@ class State:
     def count(self, name: str, id_: bytes) -> Sequence[int] | None:
         """The counts of one fact and its last time; none where nothing was counted."""
         return self.counts_of(name).get(id_)
+
+    def in_turn(self, name: str, ids: Iterable[_Key]) -> Iterator[_Key]:
+        """These ids one by one, each with its fact (and the connection that names) at hand."""
+        for some in batched(ids, AT_ONCE):
+            if name in KEPT:
+                self.keep.expect(name, some)  # type: ignore[arg-type]
+            if name == "connections":
+                self.keep.expect("observations", some)  # type: ignore[arg-type]
+            if name in ON_CONNECTIONS:
+                facts = getattr(self, name)
+                named = {facts[id_].connection for id_ in some}
+                self.keep.expect("connections", {self.stands_for(id_)[0] for id_ in named})
+            yield from some
+
+    def counted(self, name: str) -> Iterator[tuple[bytes, Any, Sequence[int] | None]]:
+        """All facts of this name with their ids and counts."""
+        for some in batched(list(getattr(self, name)), AT_ONCE):
+            counts = self.counts_of(name).several(some)
+            for id_ in self.in_turn(name, some):
+                yield id_, getattr(self, name)[id_], counts.get(id_)
 
     def connections_of(self, endpoints: set[bytes]) -> list[Connection]:
         """The connections with one of these endpoints."""

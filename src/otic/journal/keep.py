@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 from otic.facts import Connection
+
+_T = TypeVar("_T")
+
+
+def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """The items in lists of bounded length."""
+    left = iter(items)
+    while some := list(islice(left, size)):
+        yield some
 
 
 class Counts:
@@ -95,6 +105,17 @@ class InMemory:
             if fact.connection in connections
         ]
 
+
+KEPT = (
+    "connections",
+    "observations",
+    "operations",
+    "changes",
+    "events",
+    "violations",
+    "payloads",
+)
+"""Facts of which there is much."""
 
 ON_CONNECTIONS = ("operations", "changes", "violations")
 """Facts that belong to a connection."""

@@ -14,7 +14,7 @@ from sqlalchemy import Connection as Transaction
 from sqlalchemy import Table, and_, func, or_, select
 
 from otic.facts import Connection
-from otic.journal.keep import ON_CONNECTIONS, Counts
+from otic.journal.keep import ON_CONNECTIONS, Counts, batched
 from otic.store import tables
 from otic.store.rows import COUNTED, FACTS
 
@@ -25,11 +25,9 @@ ASKED_AT_ONCE = 500
 """Ids in one question."""
 
 
-def chunks(ids: Iterable[bytes], size: int = ASKED_AT_ONCE) -> Iterator[list[bytes]]:
-    """The ids in lists of bounded length."""
-    left = iter(ids)
-    while some := list(islice(left, size)):
-        yield some
+def chunks(ids: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The ids in lists that fit one question."""
+    return batched(ids, ASKED_AT_ONCE)
 
 
 class StoredFacts(MutableMapping[bytes, Any]):
@@ -48,6 +46,7 @@ class StoredFacts(MutableMapping[bytes, Any]):
     def expect(self, ids: Iterable[bytes]) -> None:
         """Looks for these facts at once, so that asking for each of them costs nothing."""
         asked = [id_ for id_ in ids if not (id_ in self._cache or id_ in self._unwritten)]
+        self._trim(len(asked))
         for some in chunks(asked):
             query = select(self._table).where(self._key.in_(some), *self._own)
             self._cache.update(map(self._fact_of, self._transaction.execute(query)))
@@ -58,7 +57,11 @@ class StoredFacts(MutableMapping[bytes, Any]):
         self._cache.update(self._unwritten)
         self._unwritten.clear()
         self._absent.clear()
-        for id_ in list(islice(self._cache, max(0, len(self._cache) - CACHED))):
+        self._trim()
+
+    def _trim(self, more: int = 0) -> None:
+        """Forgets the facts asked for longest ago, where more would be too many."""
+        for id_ in list(islice(self._cache, max(0, len(self._cache) + more - CACHED))):
             del self._cache[id_]
 
     def unwritten(self) -> Iterable[tuple[bytes, Any]]:

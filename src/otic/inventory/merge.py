@@ -159,7 +159,7 @@ class Merger:
         for proof in bindings:
             if self._both_known(proof[:2], ("binding", proof)):
                 self._binding(proof, macs, dirty)
-        for id_ in new.connections:
+        for id_ in state.in_turn("connections", new.connections):
             connection = state.connections[id_]
             if connection.client_id in self.macs or is_mac(connection.client):
                 self._mac_connections[connection.client_id].add(id_)

@@ -275,7 +275,7 @@ class State:
         for connection in batch.connections:
             self._share(connection, ("client_id", "server_id"), self.endpoints)
             if _first(self.connections, connection.id, connection, new.connections):
-                counted = self.count("connections", connection.id)
+                counted = self.counts_of("connections").recent.get(connection.id)
                 if counted is None or not counted[1]:
                     self.one_way.add(connection.id)
         for operation in batch.operations:

@@ -28,7 +28,7 @@ impl Merged {
         }
         self.current = (self.files.iter().zip(&self.ready).enumerate())
             .filter(|(_, (_, ready))| **ready)
-            .min_by_key(|(index, (file, _))| (file.frame().0.ts_ns, *index))
+            .min_by_key(|(index, (file, _))| (file.header().ts_ns, *index))
             .map(|(index, _)| index);
         self.current
     }

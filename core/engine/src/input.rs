@@ -103,6 +103,7 @@ struct FileTotals {
     frames: u64,
     bytes: u64,
     link_types: BTreeMap<u16, CompactString>,
+    last_link_type: Option<u16>,
     first_ns: Option<i64>,
     last_ns: Option<i64>,
 }
@@ -113,6 +114,8 @@ pub struct CaptureInput {
     names: Vec<CompactString>,
     totals: Vec<FileTotals>,
     interface_of: BTreeMap<(usize, u32), u32>,
+    /// File and interface of the last frame, and the index of that interface.
+    last_interface: Option<(usize, u32, u32)>,
     /// Names of all interfaces, by index.
     pub interfaces: Vec<CompactString>,
     ordinal: u64,
@@ -150,6 +153,7 @@ impl CaptureInput {
             merged: Merged::new(files),
             names,
             interface_of: BTreeMap::new(),
+            last_interface: None,
             interfaces: Vec::new(),
             ordinal: 0,
             clock_ns: None,
@@ -171,21 +175,11 @@ impl CaptureInput {
 
     fn take(&mut self, file: usize, block: &mut Block) {
         let Some((header, bytes)) = self.merged.frame() else { return };
-        let (start, end) = (block.bytes.len() as u32, (block.bytes.len() + bytes.len()) as u32);
+        let start = block.bytes.len() as u32;
         block.bytes.extend_from_slice(bytes);
+        let end = block.bytes.len() as u32;
         let captured = end - start;
-        let interface = match self.interface_of.get(&(file, header.interface)) {
-            Some(index) => *index,
-            None => {
-                let name = (self.merged.files().get(file))
-                    .and_then(|open| open.interfaces().get(header.interface as usize))
-                    .map_or_else(CompactString::default, |found| found.name.as_str().into());
-                self.interfaces.push(name);
-                let index = self.interfaces.len() as u32 - 1;
-                self.interface_of.insert((file, header.interface), index);
-                index
-            }
-        };
+        let interface = self.interface(file, header.interface);
         let ts_ns = header.ts_ns;
         let mut epoch = None;
         let before = self.clock_ns.unwrap_or(ts_ns);
@@ -243,10 +237,13 @@ impl CaptureInput {
         if let Some(totals) = self.totals.get_mut(file) {
             totals.frames += 1;
             totals.bytes += u64::from(header.original_length);
-            totals
-                .link_types
-                .entry(header.link_type.0)
-                .or_insert_with(|| header.link_type.to_compact_string());
+            let link_type = header.link_type;
+            if totals.last_link_type.replace(link_type.0) != Some(link_type.0) {
+                totals
+                    .link_types
+                    .entry(link_type.0)
+                    .or_insert_with(|| link_type.to_compact_string());
+            }
             totals.first_ns = Some(totals.first_ns.map_or(ts_ns, |first| first.min(ts_ns)));
             totals.last_ns = Some(totals.last_ns.map_or(ts_ns, |last| last.max(ts_ns)));
         }
@@ -262,6 +259,29 @@ impl CaptureInput {
             end,
         });
         self.ordinal += 1;
+    }
+
+    /// Index over all files of an interface of a file.
+    fn interface(&mut self, file: usize, number: u32) -> u32 {
+        if let Some((last_file, last_number, index)) = self.last_interface
+            && (last_file, last_number) == (file, number)
+        {
+            return index;
+        }
+        let index = match self.interface_of.get(&(file, number)) {
+            Some(index) => *index,
+            None => {
+                let name = (self.merged.files().get(file))
+                    .and_then(|open| open.interfaces().get(number as usize))
+                    .map_or_else(CompactString::default, |found| found.name.as_str().into());
+                self.interfaces.push(name);
+                let index = self.interfaces.len() as u32 - 1;
+                self.interface_of.insert((file, number), index);
+                index
+            }
+        };
+        self.last_interface = Some((file, number, index));
+        index
     }
 
     /// Frames read so far.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use compact_str::{CompactString, ToCompactString, format_compact};
 use hashbrown::hash_map::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+use otic_protocols::out::same_name;
 use otic_protocols::{
     Child, Claim, Event, Input, Item, Operation, Out, Side, Transport, Value, Violation, Who,
 };
@@ -684,8 +685,9 @@ impl Shard {
                 if flow.waiting.iter().any(|(frames, _)| *frames > 0) {
                     flow.waiting = [(0, 0); 2];
                 }
-                if let Some(last) = flow.connections.get(flow.last_connection).cloned() {
-                    self.count(last.index, flow, side, at);
+                let last = flow.connections.get(flow.last_connection).map(|row| row.index);
+                if let Some(index) = last {
+                    self.count(index, flow, side, at);
                 } else {
                     self.layer(flow, protocol, side, &Child::None, &Child::None, at);
                 }
@@ -778,7 +780,7 @@ impl Shard {
             connection.dirty = true;
             self.dirty_connections.push(index);
         }
-        if connection.observe(&at.packet.vlans, at.frame.interface, &self.hasher) {
+        if connection.observe(&at.packet.vlans, at.frame.interface) {
             let fact = facts::Observation {
                 connection: connection.id,
                 vlans: at.packet.vlans.to_vec(),
@@ -798,20 +800,33 @@ impl Shard {
         at: &Place<'_>,
     ) -> Option<u32> {
         let fits = |known: &ConnectionRef| {
-            known.protocol == protocol
+            same_name(known.protocol, protocol)
                 && known.client_child == *client_child
                 && known.server_child == *server_child
         };
-        let found = match flow.connections.get(flow.last_connection) {
-            Some(known) if fits(known) => Some(flow.last_connection),
-            _ => flow.connections.iter().position(fits),
-        };
-        if let Some(position) = found {
+        let last = flow.connections.get(flow.last_connection).filter(|known| fits(known));
+        let known = last.map(|last| last.index).or_else(|| {
+            let position = flow.connections.iter().position(fits)?;
             flow.last_connection = position;
-            let index = flow.connections.get(position)?.index;
-            self.announce_connection(index, at.frame.ordinal);
-            return Some(index);
-        }
+            flow.connections.get(position).map(|found| found.index)
+        });
+        let index = match known {
+            Some(index) => index,
+            None => self.new_connection(flow, protocol, client_child, server_child, at)?,
+        };
+        self.announce_connection(index, at.frame.ordinal);
+        Some(index)
+    }
+
+    /// Adds a connection row to the flow, known to the shard or not; none when the cap is reached.
+    fn new_connection(
+        &mut self,
+        flow: &mut Flow,
+        protocol: &'static str,
+        client_child: &Child,
+        server_child: &Child,
+        at: &Place<'_>,
+    ) -> Option<u32> {
         let client = flow.decide_client(None);
         let ((client_address, _), (server_address, port)) =
             (flow.end(client), flow.end(client.other()));
@@ -858,7 +873,6 @@ impl Shard {
             index,
         });
         flow.last_connection = flow.connections.len() - 1;
-        self.announce_connection(index, at.frame.ordinal);
         Some(index)
     }
 
@@ -904,7 +918,7 @@ impl Shard {
         };
         let client = flow.decide_client(None);
         let Some(connection) = self.connections.get_mut(index as usize) else { return };
-        let found = connection.operation(operation, client, &mut self.operations);
+        let found = connection.operation(operation, client, &mut self.operations, &self.hasher);
         if let Some(what) = found.capped {
             self.output.cap(what);
         }

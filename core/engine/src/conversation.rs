@@ -40,8 +40,9 @@ pub struct ConnectionKey {
 pub struct Connection {
     /// Its id.
     pub id: Id,
-    /// The fact, kept to be sent again when a journal segment starts.
-    pub fact: facts::Connection,
+    /// The fact, kept to be sent again when a journal segment starts; apart, so that what every
+    /// frame touches is close together.
+    pub fact: Box<facts::Connection>,
     /// Journal generation the fact was sent in.
     pub generation: u32,
     /// Frames client → server and server → client, and bytes of both.
@@ -116,8 +117,8 @@ fn operation_hash(
 /// One operation and its counts since the last batch.
 pub struct OperationState {
     key: OperationKey,
-    /// The fact.
-    pub fact: facts::Operation,
+    /// The fact, apart from what every message touches.
+    pub fact: Box<facts::Operation>,
     /// Journal generation the fact was sent in.
     pub generation: u32,
     /// Requests and one-way messages.
@@ -184,7 +185,7 @@ impl Connection {
         };
         Self {
             id,
-            fact,
+            fact: Box::new(fact),
             generation: u32::MAX,
             packets: [0; 2],
             bytes: 0,
@@ -295,7 +296,7 @@ impl Connection {
             key.outcome.name(),
         );
         OperationState {
-            fact: facts::Operation {
+            fact: Box::new(facts::Operation {
                 id,
                 connection: self.id,
                 protocol: key.protocol,
@@ -309,7 +310,7 @@ impl Connection {
                 server_child: operation.server_child.to_text(),
                 ts_ns: operation.ts_ns,
                 spans: spans(&operation.evidence),
-            },
+            }),
             key,
             generation: u32::MAX,
             count: 0,

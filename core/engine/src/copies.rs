@@ -1,9 +1,9 @@
 //! Copies of frames that a mirror, a router or a redundant network makes (contracts.md §4).
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use otic_wire::packet::Redundancy;
-use otic_wire::{Address, Mac, Packet};
+use otic_wire::{AddressNumber, Mac, Packet};
 use rustc_hash::FxBuildHasher;
 
 /// How far apart a frame and its copy may be, ns.
@@ -73,7 +73,7 @@ impl CopyCheck {
         if let Some(copy) = packet.redundancy.and_then(|tag| self.redundant(packet, tag, ts_ns)) {
             return Some(copy);
         }
-        let (start, id, hop_limit) = match packet.ip {
+        let (start, id, hop_limit) = match &packet.ip {
             Some(ip) => {
                 let fixed = if ip.source.is_ipv4() { 20 } else { 40 };
                 (ip.offset as usize + fixed, ip.id, ip.hop_limit)
@@ -82,9 +82,9 @@ impl CopyCheck {
         };
         let bytes = frame.get(start..packet.end as usize)?;
         let mut hasher = FxBuildHasher.build_hasher();
-        if let Some(ip) = packet.ip {
-            let ends = (Address::Ip(ip.source), Address::Ip(ip.destination));
-            std::hash::Hash::hash(&ends, &mut hasher);
+        if let Some(ip) = &packet.ip {
+            AddressNumber::from(&ip.source).hash(&mut hasher);
+            AddressNumber::from(&ip.destination).hash(&mut hasher);
             hasher.write_u64(u64::from(id) << 8 | u64::from(ip.protocol));
         }
         // Equal packets of two address spaces are two machines' packets.
@@ -131,7 +131,7 @@ impl CopyCheck {
     fn redundant(&mut self, packet: &Packet, tag: Redundancy, ts_ns: i64) -> Option<Copy> {
         let mut hasher = FxBuildHasher.build_hasher();
         let mac = packet.source_mac?;
-        std::hash::Hash::hash(&(mac, tag.sequence, tag.prp), &mut hasher);
+        (mac, tag.sequence, tag.prp).hash(&mut hasher);
         let hash = hasher.finish() | 1;
         let slot = self.redundant.get_mut(hash as usize >> 20 & (SLOTS - 1))?;
         let before = *slot;

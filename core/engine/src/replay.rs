@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use otic_capture::Error;
-use otic_wire::{Packet, packet};
+use otic_wire::{AddressNumber, Packet, packet};
 use rustc_hash::FxBuildHasher;
 
 use crate::attempts::BUCKET_NS;
@@ -232,6 +232,7 @@ impl Worker {
         shared: &Shared,
     ) -> Vec<Vec<Output>> {
         let mut ended = Vec::with_capacity(block.cuts.len());
+        let mut packet = Packet::default();
         for (position, cut) in block.cuts.iter().enumerate() {
             if !cut.continued {
                 ended.push(self.take_outputs());
@@ -251,7 +252,7 @@ impl Worker {
                     continue;
                 }
                 let Some(frame) = block.frame(index) else { continue };
-                let packet = packet::decode(frame.link_type, frame.bytes);
+                packet.decode(frame.link_type, frame.bytes);
                 let shard = known.unwrap_or_else(|| shard_of(&packet));
                 let own = shard / self.step;
                 if let Some(shard) = self.shards.get_mut(own) {
@@ -277,8 +278,8 @@ impl Worker {
 
 /// The shard of a frame: by its unordered innermost address pair.
 fn shard_of(packet: &Packet) -> usize {
-    let (a, b) = (packet.source(), packet.destination());
-    let hash = |address| FxBuildHasher.hash_one(address);
+    let (a, b) = (packet.source_number(), packet.destination_number());
+    let hash = |address: Option<AddressNumber>| FxBuildHasher.hash_one(address);
     // A sum does not know the order of the pair.
     (hash(a).wrapping_add(hash(b)) >> 32) as usize % SHARDS
 }

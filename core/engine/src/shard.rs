@@ -85,6 +85,16 @@ pub struct Shared {
     pub interfaces: Vec<CompactString>,
 }
 
+impl Shared {
+    fn space(&self, frame: &Frame<'_>, packet: &Packet) -> u16 {
+        if self.spaces.is_one() {
+            return 0;
+        }
+        let interface = self.interfaces.get(frame.interface as usize);
+        self.spaces.of(packet, interface.map_or("", CompactString::as_str))
+    }
+}
+
 struct ChangeState {
     fact: facts::Change,
     dirty: bool,
@@ -158,9 +168,7 @@ impl Default for Shard {
 impl Shard {
     /// Reads one frame whose headers are `packet`.
     pub fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, shared: &Shared) {
-        let interface =
-            shared.interfaces.get(frame.interface as usize).map_or("", CompactString::as_str);
-        let space = shared.spaces.of(packet, interface);
+        let space = shared.space(frame, packet);
         let mut at = Place { frame, packet, space, shared };
         if let Some(copy) =
             self.copies.check(packet, frame.bytes, frame.clock_ns, frame.interface, space)
@@ -271,7 +279,7 @@ impl Shard {
     pub fn tick(&mut self, now_ns: i64, ordinal: u64, shared: &Shared) {
         for index in 0..self.flows.len() {
             let silent = self.flows.get(index).and_then(Option::as_ref).is_some_and(|flow| {
-                let patience = match flow.key.transport {
+                let patience = match flow.transport {
                     Transport::Tcp if flow.payload => SILENCE_STREAM_NS,
                     Transport::Tcp => SILENCE_ATTEMPT_NS,
                     _ => SILENCE_DATAGRAMS_NS,
@@ -297,17 +305,16 @@ impl Shard {
             Kind::Tcp(_) => CarrierId::Tcp,
             _ => return self.sight(at),
         };
-        let (source, destination) = match (packet.source(), packet.destination()) {
-            (Some(source), Some(destination)) => (source, destination),
-            (source, destination) => {
-                // A cooked capture shows only the sender's MAC: what the frame says of its sender
-                // is still read, but there is no pair to make a connection of.
-                self.sight(at);
-                if let Some(source) = source.or(destination) {
-                    self.half(at, carrier, source, bytes, spans);
-                }
-                return;
+        let (Some(source), Some(destination)) =
+            (packet.source_number(), packet.destination_number())
+        else {
+            // A cooked capture shows only the sender's MAC: what the frame says of its sender is
+            // still read, but there is no pair to make a connection of.
+            self.sight(at);
+            if let Some(source) = packet.source().or(packet.destination()) {
+                self.half(at, carrier, source, bytes, spans);
             }
+            return;
         };
         let (transport, source_port, destination_port) = match packet.kind {
             Kind::Udp { source, destination } => (Transport::Udp, source, destination),
@@ -318,9 +325,11 @@ impl Shard {
         let (from, to) = ((source, source_port), (destination, destination_port));
         let side = if from <= to { Side::A } else { Side::B };
         let (a, b) = if side == Side::A { (from, to) } else { (to, from) };
-        let key =
-            FlowKey { a, b, transport, discriminator: carrier.discriminator(), space: at.space };
-        let index = self.flow(key, side, at);
+        let key = FlowKey::new(a, b, transport, carrier, at.space);
+        let index = match self.flow_of.get(&key) {
+            Some(index) => *index,
+            None => self.new_flow(key, side, transport, (source_port, destination_port), at),
+        };
         let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
         self.sight_flow(&mut flow, side, at);
         flow.last_ns = at.frame.clock_ns;
@@ -379,10 +388,15 @@ impl Shard {
         self.output.cause(cause);
     }
 
-    fn flow(&mut self, key: FlowKey, sender: Side, at: &Place<'_>) -> usize {
-        if let Some(index) = self.flow_of.get(&key) {
-            return *index;
-        }
+    #[cold]
+    fn new_flow(
+        &mut self,
+        key: FlowKey,
+        sender: Side,
+        transport: Transport,
+        (source_port, destination_port): (u16, u16),
+        at: &Place<'_>,
+    ) -> usize {
         if self.flow_of.len() >= FLOWS {
             // A hand goes round: the cost stays small however many flows an attacker opens.
             let size = self.flows.len().max(1);
@@ -399,7 +413,14 @@ impl Shard {
         }
         let first_span =
             at.frame.fact_span(at.packet.start, at.packet.end.saturating_sub(at.packet.start));
-        let flow = Box::new(Flow::new(key, sender, at.frame.clock_ns, first_span));
+        // Both addresses are known: the key was made of them.
+        let (nobody, packet) = (Address::Mac(Mac::default()), at.packet);
+        let from = (packet.source().unwrap_or(nobody), source_port);
+        let to = (packet.destination().unwrap_or(nobody), destination_port);
+        let ends = if sender == Side::A { [from, to] } else { [to, from] };
+        let now_ns = at.frame.clock_ns;
+        let flow = Flow::new(key, ends, transport, at.space, sender, now_ns, first_span);
+        let flow = Box::new(flow);
         let index = match self.free.pop() {
             Some(index) => {
                 if let Some(slot) = self.flows.get_mut(index) {
@@ -427,7 +448,7 @@ impl Shard {
     ) {
         let ((source, source_port), (destination, destination_port)) =
             (flow.end(side), flow.end(side.other()));
-        let transport = flow.key.transport;
+        let transport = flow.transport;
         let ports = (source_port, destination_port);
         let input = at.input(side, source, destination, ports, transport, bytes, spans);
         let mut out = std::mem::take(&mut self.out);
@@ -831,10 +852,10 @@ impl Shard {
         let ((client_address, _), (server_address, port)) =
             (flow.end(client), flow.end(client.other()));
         let key = ConnectionKey {
-            space: flow.key.space,
+            space: flow.space,
             client: (client_address, client_child.clone()),
             server: (server_address, server_child.clone()),
-            transport: flow.key.transport,
+            transport: flow.transport,
             port,
             protocol,
         };
@@ -847,7 +868,7 @@ impl Shard {
                 }
                 self.endpoint(at, client_address);
                 self.endpoint(at, server_address);
-                let space = at.shared.spaces.name(flow.key.space);
+                let space = at.shared.spaces.name(flow.space);
                 // A flow that is named only when it ends cites its first frame.
                 let span = match at.frame.number {
                     0 => flow.first_span,
@@ -882,7 +903,7 @@ impl Shard {
             && connection.generation != generation
         {
             connection.generation = generation;
-            let fact = connection.fact.clone();
+            let fact = facts::Connection::clone(&connection.fact);
             self.output.facts.push((ordinal, Fact::Connection(fact)));
         }
     }
@@ -931,7 +952,8 @@ impl Shard {
         state.last_ns = state.last_ns.max(operation.ts_ns);
         if state.generation != self.generation {
             state.generation = self.generation;
-            self.output.facts.push((at.frame.ordinal, Fact::Operation(state.fact.clone())));
+            let fact = facts::Operation::clone(&state.fact);
+            self.output.facts.push((at.frame.ordinal, Fact::Operation(fact)));
         }
         if !state.dirty {
             state.dirty = true;
@@ -1289,7 +1311,7 @@ impl Shard {
         let Some(known) = flow.seen.get_mut(side as usize) else { return };
         let same = known.any
             && known.mac == packet.source_mac
-            && known.hop_limit == packet.ip.map_or(0, |ip| ip.hop_limit)
+            && known.hop_limit == packet.ip.as_ref().map_or(0, |ip| ip.hop_limit)
             && known.interface == at.frame.interface
             && known.vlans == packet.vlans;
         if !same {
@@ -1355,7 +1377,7 @@ impl Shard {
     /// A flow without payload ended: counts it as an attempt.
     fn attempt_ended(&mut self, flow: &mut Flow, at: &Place<'_>) {
         let Some(side) = flow.attempt.take() else { return };
-        let transport = match flow.key.transport {
+        let transport = match flow.transport {
             Transport::Tcp => "tcp",
             Transport::Udp => "udp",
             _ => return,
@@ -1402,7 +1424,7 @@ impl Shard {
             bytes: &[],
         };
         let packet = packet::decode(u16::MAX, &[]);
-        let at = Place { frame: &frame, packet: &packet, space: flow.key.space, shared };
+        let at = Place { frame: &frame, packet: &packet, space: flow.space, shared };
         if let Some(mut streams) = flow.streams.take() {
             for side in [Side::A, Side::B] {
                 if streams.get(side as usize).is_some_and(Stream::has_late) {
@@ -1417,7 +1439,7 @@ impl Shard {
         }
         self.finish_session(&mut flow, &at);
         let waits = flow.waiting.iter().any(|(frames, _)| *frames > 0);
-        match (&flow.reader, flow.key.transport) {
+        match (&flow.reader, flow.transport) {
             (Reader::Found(protocol, _), _) if flow.connections.is_empty() && flow.payload => {
                 let name = protocol.name;
                 self.waiting_frames(&mut flow, name, &at);

@@ -596,6 +596,7 @@ impl Out {
     }
 
     /// Says that the bytes read carry `protocol` between children of the endpoints.
+    #[inline]
     pub fn layer_between(
         &mut self,
         protocol: &'static str,
@@ -603,12 +604,26 @@ impl Out {
         source_child: Child,
         destination_child: Child,
     ) {
-        self.items.push(Item::Layer { protocol, sender, source_child, destination_child });
+        self.make_room();
+        if self.items.len() < self.items.capacity() {
+            self.items.push(Item::Layer { protocol, sender, source_child, destination_child });
+        }
     }
 
     /// Adds one operation.
+    #[inline]
     pub fn operation(&mut self, operation: Operation) {
-        self.items.push(Item::Operation(operation));
+        self.make_room();
+        if self.items.len() < self.items.capacity() {
+            self.items.push(Item::Operation(operation));
+        }
+    }
+
+    #[inline]
+    fn make_room(&mut self) {
+        if self.items.len() == self.items.capacity() {
+            self.items.reserve(8);
+        }
     }
 
     /// Adds a response without its request.

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use smallvec::SmallVec;
 
-use crate::address::{Address, Bus, Mac};
+use crate::address::{Address, AddressNumber, Bus, Mac};
 use crate::cursor::{Cursor, Short};
 
 /// How many headers are followed in one frame: a crafted frame cannot nest deeper.
@@ -121,8 +121,8 @@ pub struct Packet {
     pub truncated: bool,
 }
 
-impl Packet {
-    fn new() -> Self {
+impl Default for Packet {
+    fn default() -> Self {
         Self {
             source_mac: None,
             destination_mac: None,
@@ -136,6 +136,16 @@ impl Packet {
             start: 0,
             end: 0,
             truncated: false,
+        }
+    }
+}
+
+impl Packet {
+    /// Reads the headers of another frame into this packet, see [`decode`].
+    pub fn decode(&mut self, link_type: u16, frame: &[u8]) {
+        *self = Self::default();
+        if link_type != 1 || common(frame, self).is_none() {
+            walk(link_type, frame, self);
         }
     }
 
@@ -157,6 +167,26 @@ impl Packet {
                     .or(self.stations.map(|(_, destination)| destination))
             },
         )
+    }
+
+    /// The number of [`Self::source`].
+    #[inline]
+    #[must_use]
+    pub fn source_number(&self) -> Option<AddressNumber> {
+        match &self.ip {
+            Some(ip) if !ip.source.is_unspecified() => Some((&ip.source).into()),
+            _ => self.source().as_ref().map(AddressNumber::from),
+        }
+    }
+
+    /// The number of [`Self::destination`].
+    #[inline]
+    #[must_use]
+    pub fn destination_number(&self) -> Option<AddressNumber> {
+        match &self.ip {
+            Some(ip) if !ip.destination.is_unspecified() => Some((&ip.destination).into()),
+            _ => self.destination().as_ref().map(AddressNumber::from),
+        }
     }
 }
 
@@ -188,10 +218,8 @@ pub const fn is_decoded(link_type: u16) -> bool {
 /// Reads the headers of `frame`, captured with this link type number.
 #[must_use]
 pub fn decode(link_type: u16, frame: &[u8]) -> Packet {
-    let mut packet = Packet::new();
-    if link_type != 1 || common(frame, &mut packet).is_none() {
-        walk(link_type, frame, &mut packet);
-    }
+    let mut packet = Packet::default();
+    packet.decode(link_type, frame);
     packet
 }
 
@@ -1126,17 +1154,17 @@ mod tests {
 
         #[test]
         fn a_common_frame_reads_as_the_walk_reads_it(frame in nearly_common()) {
-            let (mut at_once, mut walked) = (Packet::new(), Packet::new());
+            let (mut at_once, mut walked) = (Packet::default(), Packet::default());
             walk(1, &frame, &mut walked);
             match common(&frame, &mut at_once) {
                 Some(()) => prop_assert_eq!(walked, at_once),
-                None => prop_assert_eq!(Packet::new(), at_once),
+                None => prop_assert_eq!(Packet::default(), at_once),
             }
         }
     }
 
     #[test]
     fn the_common_frame_is_read_at_once() {
-        assert!(common(UDP_FRAME, &mut Packet::new()).is_some());
+        assert!(common(UDP_FRAME, &mut Packet::default()).is_some());
     }
 }

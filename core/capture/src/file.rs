@@ -181,14 +181,14 @@ impl CaptureFile {
 
     /// What the file says of the frame in hand.
     #[must_use]
-    pub const fn header(&self) -> FrameHeader {
-        self.frame
+    pub const fn header(&self) -> &FrameHeader {
+        &self.frame
     }
 
     /// The frame in hand.
     #[must_use]
-    pub fn frame(&self) -> (FrameHeader, &[u8]) {
-        (self.frame, self.reader.data().get(self.place.clone()).unwrap_or_default())
+    pub fn frame(&self) -> (&FrameHeader, &[u8]) {
+        (&self.frame, self.reader.data().get(self.place.clone()).unwrap_or_default())
     }
 
     /// Interfaces named so far.

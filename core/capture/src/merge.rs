@@ -35,7 +35,7 @@ impl Merged {
 
     /// The frame in hand.
     #[must_use]
-    pub fn frame(&self) -> Option<(FrameHeader, &[u8])> {
+    pub fn frame(&self) -> Option<(&FrameHeader, &[u8])> {
         self.current.and_then(|index| self.files.get(index)).map(CaptureFile::frame)
     }
 

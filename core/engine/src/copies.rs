@@ -81,6 +81,11 @@ impl CopyCheck {
             None => (packet.mac_offset as usize, 0, 0),
         };
         let bytes = frame.get(start..packet.end as usize)?;
+        // Identifications count up: frames of one sender in a row fall into slots of their own. The
+        // slot is fetched before the bytes are hashed, which takes as long as memory does.
+        let slot_of = |number: usize| number & (SLOTS - 1);
+        let mut place = slot_of(id as usize);
+        let mut before = *self.recent.get(place)?;
         let mut hasher = FxBuildHasher.build_hasher();
         if let Some(ip) = &packet.ip {
             AddressNumber::from(&ip.source).hash(&mut hasher);
@@ -93,9 +98,10 @@ impl CopyCheck {
         // The transport checksum is among the first bytes: it tells the rest apart.
         hasher.write(bytes.get(..COMPARED).unwrap_or(bytes));
         let hash = hasher.finish() | 1;
-        // Identifications count up: frames of one sender in a row fall into slots of their own.
-        let place = if id == 0 { (hash >> 20) as usize } else { id as usize };
-        let slot = self.recent.get_mut(place & (SLOTS - 1))?;
+        if id == 0 {
+            place = slot_of((hash >> 20) as usize);
+            before = *self.recent.get(place)?;
+        }
         let now = Slot {
             hash,
             ts_ns,
@@ -105,8 +111,7 @@ impl CopyCheck {
             source_mac: packet.source_mac.unwrap_or_default(),
             destination_mac: packet.destination_mac.unwrap_or_default(),
         };
-        let before = *slot;
-        *slot = now;
+        *self.recent.get_mut(place)? = now;
         if before.hash != hash || (ts_ns - before.ts_ns).abs() > WINDOW_NS {
             return None;
         }

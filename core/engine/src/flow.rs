@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use otic_protocols::out::same_name;
 use otic_protocols::registry::{Carrier, PROTOCOLS, Probe, Protocol};
 use otic_protocols::{Child, Input, Out, Session, Side, Transport};
 use otic_wire::stream::Stream;
@@ -94,6 +95,17 @@ pub struct ConnectionRef {
     pub server_child: Child,
     /// Index into the shard's connections.
     pub index: u32,
+}
+
+impl ConnectionRef {
+    /// Whether this is the row of `protocol` between these children.
+    #[inline]
+    #[must_use]
+    pub fn fits(&self, protocol: &'static str, client: &Child, server: &Child) -> bool {
+        same_name(self.protocol, protocol)
+            && self.client_child == *client
+            && self.server_child == *server
+    }
 }
 
 /// One 5-tuple in time.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use compact_str::{CompactString, ToCompactString, format_compact};
-use otic_capture::{CaptureFile, Error, Merged};
+use otic_capture::{CaptureFile, Error, FrameHeader, Merged};
 use otic_wire::packet;
 
 use crate::facts::{Capture, Coverage, Epoch};
@@ -120,7 +120,8 @@ pub struct CaptureInput {
     pub interfaces: Vec<CompactString>,
     ordinal: u64,
     clock_ns: Option<i64>,
-    batch_second: i64,
+    /// Clock at the start of the batch's second.
+    batch_start_ns: i64,
     batch_frames: u64,
     in_batch: bool,
 }
@@ -157,7 +158,7 @@ impl CaptureInput {
             interfaces: Vec::new(),
             ordinal: 0,
             clock_ns: None,
-            batch_second: 0,
+            batch_start_ns: 0,
             batch_frames: 0,
             in_batch: false,
         })
@@ -174,13 +175,16 @@ impl CaptureInput {
     }
 
     fn take(&mut self, file: usize, block: &mut Block) {
-        let Some((header, bytes)) = self.merged.frame() else { return };
+        let Some((&FrameHeader { number, ts_ns, original_length, link_type, interface }, bytes)) =
+            self.merged.frame()
+        else {
+            return;
+        };
         let start = block.bytes.len() as u32;
         block.bytes.extend_from_slice(bytes);
         let end = block.bytes.len() as u32;
         let captured = end - start;
-        let interface = self.interface(file, header.interface);
-        let ts_ns = header.ts_ns;
+        let interface = self.interface(file, interface);
         let mut epoch = None;
         let before = self.clock_ns.unwrap_or(ts_ns);
         let clock_ns = match ts_ns.saturating_sub(before) {
@@ -195,9 +199,8 @@ impl CaptureInput {
             _ => before.max(ts_ns),
         };
         self.clock_ns = Some(clock_ns);
-        let second = clock_ns.div_euclid(SECOND_NS);
         let new_batch = !self.in_batch
-            || second != self.batch_second
+            || !(0..SECOND_NS).contains(&clock_ns.wrapping_sub(self.batch_start_ns))
             || epoch.is_some()
             || self.batch_frames >= BATCH_FRAMES;
         if new_batch || block.cuts.is_empty() {
@@ -210,7 +213,7 @@ impl CaptureInput {
         }
         if new_batch {
             self.in_batch = true;
-            self.batch_second = second;
+            self.batch_start_ns = clock_ns.div_euclid(SECOND_NS).wrapping_mul(SECOND_NS);
             self.batch_frames = 0;
         }
         self.batch_frames += 1;
@@ -221,23 +224,22 @@ impl CaptureInput {
                     before_ns: before,
                     after_ns: clock_ns,
                     cause,
-                    spans: vec![(file as u16, header.number, 0, captured)],
+                    spans: vec![(file as u16, number, 0, captured)],
                 });
             }
             let coverage = &mut cut.coverage;
             coverage.frames += 1;
-            coverage.bytes += u64::from(header.original_length);
-            coverage.truncated += u64::from(captured < header.original_length);
+            coverage.bytes += u64::from(original_length);
+            coverage.truncated += u64::from(captured < original_length);
             coverage.out_of_order += u64::from(ts_ns < clock_ns - LATE_NS);
-            if !packet::is_decoded(header.link_type.0) {
-                let name = header.link_type.to_compact_string();
+            if !packet::is_decoded(link_type.0) {
+                let name = link_type.to_compact_string();
                 *coverage.undecoded_link_types.entry(name).or_default() += 1;
             }
         }
         if let Some(totals) = self.totals.get_mut(file) {
             totals.frames += 1;
-            totals.bytes += u64::from(header.original_length);
-            let link_type = header.link_type;
+            totals.bytes += u64::from(original_length);
             if totals.last_link_type.replace(link_type.0) != Some(link_type.0) {
                 totals
                     .link_types
@@ -250,11 +252,11 @@ impl CaptureInput {
         block.entries.push(Entry {
             ordinal: self.ordinal,
             file: file as u16,
-            number: header.number,
+            number: number,
             clock_ns,
-            link_type: header.link_type.0,
+            link_type: link_type.0,
             interface,
-            original_length: header.original_length,
+            original_length: original_length,
             start,
             end,
         });

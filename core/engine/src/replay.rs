@@ -253,8 +253,8 @@ impl Worker {
                 }
                 let Some(frame) = block.frame(index) else { continue };
                 packet.decode(frame.link_type, frame.bytes);
-                let shard = known.unwrap_or_else(|| shard_of(&packet));
-                let own = shard / self.step;
+                // One worker has all shards and finds them by itself.
+                let own = known.map_or_else(|| shard_of(&packet), |shard| shard / self.step);
                 if let Some(shard) = self.shards.get_mut(own) {
                     self.touched |= 1 << own;
                     shard.frame(&frame, &packet, shared);

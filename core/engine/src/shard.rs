@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use compact_str::{CompactString, ToCompactString, format_compact};
 use hashbrown::hash_map::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
-use otic_protocols::out::same_name;
 use otic_protocols::{
     Child, Claim, Event, Input, Item, Operation, Out, Side, Transport, Value, Violation, Who,
 };
@@ -530,10 +529,8 @@ impl Shard {
             }
             let waits = streams.get(side.other() as usize).is_some_and(Stream::has_late);
             if waits {
-                self.stream_read(flow, &mut streams, side.other(), at, |stream, cap, read| {
-                    stream.acknowledged(tcp.acknowledgement, cap, read);
-                    Arrival::InOrder
-                });
+                let step = Step::Acknowledged(tcp.acknowledgement);
+                self.stream_read(flow, &mut streams, side.other(), at, step);
             }
         }
         // Bytes on the wire that the capture cut off.
@@ -544,9 +541,8 @@ impl Shard {
             let sequence = tcp.sequence.wrapping_add(u32::from(tcp.flags & SYN != 0));
             let segment = Segment { sequence, bytes, spans, missing, ts_ns: at.frame.clock_ns };
             let peer = flow.acknowledged.get(side.other() as usize).copied().flatten();
-            let arrival = self.stream_read(flow, &mut streams, side, at, |stream, cap, read| {
-                stream.push(segment, peer, cap, read)
-            });
+            let arrival =
+                self.stream_read(flow, &mut streams, side, at, Step::Segment(segment, peer));
             match arrival {
                 Arrival::Retransmission => {
                     *self.output.copies.entry("tcp-retransmission").or_default() += 1;
@@ -615,7 +611,7 @@ impl Shard {
         streams: &mut [Stream; 2],
         side: Side,
         at: &Place<'_>,
-        step: impl FnOnce(&mut Stream, usize, &mut dyn FnMut(Chunk<'_>) -> usize) -> Arrival,
+        step: Step<'_>,
     ) -> Arrival {
         let ((source, source_port), (destination, destination_port)) =
             (flow.end(side), flow.end(side.other()));
@@ -640,7 +636,7 @@ impl Shard {
             &empty,
         );
         let held_before = stream.held();
-        let arrival = step(stream, cap, &mut |chunk| {
+        let mut read = |chunk: Chunk<'_>| {
             let input = Input {
                 bytes: chunk.bytes,
                 spans: chunk.spans,
@@ -658,7 +654,18 @@ impl Shard {
             }
             let known = own.as_deref_mut().unwrap_or(reader);
             known.read(&CarrierId::Tcp, &input, chunk.fresh, &mut out)
-        });
+        };
+        let arrival = match step {
+            Step::Segment(segment, peer) => stream.push(segment, peer, cap, &mut read),
+            Step::Acknowledged(number) => {
+                stream.acknowledged(number, cap, &mut read);
+                Arrival::InOrder
+            }
+            Step::Finish => {
+                stream.finish(cap, &mut read);
+                Arrival::InOrder
+            }
+        };
         self.held = self.held + stream.held() - held_before;
         if self.held > HELD {
             self.held -= stream.held();
@@ -820,11 +827,7 @@ impl Shard {
         server_child: &Child,
         at: &Place<'_>,
     ) -> Option<u32> {
-        let fits = |known: &ConnectionRef| {
-            same_name(known.protocol, protocol)
-                && known.client_child == *client_child
-                && known.server_child == *server_child
-        };
+        let fits = |known: &ConnectionRef| known.fits(protocol, client_child, server_child);
         let last = flow.connections.get(flow.last_connection).filter(|known| fits(known));
         let known = last.map(|last| last.index).or_else(|| {
             let position = flow.connections.iter().position(fits)?;
@@ -1428,10 +1431,7 @@ impl Shard {
         if let Some(mut streams) = flow.streams.take() {
             for side in [Side::A, Side::B] {
                 if streams.get(side as usize).is_some_and(Stream::has_late) {
-                    self.stream_read(&mut flow, &mut streams, side, &at, |stream, cap, read| {
-                        stream.finish(cap, read);
-                        Arrival::InOrder
-                    });
+                    self.stream_read(&mut flow, &mut streams, side, &at, Step::Finish);
                 }
             }
             self.held -= streams.iter().map(Stream::held).sum::<usize>();
@@ -1452,6 +1452,16 @@ impl Shard {
         }
         self.attempt_ended(&mut flow, &at);
     }
+}
+
+/// What happens to a stream.
+enum Step<'a> {
+    /// A segment comes, and what the peer acknowledged last.
+    Segment(Segment<'a>, Option<u32>),
+    /// The peer acknowledges bytes up to this sequence number.
+    Acknowledged(u32),
+    /// It ends.
+    Finish,
 }
 
 /// Where the shard is: one frame, its headers, its address space.

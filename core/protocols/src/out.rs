@@ -546,11 +546,12 @@ pub enum Item {
     },
     /// The messages prove who is the client of the flow.
     Client(Side),
-    /// A request with its outcome, or a one-way message.
-    Operation(Operation),
+    /// A request with its outcome, or a one-way message. Boxed, because a request is handed on
+    /// several times before its response is seen.
+    Operation(Box<Operation>),
     /// A response whose request was not seen; described like the request it answers (`sender` is
     /// the side that would have sent the request). Counted apart.
-    Unpaired(Operation),
+    Unpaired(Box<Operation>),
     /// An attribute of an endpoint.
     Claim(Claim),
     /// A message proves that a MAC and an IP are interfaces of one machine (the sender's own
@@ -612,23 +613,26 @@ impl Out {
 
     /// Adds one operation.
     #[inline]
-    pub fn operation(&mut self, operation: Operation) {
+    pub fn operation(&mut self, operation: impl Into<Box<Operation>>) {
+        let operation = operation.into();
         self.make_room();
         if self.items.len() < self.items.capacity() {
             self.items.push(Item::Operation(operation));
         }
     }
 
+    /// Adds a response without its request.
+    pub fn unpaired(&mut self, operation: impl Into<Box<Operation>>) {
+        self.items.push(Item::Unpaired(operation.into()));
+    }
+
+    /// Room for one more item. Where the compiler sees that there is room it writes an item in
+    /// place, else it moves it there.
     #[inline]
     fn make_room(&mut self) {
         if self.items.len() == self.items.capacity() {
             self.items.reserve(8);
         }
-    }
-
-    /// Adds a response without its request.
-    pub fn unpaired(&mut self, operation: Operation) {
-        self.items.push(Item::Unpaired(operation));
     }
 
     /// Adds one claim, unless its value is empty.

@@ -26,6 +26,7 @@ use crate::out::{
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
+use crate::text;
 
 /// DNS over UDP and TCP.
 pub const DNS: Protocol = Protocol {
@@ -124,14 +125,14 @@ impl<'a> Name<'a> {
 
     /// The labels from the `skip`th on, joined by dots.
     fn text(&self, skip: usize) -> CompactString {
-        let mut text = CompactString::default();
+        let mut text = text::Builder::default();
         for (at, label) in self.labels.iter().skip(skip).enumerate() {
             if at > 0 {
-                text.push('.');
+                text.text(".");
             }
-            text.push_str(&String::from_utf8_lossy(label.get(1..).unwrap_or_default()));
+            text.text(&String::from_utf8_lossy(label.get(1..).unwrap_or_default()));
         }
-        text
+        text.build()
     }
 
     /// The label at `at` without its length byte.
@@ -546,11 +547,11 @@ impl Names {
                 },
                 _ => continue,
             };
-            let value = crate::text::trim(value);
+            let value = text::trim(value);
             out.claim(Claim {
                 who: Who::Sender(Child::None),
                 attribute,
-                value: crate::text::utf8(value),
+                value: text::utf8(value),
                 protocol: self.protocol,
                 message: "response",
                 confidence: Confidence::High,

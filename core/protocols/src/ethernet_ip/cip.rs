@@ -15,7 +15,7 @@
 
 use std::collections::VecDeque;
 
-use compact_str::CompactString;
+use compact_str::{CompactString, ToCompactString};
 use otic_wire::{Cursor, Short};
 use rustc_hash::FxHashMap;
 
@@ -712,12 +712,12 @@ pub(super) fn claims_as(
                 2 => "device_type_id",
                 _ => "product_code",
             };
-            claim(name, compact_str::format_compact!("{number}"), part, Decode::UnsignedLe);
+            claim(name, number.to_compact_string(), part, Decode::UnsignedLe);
         }
         (IDENTITY, 4) => {
             let part = cursor.take(2)?;
-            if let [major, minor] = part {
-                let value = compact_str::format_compact!("{major}.{minor}");
+            if let [major, minor] = *part {
+                let value = text::Builder::default().number(major).text(".").number(minor).build();
                 claim("firmware", value, part, Decode::Dotted);
             }
         }

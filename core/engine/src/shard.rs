@@ -809,13 +809,16 @@ impl Shard {
             self.dirty_connections.push(index);
         }
         if connection.observe(&at.packet.vlans, at.frame.interface) {
-            let fact = facts::Observation {
-                connection: connection.id,
-                vlans: at.packet.vlans.to_vec(),
-                interface: at.interface(),
-            };
-            self.output.facts.push((at.frame.ordinal, Fact::Observation(fact)));
+            let id = connection.id;
+            self.observed(id, at);
         }
+    }
+
+    #[cold]
+    fn observed(&mut self, connection: Id, at: &Place<'_>) {
+        let vlans = at.packet.vlans.to_vec();
+        let fact = facts::Observation { connection, vlans, interface: at.interface() };
+        self.output.facts.push((at.frame.ordinal, Fact::Observation(fact)));
     }
 
     /// The connection row of this layer; none when the shard's cap is reached.
@@ -827,19 +830,35 @@ impl Shard {
         server_child: &Child,
         at: &Place<'_>,
     ) -> Option<u32> {
-        let fits = |known: &ConnectionRef| known.fits(protocol, client_child, server_child);
-        let last = flow.connections.get(flow.last_connection).filter(|known| fits(known));
-        let known = last.map(|last| last.index).or_else(|| {
-            let position = flow.connections.iter().position(fits)?;
-            flow.last_connection = position;
-            flow.connections.get(position).map(|found| found.index)
-        });
-        let index = match known {
-            Some(index) => index,
-            None => self.new_connection(flow, protocol, client_child, server_child, at)?,
+        let last = flow.connections.get(flow.last_connection);
+        let index = match last {
+            Some(last) if last.fits(protocol, client_child, server_child) => last.index,
+            _ => self.other_connection(flow, protocol, client_child, server_child, at)?,
         };
-        self.announce_connection(index, at.frame.ordinal);
+        let connection = self.connections.get(index as usize)?;
+        if connection.generation != self.generation {
+            self.announce_connection(index, at.frame.ordinal);
+        }
         Some(index)
+    }
+
+    /// A connection row that is not the one the flow used last.
+    fn other_connection(
+        &mut self,
+        flow: &mut Flow,
+        protocol: &'static str,
+        client_child: &Child,
+        server_child: &Child,
+        at: &Place<'_>,
+    ) -> Option<u32> {
+        let fits = |known: &ConnectionRef| known.fits(protocol, client_child, server_child);
+        match flow.connections.iter().position(fits) {
+            Some(position) => {
+                flow.last_connection = position;
+                flow.connections.get(position).map(|known| known.index)
+            }
+            None => self.new_connection(flow, protocol, client_child, server_child, at),
+        }
     }
 
     /// Adds a connection row to the flow, known to the shard or not; none when the cap is reached.
@@ -900,12 +919,11 @@ impl Shard {
         Some(index)
     }
 
+    /// Tells the connection in full, once a journal generation.
+    #[cold]
     fn announce_connection(&mut self, index: u32, ordinal: u64) {
-        let generation = self.generation;
-        if let Some(connection) = self.connections.get_mut(index as usize)
-            && connection.generation != generation
-        {
-            connection.generation = generation;
+        if let Some(connection) = self.connections.get_mut(index as usize) {
+            connection.generation = self.generation;
             let fact = facts::Connection::clone(&connection.fact);
             self.output.facts.push((ordinal, Fact::Connection(fact)));
         }
@@ -953,14 +971,23 @@ impl Shard {
             state.unpaired += 1;
         }
         state.last_ns = state.last_ns.max(operation.ts_ns);
-        if state.generation != self.generation {
-            state.generation = self.generation;
-            let fact = facts::Operation::clone(&state.fact);
-            self.output.facts.push((at.frame.ordinal, Fact::Operation(fact)));
-        }
+        let announced = state.generation == self.generation;
         if !state.dirty {
             state.dirty = true;
             self.dirty_operations.push(found.index);
+        }
+        if !announced {
+            self.announce_operation(found.index, at.frame.ordinal);
+        }
+    }
+
+    /// Tells the operation in full, once a journal generation.
+    #[cold]
+    fn announce_operation(&mut self, index: u32, ordinal: u64) {
+        if let Some(state) = self.operations.get_mut(index as usize) {
+            state.generation = self.generation;
+            let fact = facts::Operation::clone(&state.fact);
+            self.output.facts.push((ordinal, Fact::Operation(fact)));
         }
     }
 

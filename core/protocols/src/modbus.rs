@@ -960,7 +960,7 @@ impl Session for Modbus {
             self.set_synchronised(direction, false);
         }
         let mut used = 0;
-        let mut units = [0_u64; 4];
+        let mut units = SmallVec::<[u8; 8]>::new();
         while let Some(rest) = input.bytes.get(used..)
             && !rest.is_empty()
         {
@@ -977,12 +977,8 @@ impl Session for Modbus {
                     self.set_synchronised(direction, true);
                     used += message.all.len();
                     let is_request = self.is_request(input, &message);
-                    let slot = units.get_mut(usize::from(message.unit >> 6));
-                    let bit = 1_u64 << (message.unit & 63);
-                    if let Some(slot) = slot
-                        && *slot & bit == 0
-                    {
-                        *slot |= bit;
+                    if !units.contains(&message.unit) {
+                        units.push(message.unit);
                         let child = unit(message.unit);
                         let (source, destination) =
                             if is_request { (Child::None, child) } else { (child, Child::None) };

@@ -188,6 +188,12 @@ impl Child {
     }
 }
 
+/// The rare case kept apart, so that comparing numbers stays small.
+#[cold]
+fn same_text(a: &CompactString, b: &CompactString) -> bool {
+    a == b
+}
+
 impl PartialEq for Child {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
@@ -196,7 +202,7 @@ impl PartialEq for Child {
             (Self::Number(kind, number), Self::Number(other_kind, other)) => {
                 number == other && same_name(kind, other_kind)
             }
-            (Self::Text(text), Self::Text(other)) => text == other,
+            (Self::Text(text), Self::Text(other)) => same_text(text, other),
             _ => false,
         }
     }
@@ -276,7 +282,7 @@ impl PartialEq for Object {
                 (number, first, count) == (other_number, other_first, other_count)
                     && same_name(area, other_area)
             }
-            (Self::Text(text), Self::Text(other)) => text == other,
+            (Self::Text(text), Self::Text(other)) => same_text(text, other),
             _ => false,
         }
     }

@@ -10,6 +10,7 @@ use otic_wire::Address;
 use smallvec::SmallVec;
 
 use crate::facts::{self, Id, Span};
+use crate::flow::same_vlans;
 use crate::keys;
 
 /// Exact objects of one (connection, code) before the rest becomes patterns.
@@ -324,7 +325,7 @@ impl Connection {
     #[inline]
     pub fn observe(&mut self, vlans: &[u16], interface: u32) -> bool {
         let same = self.observed.as_ref().is_some_and(|(last_vlans, last_interface)| {
-            *last_interface == interface && last_vlans.as_slice() == vlans
+            *last_interface == interface && same_vlans(last_vlans, vlans)
         });
         if !same {
             self.observed = Some((vlans.into(), interface));

@@ -134,10 +134,8 @@ impl CopyCheck {
     }
 
     fn redundant(&mut self, packet: &Packet, tag: Redundancy, ts_ns: i64) -> Option<Copy> {
-        let mut hasher = FxBuildHasher.build_hasher();
         let mac = packet.source_mac?;
-        (mac, tag.sequence, tag.prp).hash(&mut hasher);
-        let hash = hasher.finish() | 1;
+        let hash = FxBuildHasher.hash_one((mac, tag.sequence, tag.prp)) | 1;
         let slot = self.redundant.get_mut(hash as usize >> 20 & (SLOTS - 1))?;
         let before = *slot;
         *slot = Slot { hash, ts_ns, lan: tag.lan, ..Slot::default() };

@@ -74,6 +74,13 @@ pub struct Seen {
     pub any: bool,
 }
 
+/// Whether two VLAN stacks are equal; mostly both are empty.
+#[inline]
+#[must_use]
+pub fn same_vlans(a: &[u16], b: &[u16]) -> bool {
+    a.len() == b.len() && (a.is_empty() || a == b)
+}
+
 /// The dissector of a flow, once one is found.
 pub enum Reader {
     /// Not recognised yet, after so many messages.

@@ -98,14 +98,27 @@ impl Block {
     }
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct FileTotals {
     frames: u64,
     bytes: u64,
     link_types: BTreeMap<u16, CompactString>,
     last_link_type: Option<u16>,
-    first_ns: Option<i64>,
-    last_ns: Option<i64>,
+    first_ns: i64,
+    last_ns: i64,
+}
+
+impl Default for FileTotals {
+    fn default() -> Self {
+        Self {
+            frames: 0,
+            bytes: 0,
+            link_types: BTreeMap::new(),
+            last_link_type: None,
+            first_ns: i64::MAX,
+            last_ns: i64::MIN,
+        }
+    }
 }
 
 /// The capture files of one run, read as one stream.
@@ -199,22 +212,12 @@ impl CaptureInput {
             _ => before.max(ts_ns),
         };
         self.clock_ns = Some(clock_ns);
-        let new_batch = !self.in_batch
-            || !(0..SECOND_NS).contains(&clock_ns.wrapping_sub(self.batch_start_ns))
-            || epoch.is_some()
-            || self.batch_frames >= BATCH_FRAMES;
-        if new_batch || block.cuts.is_empty() {
-            block.cuts.push(Cut {
-                start: block.entries.len(),
-                start_ns: clock_ns,
-                continued: !new_batch,
-                ..Cut::default()
-            });
-        }
-        if new_batch {
-            self.in_batch = true;
-            self.batch_start_ns = clock_ns.div_euclid(SECOND_NS).wrapping_mul(SECOND_NS);
-            self.batch_frames = 0;
+        let goes_on = self.in_batch
+            && epoch.is_none()
+            && (0..SECOND_NS).contains(&clock_ns.wrapping_sub(self.batch_start_ns))
+            && self.batch_frames < BATCH_FRAMES;
+        if !goes_on || block.cuts.is_empty() {
+            self.cut(block, clock_ns, goes_on);
         }
         self.batch_frames += 1;
         if let Some(cut) = block.cuts.last_mut() {
@@ -240,36 +243,55 @@ impl CaptureInput {
         if let Some(totals) = self.totals.get_mut(file) {
             totals.frames += 1;
             totals.bytes += u64::from(original_length);
-            if totals.last_link_type.replace(link_type.0) != Some(link_type.0) {
+            if totals.last_link_type != Some(link_type.0) {
+                totals.last_link_type = Some(link_type.0);
                 totals
                     .link_types
                     .entry(link_type.0)
                     .or_insert_with(|| link_type.to_compact_string());
             }
-            totals.first_ns = Some(totals.first_ns.map_or(ts_ns, |first| first.min(ts_ns)));
-            totals.last_ns = Some(totals.last_ns.map_or(ts_ns, |last| last.max(ts_ns)));
+            totals.first_ns = totals.first_ns.min(ts_ns);
+            totals.last_ns = totals.last_ns.max(ts_ns);
         }
         block.entries.push(Entry {
             ordinal: self.ordinal,
             file: file as u16,
-            number: number,
+            number,
             clock_ns,
             link_type: link_type.0,
             interface,
-            original_length: original_length,
+            original_length,
             start,
             end,
         });
         self.ordinal += 1;
     }
 
+    /// Starts a batch, or goes on with one in a new block.
+    #[cold]
+    fn cut(&mut self, block: &mut Block, clock_ns: i64, continued: bool) {
+        let start = block.entries.len();
+        block.cuts.push(Cut { start, start_ns: clock_ns, continued, ..Cut::default() });
+        if !continued {
+            self.in_batch = true;
+            self.batch_start_ns = clock_ns.div_euclid(SECOND_NS).wrapping_mul(SECOND_NS);
+            self.batch_frames = 0;
+        }
+    }
+
     /// Index over all files of an interface of a file.
+    #[inline]
     fn interface(&mut self, file: usize, number: u32) -> u32 {
         if let Some((last_file, last_number, index)) = self.last_interface
             && (last_file, last_number) == (file, number)
         {
             return index;
         }
+        self.find_interface(file, number)
+    }
+
+    #[cold]
+    fn find_interface(&mut self, file: usize, number: u32) -> u32 {
         let index = match self.interface_of.get(&(file, number)) {
             Some(index) => *index,
             None => {
@@ -311,8 +333,8 @@ impl CaptureInput {
                     frames: totals.frames,
                     bytes: totals.bytes,
                     link_types,
-                    first_seen: totals.first_ns,
-                    last_seen: totals.last_ns,
+                    first_seen: (totals.frames > 0).then_some(totals.first_ns),
+                    last_seen: (totals.frames > 0).then_some(totals.last_ns),
                     cut_off: file.cut_off().map(CompactString::from),
                 }
             })

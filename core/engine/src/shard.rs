@@ -18,7 +18,7 @@ use crate::attempts::{Attempt, Attempts};
 use crate::conversation::{Connection, ConnectionKey, OperationState, spans};
 use crate::copies::{Copy, CopyCheck};
 use crate::facts::{self, Id, Span};
-use crate::flow::{CarrierId, ConnectionRef, Flow, FlowKey, Reader, Seen};
+use crate::flow::{CarrierId, ConnectionRef, Flow, FlowKey, Reader, Seen, same_vlans};
 use crate::keys;
 use crate::output::{Fact, Output};
 use crate::spaces::SpaceMap;
@@ -1343,7 +1343,7 @@ impl Shard {
             && known.mac == packet.source_mac
             && known.hop_limit == packet.ip.as_ref().map_or(0, |ip| ip.hop_limit)
             && known.interface == at.frame.interface
-            && known.vlans == packet.vlans;
+            && same_vlans(&known.vlans, &packet.vlans);
         if !same {
             *known = at.seen();
             self.sight(at);

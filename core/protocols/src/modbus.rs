@@ -519,7 +519,10 @@ impl Modbus {
             return;
         }
         let key = (message.transaction, message.unit, code);
-        if self.pending.get_mut(&key).is_some_and(|old| input.ts_ns - old.operation.ts_ns > PATIENCE_NS)
+        if self
+            .pending
+            .get_mut(&key)
+            .is_some_and(|old| input.ts_ns - old.operation.ts_ns > PATIENCE_NS)
             && let Some(old) = self.pending.take(&key)
         {
             self.complete(old, Outcome::Unseen, out);
@@ -733,7 +736,8 @@ fn describe(request: &mut Request, input: &Input<'_>, data: &[u8]) -> Option<()>
         WRITE_MULTIPLE_COILS | WRITE_MULTIPLE_REGISTERS => {
             let (first, count) = (cursor.u16_be().ok()?, cursor.u16_be().ok()?);
             let coils = request.code == WRITE_MULTIPLE_COILS;
-            request.operation.object = range(if coils { COIL } else { HOLDING_REGISTER }, first, count);
+            request.operation.object =
+                range(if coils { COIL } else { HOLDING_REGISTER }, first, count);
             block_write(request, input, &mut cursor, (first, count))?;
         }
         READ_FILE_RECORD | WRITE_FILE_RECORD => file_records(request, input, &mut cursor)?,
@@ -768,7 +772,8 @@ fn describe(request: &mut Request, input: &Input<'_>, data: &[u8]) -> Option<()>
                     request.operation.name = "read-device-identification";
                     request.operation.action = Action::Identify;
                     let number = u32::from(cursor.u8().ok()?);
-                    request.operation.object = Object::Number { kind: "device-identification", number };
+                    request.operation.object =
+                        Object::Number { kind: "device-identification", number };
                 }
                 0x0d => request.operation.name = "canopen-general-reference",
                 _ => {}
@@ -778,7 +783,8 @@ fn describe(request: &mut Request, input: &Input<'_>, data: &[u8]) -> Option<()>
             let (_session, function) = (cursor.u8().ok()?, cursor.u8().ok()?);
             (request.operation.name, request.operation.action) = umas(function);
             request.sub_function = function;
-            request.operation.object = Object::Number { kind: "umas-function", number: u32::from(function) };
+            request.operation.object =
+                Object::Number { kind: "umas-function", number: u32::from(function) };
         }
         _ => {}
     }

@@ -5,7 +5,6 @@
 //!
 //! The object is the notification or search target. LOCATION and USN are not kept.
 
-
 use crate::out::{
     Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };

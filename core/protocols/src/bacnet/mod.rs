@@ -944,7 +944,8 @@ fn arguments(
                     let kind = tags::unsigned(kind) as u32;
                     Some(names::object_type(kind).unwrap_or("vendor-private").into())
                 }
-                None => object(tags::context(cursor, 1)).map(|(kind, instance)| object_text(kind, instance)),
+                None => object(tags::context(cursor, 1))
+                    .map(|(kind, instance)| object_text(kind, instance)),
             }
         }
         DEVICE_COMMUNICATION_CONTROL => {

@@ -85,7 +85,7 @@ impl CopyCheck {
         // slot is fetched before the bytes are hashed, which takes as long as memory does.
         let slot_of = |number: usize| number & (SLOTS - 1);
         let mut place = slot_of(id as usize);
-        let mut before = *self.recent.get(place)?;
+        let mut hash_before = self.recent.get(place)?.hash;
         let mut hasher = FxBuildHasher.build_hasher();
         if let Some(ip) = &packet.ip {
             AddressNumber::from(&ip.source).hash(&mut hasher);
@@ -100,7 +100,7 @@ impl CopyCheck {
         let hash = hasher.finish() | 1;
         if id == 0 {
             place = slot_of((hash >> 20) as usize);
-            before = *self.recent.get(place)?;
+            hash_before = self.recent.get(place)?.hash;
         }
         let now = Slot {
             hash,
@@ -111,8 +111,13 @@ impl CopyCheck {
             source_mac: packet.source_mac.unwrap_or_default(),
             destination_mac: packet.destination_mac.unwrap_or_default(),
         };
-        *self.recent.get_mut(place)? = now;
-        if before.hash != hash || (ts_ns - before.ts_ns).abs() > WINDOW_NS {
+        let slot = self.recent.get_mut(place)?;
+        if hash_before != hash {
+            *slot = now;
+            return None;
+        }
+        let before = std::mem::replace(slot, now);
+        if (ts_ns - before.ts_ns).abs() > WINDOW_NS {
             return None;
         }
         // Without an IP id two equal frames may be two messages, unless two interfaces saw them.

@@ -353,7 +353,8 @@ impl Shard {
         bytes: &[u8],
         spans: &SpanMap,
     ) {
-        let input = at.input(Side::A, source, source, (0, 0), Transport::Ethernet, bytes, spans);
+        let ends = [(source, 0); 2];
+        let input = at.input(Side::A, &ends, Transport::Ethernet, bytes, spans);
         let mut reader = Reader::Searching(0);
         let mut out = std::mem::take(&mut self.out);
         reader.read(&carrier, &input, bytes.len(), &mut out);
@@ -445,17 +446,14 @@ impl Shard {
         bytes: &[u8],
         spans: &SpanMap,
     ) {
-        let ((source, source_port), (destination, destination_port)) =
-            (flow.end(side), flow.end(side.other()));
-        let transport = flow.transport;
-        let ports = (source_port, destination_port);
-        let input = at.input(side, source, destination, ports, transport, bytes, spans);
+        let input = at.input(side, &flow.ends, flow.transport, bytes, spans);
         let mut out = std::mem::take(&mut self.out);
         flow.reader.read(&carrier, &input, bytes.len(), &mut out);
         let attempt = attempt_of(&out, &carrier, bytes);
         self.drain(flow, side, at, &mut out);
         self.out = out;
         if let Some((name, host)) = attempt {
+            let (source, destination) = (flow.end(side).0, flow.end(side.other()).0);
             let source = match (name, at.packet.source_mac) {
                 ("arp", Some(mac)) => self.endpoint(at, Address::Mac(mac)),
                 _ => self.endpoint(at, source),
@@ -613,11 +611,9 @@ impl Shard {
         at: &Place<'_>,
         step: Step<'_>,
     ) -> Arrival {
-        let ((source, source_port), (destination, destination_port)) =
-            (flow.end(side), flow.end(side.other()));
         let Some(stream) = streams.get_mut(side as usize) else { return Arrival::InOrder };
         let mut out = std::mem::take(&mut self.out);
-        let Flow { reader, own_reader, heard, .. } = &mut *flow;
+        let Flow { reader, own_reader, heard, ends, .. } = &mut *flow;
         let (Some(own), Some(heard)) =
             (own_reader.get_mut(side as usize), heard.get_mut(side as usize))
         else {
@@ -625,25 +621,13 @@ impl Shard {
         };
         let cap = own.as_ref().map_or_else(|| reader.cap(), |own| own.cap());
         let searching = matches!(reader, Reader::Searching(_));
-        let empty = SpanMap::default();
-        let template = at.input(
-            side,
-            source,
-            destination,
-            (source_port, destination_port),
-            Transport::Tcp,
-            &[],
-            &empty,
-        );
         let held_before = stream.held();
         let mut read = |chunk: Chunk<'_>| {
             let input = Input {
-                bytes: chunk.bytes,
-                spans: chunk.spans,
                 stream_start: chunk.stream_start,
                 after_gap: chunk.after_gap,
                 truncated: chunk.truncated,
-                ..template
+                ..at.input(side, ends, Transport::Tcp, chunk.bytes, chunk.spans)
             };
             let first = !std::mem::replace(heard, true);
             let known = own.as_deref_mut().unwrap_or(&mut *reader);
@@ -680,7 +664,8 @@ impl Shard {
             // What the other side sent before the protocol was known may be of a greeting before it.
             if let Some(stream) = streams.get_mut(side.other() as usize) {
                 let (bytes, spans) = stream.kept();
-                let input = Input { bytes, spans, side: side.other(), ..template };
+                let input = at.input(side, &flow.ends, Transport::Tcp, bytes, spans);
+                let input = Input { side: side.other(), ..input };
                 if !bytes.is_empty() && !flow.reader.fits(&input) {
                     self.held -= bytes.len();
                     stream.drop_kept();
@@ -715,7 +700,11 @@ impl Shard {
                 }
                 let last = flow.connections.get(flow.last_connection).map(|row| row.index);
                 if let Some(index) = last {
-                    self.count(index, flow, side, at);
+                    // Mostly the dissector named the layer, and the frame is counted.
+                    let known = self.connections.get(index as usize);
+                    if known.is_some_and(|known| known.last_ordinal != at.frame.ordinal) {
+                        self.count(index, flow, side, at);
+                    }
                 } else {
                     self.layer(flow, protocol, side, &Child::None, &Child::None, at);
                 }
@@ -1519,26 +1508,25 @@ impl Place<'_> {
         self.frame.original_length.saturating_sub(self.frame.bytes.len() as u32)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the fields of Input")]
+    #[inline]
     fn input<'b>(
         &self,
         side: Side,
-        source: Address,
-        destination: Address,
-        (source_port, destination_port): (u16, u16),
+        [a, b]: &[(Address, u16); 2],
         transport: Transport,
         bytes: &'b [u8],
         spans: &'b SpanMap,
     ) -> Input<'b> {
+        let (from, to) = if side == Side::A { (a, b) } else { (b, a) };
         Input {
             bytes,
             spans,
             side,
             transport,
-            source_port,
-            destination_port,
-            source,
-            destination,
+            source_port: from.1,
+            destination_port: to.1,
+            source: from.0,
+            destination: to.0,
             source_mac: self.packet.source_mac,
             ts_ns: self.frame.clock_ns,
             stream_start: false,

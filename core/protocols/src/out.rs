@@ -161,7 +161,12 @@ impl Outcome {
 #[inline]
 #[must_use]
 pub fn same_name(a: &'static str, b: &'static str) -> bool {
-    std::ptr::eq(a, b) || a == b
+    std::ptr::eq(a, b) || same_letters(a, b)
+}
+
+#[cold]
+fn same_letters(a: &str, b: &str) -> bool {
+    a == b
 }
 
 /// A child address behind an endpoint; grammar `<kind> <value>`, nested by `/` (contracts.md §7).
@@ -188,12 +193,6 @@ impl Child {
     }
 }
 
-/// The rare case kept apart, so that comparing numbers stays small.
-#[cold]
-fn same_text(a: &CompactString, b: &CompactString) -> bool {
-    a == b
-}
-
 impl PartialEq for Child {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
@@ -202,7 +201,7 @@ impl PartialEq for Child {
             (Self::Number(kind, number), Self::Number(other_kind, other)) => {
                 number == other && same_name(kind, other_kind)
             }
-            (Self::Text(text), Self::Text(other)) => same_text(text, other),
+            (Self::Text(text), Self::Text(other)) => same_letters(text, other),
             _ => false,
         }
     }
@@ -282,7 +281,7 @@ impl PartialEq for Object {
                 (number, first, count) == (other_number, other_first, other_count)
                     && same_name(area, other_area)
             }
-            (Self::Text(text), Self::Text(other)) => same_text(text, other),
+            (Self::Text(text), Self::Text(other)) => same_letters(text, other),
             _ => false,
         }
     }

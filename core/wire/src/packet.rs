@@ -255,23 +255,23 @@ fn common(frame: &[u8], packet: &mut Packet) -> Option<()> {
     }
     let payload = rest.get(..length)?;
     let start = offset + 20;
-    let (kind, header, length) = match protocol {
+    let (header, length) = match protocol {
         6 => {
             #[rustfmt::skip]
             let (&[p0, p1, p2, p3, q0, q1, q2, q3, a0, a1, a2, a3, data_offset, flags, ..], _) =
                 payload.split_first_chunk::<20>()?;
-            let tcp = TcpHeader {
+            let header = usize::from(data_offset >> 4) * 4;
+            if header < 20 {
+                return None;
+            }
+            packet.kind = Kind::Tcp(TcpHeader {
                 source: u16::from_be_bytes([p0, p1]),
                 destination: u16::from_be_bytes([p2, p3]),
                 sequence: u32::from_be_bytes([q0, q1, q2, q3]),
                 acknowledgement: u32::from_be_bytes([a0, a1, a2, a3]),
                 flags,
-            };
-            let header = usize::from(data_offset >> 4) * 4;
-            if header < 20 {
-                return None;
-            }
-            (Kind::Tcp(tcp), header, length)
+            });
+            (header, length)
         }
         17 => {
             let (&[p0, p1, p2, p3, l0, l1, ..], _) = payload.split_first_chunk::<8>()?;
@@ -284,7 +284,8 @@ fn common(frame: &[u8], packet: &mut Packet) -> Option<()> {
             if stated < 8 {
                 return None;
             }
-            (Kind::Udp { source, destination }, 8, stated)
+            packet.kind = Kind::Udp { source, destination };
+            (8, stated)
         }
         _ => return None,
     };
@@ -311,7 +312,6 @@ fn common(frame: &[u8], packet: &mut Packet) -> Option<()> {
     });
     packet.tunnel = None;
     packet.redundancy = None;
-    packet.kind = kind;
     packet.start = start + header as u32;
     packet.end = start + length as u32;
     packet.truncated = false;

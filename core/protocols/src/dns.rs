@@ -276,7 +276,7 @@ impl<'a> Record<'a> {
 
 struct Names {
     protocol: &'static str,
-    pending: Pending<(u16, Side), Operation>,
+    pending: Pending<(u16, Side), Box<Operation>>,
     /// The request answered last: its response may come twice.
     answered: Option<(u16, Side)>,
     client_told: bool,
@@ -381,7 +381,7 @@ impl Names {
                 out.operation(operation);
             } else if let Some(mut evicted) = {
                 operation.outcome = Outcome::Unseen;
-                self.pending.insert((header.id, input.side), operation)
+                self.pending.insert((header.id, input.side), Box::new(operation))
             } {
                 evicted.outcome = Outcome::Unseen;
                 out.operation(evicted);

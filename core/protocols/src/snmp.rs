@@ -275,7 +275,7 @@ fn probe(input: &Input<'_>) -> Probe {
 
 /// A request that waits, with what it would change.
 struct Waiting {
-    operation: Operation,
+    operation: Box<Operation>,
     changes: Vec<Change>,
 }
 
@@ -364,7 +364,9 @@ impl Snmp {
             let operation = describe(input, tag, name, action, asker, object);
             let changes = if tag == SET { self.changes(input, &list) } else { Vec::new() };
             self.answered = self.answered.filter(|answered| *answered != key);
-            if let Some(evicted) = self.pending.insert(key, Waiting { operation, changes }) {
+            if let Some(evicted) =
+                self.pending.insert(key, Waiting { operation: Box::new(operation), changes })
+            {
                 self.report(evicted, out);
             }
         }

@@ -282,7 +282,7 @@ struct Key {
 }
 
 struct Waiting {
-    operation: Operation,
+    operation: Box<Operation>,
     writes: Vec<(Reference, Value, Evidence)>,
 }
 
@@ -643,7 +643,9 @@ impl Bacnet {
         let mut writes = Vec::new();
         // What cannot be read of the arguments leaves the object empty.
         let _ = arguments(input, out, service, data, path, &mut operation, &mut writes);
-        if let Some(oldest) = self.pending.insert(key, Waiting { operation, writes }) {
+        if let Some(oldest) =
+            self.pending.insert(key, Waiting { operation: Box::new(operation), writes })
+        {
             self.close(out, oldest, Outcome::Unseen);
         }
     }

@@ -162,7 +162,7 @@ enum Detail {
 
 /// A request that waits for its reply.
 pub(super) struct Request {
-    operation: Operation,
+    operation: Box<Operation>,
     detail: Detail,
     embedded: Vec<Request>,
 }
@@ -213,7 +213,7 @@ impl State {
         let data = cursor.rest();
         let (name, action) = service(code, path.class, path.symbolic);
         let mut request = Request {
-            operation: Operation {
+            operation: Box::new(Operation {
                 protocol: NAME,
                 connection: NAME,
                 sender: input.side,
@@ -226,7 +226,7 @@ impl State {
                 server_child: child.clone(),
                 evidence: input.locate(head),
                 ts_ns: input.ts_ns,
-            },
+            }),
             detail: Detail::Plain,
             embedded: Vec::new(),
         };

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use otic_capture::Error;
+use otic_wire::packet::Ends;
 use otic_wire::{AddressNumber, Packet, packet};
 use rustc_hash::FxBuildHasher;
 
@@ -253,11 +254,12 @@ impl Worker {
                 }
                 let Some(frame) = block.frame(index) else { continue };
                 packet.decode(frame.link_type, frame.bytes);
+                let ends = packet.ends();
                 // One worker has all shards and finds them by itself.
-                let own = known.map_or_else(|| shard_of(&packet), |shard| shard / self.step);
+                let own = known.map_or_else(|| shard_of(&ends), |shard| shard / self.step);
                 if let Some(shard) = self.shards.get_mut(own) {
                     self.touched |= 1 << own;
-                    shard.frame(&frame, &packet, shared);
+                    shard.frame(&frame, &packet, &ends, shared);
                 }
             }
         }
@@ -277,9 +279,9 @@ impl Worker {
 }
 
 /// The shard of a frame: by its unordered innermost address pair.
-fn shard_of(packet: &Packet) -> usize {
-    let (a, b) = (packet.source_number(), packet.destination_number());
-    let hash = |address: Option<AddressNumber>| FxBuildHasher.hash_one(address);
+#[inline]
+fn shard_of((a, b): &Ends) -> usize {
+    let hash = |address: &Option<AddressNumber>| FxBuildHasher.hash_one(address);
     // A sum does not know the order of the pair.
     (hash(a).wrapping_add(hash(b)) >> 32) as usize % SHARDS
 }
@@ -293,7 +295,8 @@ fn shards_of(block: &Block, threads: usize) -> Vec<u8> {
             scope.spawn(move || {
                 for (offset, slot) in slots.iter_mut().enumerate() {
                     if let Some(frame) = block.frame(part * size + offset) {
-                        *slot = shard_of(&packet::decode(frame.link_type, frame.bytes)) as u8;
+                        let packet = packet::decode(frame.link_type, frame.bytes);
+                        *slot = shard_of(&packet.ends()) as u8;
                     }
                 }
             });

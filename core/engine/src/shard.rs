@@ -10,7 +10,7 @@ use otic_protocols::{
     Child, Claim, Event, Input, Item, Operation, Out, Side, Transport, Value, Violation, Who,
 };
 use otic_wire::defragment::Defragmenter;
-use otic_wire::packet::{self, Kind, TcpHeader};
+use otic_wire::packet::{self, Ends, Kind, TcpHeader};
 use otic_wire::stream::{Arrival, Chunk, Segment, Stream};
 use otic_wire::{Address, FrameSpan, Mac, Packet, SpanMap};
 
@@ -165,10 +165,10 @@ impl Default for Shard {
 }
 
 impl Shard {
-    /// Reads one frame whose headers are `packet`.
-    pub fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, shared: &Shared) {
+    /// Reads one frame whose headers are `packet`, between these ends.
+    pub fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, ends: &Ends, shared: &Shared) {
         let space = shared.space(frame, packet);
-        let mut at = Place { frame, packet, space, shared };
+        let mut at = Place { frame, packet, ends, space, shared };
         if let Some(copy) =
             self.copies.check(packet, frame.bytes, frame.clock_ns, frame.interface, space)
         {
@@ -304,9 +304,7 @@ impl Shard {
             Kind::Tcp(_) => CarrierId::Tcp,
             _ => return self.sight(at),
         };
-        let (Some(source), Some(destination)) =
-            (packet.source_number(), packet.destination_number())
-        else {
+        let (Some(source), Some(destination)) = *at.ends else {
             // A cooked capture shows only the sender's MAC: what the frame says of its sender is
             // still read, but there is no pair to make a connection of.
             self.sight(at);
@@ -1443,7 +1441,8 @@ impl Shard {
             bytes: &[],
         };
         let packet = packet::decode(u16::MAX, &[]);
-        let at = Place { frame: &frame, packet: &packet, space: flow.space, shared };
+        let ends = (None, None);
+        let at = Place { frame: &frame, packet: &packet, ends: &ends, space: flow.space, shared };
         if let Some(mut streams) = flow.streams.take() {
             for side in [Side::A, Side::B] {
                 if streams.get(side as usize).is_some_and(Stream::has_late) {
@@ -1484,6 +1483,7 @@ enum Step<'a> {
 struct Place<'a> {
     frame: &'a Frame<'a>,
     packet: &'a Packet,
+    ends: &'a Ends,
     space: u16,
     shared: &'a Shared,
 }

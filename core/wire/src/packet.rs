@@ -169,26 +169,24 @@ impl Packet {
         )
     }
 
-    /// The number of [`Self::source`].
+    /// The numbers of [`Self::source`] and [`Self::destination`].
     #[inline]
     #[must_use]
-    pub fn source_number(&self) -> Option<AddressNumber> {
+    pub fn ends(&self) -> Ends {
         match &self.ip {
-            Some(ip) if !ip.source.is_unspecified() => Some((&ip.source).into()),
-            _ => self.source().as_ref().map(AddressNumber::from),
-        }
-    }
-
-    /// The number of [`Self::destination`].
-    #[inline]
-    #[must_use]
-    pub fn destination_number(&self) -> Option<AddressNumber> {
-        match &self.ip {
-            Some(ip) if !ip.destination.is_unspecified() => Some((&ip.destination).into()),
-            _ => self.destination().as_ref().map(AddressNumber::from),
+            Some(ip) if !ip.source.is_unspecified() && !ip.destination.is_unspecified() => {
+                (Some((&ip.source).into()), Some((&ip.destination).into()))
+            }
+            _ => (
+                self.source().as_ref().map(AddressNumber::from),
+                self.destination().as_ref().map(AddressNumber::from),
+            ),
         }
     }
 }
+
+/// Sender and receiver of a packet, where it names them.
+pub type Ends = (Option<AddressNumber>, Option<AddressNumber>);
 
 /// Whether frames of this link type are decoded.
 #[must_use]

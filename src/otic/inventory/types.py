@@ -100,22 +100,18 @@ def classify(device: Device) -> tuple[str, str]:
 
 def _fits(rule: TypeRule, device: Device, says: str) -> bool:
     did = device.activity
-    flags = (
-        (rule.router, device.routes > 1 and not device.internet),
-        (rule.group, device.virtual),
-        (rule.internet, device.internet),
-        (rule.bridge, bool(did.uses & BRIDGE_PROTOCOLS)),
-    )
-    if any(wanted is not None and wanted != is_so for wanted, is_so in flags):
-        return False
-    sets = (
-        (rule.serves, did.serves),
-        (rule.uses, did.uses),
-        (rule.publishes, did.publishes),
-        (rule.does, did.does),
-        (rule.receives, did.receives),
-    )
-    if any(wanted and not wanted & has for wanted, has in sets):
+    # Every rule is asked about every device: the first thing that does not fit ends it.
+    if (
+        (rule.serves and rule.serves.isdisjoint(did.serves))
+        or (rule.uses and rule.uses.isdisjoint(did.uses))
+        or (rule.publishes and rule.publishes.isdisjoint(did.publishes))
+        or (rule.does and rule.does.isdisjoint(did.does))
+        or (rule.receives and rule.receives.isdisjoint(did.receives))
+        or rule.router not in (None, device.routes > 1 and not device.internet)
+        or rule.group not in (None, device.virtual)
+        or rule.internet not in (None, device.internet)
+        or rule.bridge not in (None, not BRIDGE_PROTOCOLS.isdisjoint(did.uses))
+    ):
         return False
     if rule.child is not None and device.child_address.partition(" ")[0] != rule.child:
         return False

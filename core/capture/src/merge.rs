@@ -20,6 +20,14 @@ impl Merged {
 
     /// Takes the next frame into hand and says which file it is of (by argument order).
     pub fn advance(&mut self) -> Option<usize> {
+        if let ([file], [ready]) = (self.files.as_mut_slice(), self.ready.as_mut_slice()) {
+            // A file by itself needs no comparing.
+            if self.current.is_some() {
+                *ready = file.advance();
+            }
+            self.current = ready.then_some(0);
+            return self.current;
+        }
         if let Some(last) = self.current.take() {
             let more = self.files.get_mut(last).is_some_and(CaptureFile::advance);
             if let Some(ready) = self.ready.get_mut(last) {
@@ -28,14 +36,14 @@ impl Merged {
         }
         self.current = (self.files.iter().zip(&self.ready).enumerate())
             .filter(|(_, (_, ready))| **ready)
-            .min_by_key(|(index, (file, _))| (file.frame().0.ts_ns, *index))
+            .min_by_key(|(index, (file, _))| (file.header().ts_ns, *index))
             .map(|(index, _)| index);
         self.current
     }
 
     /// The frame in hand.
     #[must_use]
-    pub fn frame(&self) -> Option<(FrameHeader, &[u8])> {
+    pub fn frame(&self) -> Option<(&FrameHeader, &[u8])> {
         self.current.and_then(|index| self.files.get(index)).map(CaptureFile::frame)
     }
 

@@ -3,11 +3,14 @@
 use std::hash::BuildHasher;
 
 use compact_str::CompactString;
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use otic_protocols::out::same_name;
 use otic_protocols::{Action, Child, Object, Operation, Outcome, Side, Transport};
 use otic_wire::Address;
+use smallvec::SmallVec;
 
 use crate::facts::{self, Id, Span};
+use crate::flow::same_vlans;
 use crate::keys;
 
 /// Exact objects of one (connection, code) before the rest becomes patterns.
@@ -38,8 +41,9 @@ pub struct ConnectionKey {
 pub struct Connection {
     /// Its id.
     pub id: Id,
-    /// The fact, kept to be sent again when a journal segment starts.
-    pub fact: facts::Connection,
+    /// The fact, kept to be sent again when a journal segment starts; apart, so that what every
+    /// frame touches is close together.
+    pub fact: Box<facts::Connection>,
     /// Journal generation the fact was sent in.
     pub generation: u32,
     /// Frames client → server and server → client, and bytes of both.
@@ -53,14 +57,16 @@ pub struct Connection {
     /// Frame counted last, so a frame with several messages counts once.
     pub last_ordinal: u64,
     /// VLANs and interface observed last.
-    pub observed: Option<u64>,
-    operations: HashMap<OperationKey, u32>,
+    observed: Option<(SmallVec<[u16; 4]>, u32)>,
+    /// Its operations, as indices into the shard's.
+    operations: HashTable<u32>,
     objects: HashMap<(&'static str, bool, Option<u32>), u32>,
     /// Operation looked up last: steady polling asks for the same again.
-    recent: Option<(OperationKey, u32)>,
+    recent: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// What tells the operations of a connection apart.
+#[derive(Debug, Clone)]
 struct OperationKey {
     protocol: &'static str,
     reversed: bool,
@@ -71,10 +77,49 @@ struct OperationKey {
     outcome: Outcome,
 }
 
+impl OperationKey {
+    fn new(operation: &Operation, reversed: bool, object: Object) -> Self {
+        Self {
+            protocol: operation.protocol,
+            reversed,
+            code: operation.code,
+            name: operation.name,
+            action: operation.action,
+            object,
+            outcome: operation.outcome,
+        }
+    }
+
+    /// Whether `operation` counts here when its object is taken for `object`.
+    #[inline]
+    fn fits(&self, operation: &Operation, reversed: bool, object: &Object) -> bool {
+        self.code == operation.code
+            && self.outcome == operation.outcome
+            && self.action == operation.action
+            && self.reversed == reversed
+            && self.object == *object
+            && same_name(self.name, operation.name)
+            && same_name(self.protocol, operation.protocol)
+    }
+}
+
+/// Names follow from the numbers, but for the rarest: they are left out.
+fn operation_hash(
+    hasher: &DefaultHashBuilder,
+    code: Option<u32>,
+    outcome: Outcome,
+    reversed: bool,
+    object: &Object,
+) -> u64 {
+    let code = code.map_or(0, |code| u64::from(code) + 1);
+    hasher.hash_one((code << 8 | (outcome as u64) << 1 | u64::from(reversed), object))
+}
+
 /// One operation and its counts since the last batch.
 pub struct OperationState {
-    /// The fact.
-    pub fact: facts::Operation,
+    key: OperationKey,
+    /// The fact, apart from what every message touches.
+    pub fact: Box<facts::Operation>,
     /// Journal generation the fact was sent in.
     pub generation: u32,
     /// Requests and one-way messages.
@@ -141,7 +186,7 @@ impl Connection {
         };
         Self {
             id,
-            fact,
+            fact: Box::new(fact),
             generation: u32::MAX,
             packets: [0; 2],
             bytes: 0,
@@ -149,9 +194,9 @@ impl Connection {
             dirty: false,
             last_ordinal: u64::MAX,
             observed: None,
-            operations: HashMap::new(),
+            operations: HashTable::new(),
             objects: HashMap::new(),
-            recent: None,
+            recent: u32::MAX,
         }
     }
 
@@ -161,63 +206,84 @@ impl Connection {
         operation: &Operation,
         client: Side,
         all: &mut Vec<OperationState>,
+        hasher: &DefaultHashBuilder,
     ) -> Found {
-        let mut key = OperationKey {
-            protocol: operation.protocol,
-            reversed: operation.sender != client,
-            code: operation.code,
-            name: operation.name,
-            action: operation.action,
-            object: operation.object.clone(),
-            outcome: operation.outcome,
-        };
-        if let Some((recent, index)) = &self.recent
-            && *recent == key
+        let reversed = operation.sender != client;
+        let object = &operation.object;
+        if let Some(recent) = all.get(self.recent as usize)
+            && recent.key.fits(operation, reversed, object)
         {
-            return Found { index: *index, new: false, capped: None };
+            return Found { index: self.recent, new: false, capped: None };
         }
-        let mut capped = None;
-        let index = match self.operations.get(&key) {
-            Some(index) => Some(*index),
-            None => {
-                capped = self.cap(&mut key, operation);
-                self.operations.get(&key).copied()
-            }
-        };
-        let (index, new) = match index {
-            Some(index) => (index, false),
-            None => {
-                let index = all.len() as u32;
-                all.push(self.state(&key, operation));
-                self.operations.insert(key.clone(), index);
-                (index, true)
-            }
-        };
-        self.recent = Some((key, index));
-        Found { index, new, capped: capped.filter(|_| new) }
+        if let Some(index) = self.find(operation, reversed, object, all, hasher) {
+            self.recent = index;
+            return Found { index, new: false, capped: None };
+        }
+        let (object, capped) = self.cap(operation, reversed, all, hasher);
+        if let Some(index) = self.find(operation, reversed, &object, all, hasher) {
+            return Found { index, new: false, capped: None };
+        }
+        let index = all.len() as u32;
+        let hash = operation_hash(hasher, operation.code, operation.outcome, reversed, &object);
+        all.push(self.state(OperationKey::new(operation, reversed, object), operation));
+        self.operations.insert_unique(hash, index, |index| {
+            all.get(*index as usize).map_or(0, |OperationState { key, .. }| {
+                operation_hash(hasher, key.code, key.outcome, key.reversed, &key.object)
+            })
+        });
+        self.recent = index;
+        Found { index, new: true, capped }
     }
 
-    /// Makes a key that is one too many a pattern, or `other`.
-    fn cap(&mut self, key: &mut OperationKey, operation: &Operation) -> Option<&'static str> {
+    fn find(
+        &self,
+        operation: &Operation,
+        reversed: bool,
+        object: &Object,
+        all: &[OperationState],
+        hasher: &DefaultHashBuilder,
+    ) -> Option<u32> {
+        let hash = operation_hash(hasher, operation.code, operation.outcome, reversed, object);
+        let fits = |index: &u32| {
+            all.get(*index as usize)
+                .is_some_and(|state| state.key.fits(operation, reversed, object))
+        };
+        self.operations.find(hash, fits).copied()
+    }
+
+    /// What to take the object of a new operation for: one that is too many is a pattern, or
+    /// `other`.
+    fn cap(
+        &mut self,
+        operation: &Operation,
+        reversed: bool,
+        all: &[OperationState],
+        hasher: &DefaultHashBuilder,
+    ) -> (Object, Option<&'static str>) {
         let guarded = is_guarded(operation.action);
+        let mut object = operation.object.clone();
         let mut capped = None;
-        if key.object != Object::None {
-            let seen = self.objects.entry((key.protocol, key.reversed, key.code)).or_default();
+        if object != Object::None {
+            let key = (operation.protocol, reversed, operation.code);
+            let seen = self.objects.entry(key).or_default();
             if *seen >= if guarded { GUARDED_OBJECTS } else { OBJECTS } {
-                key.object = key.object.pattern();
+                object = object.pattern();
                 capped = Some("objects");
             } else {
                 *seen += 1;
             }
         }
-        if self.operations.len() >= OPERATIONS && !guarded && !self.operations.contains_key(key) {
-            key.object = Object::Text("other".into());
+        if self.operations.len() >= OPERATIONS
+            && !guarded
+            && self.find(operation, reversed, &object, all, hasher).is_none()
+        {
+            object = Object::Text("other".into());
             capped = Some("operations");
         }
-        capped
+        (object, capped)
     }
 
-    fn state(&self, key: &OperationKey, operation: &Operation) -> OperationState {
+    fn state(&self, key: OperationKey, operation: &Operation) -> OperationState {
         let object = key.object.to_text();
         let id = keys::operation(
             &self.fact.space,
@@ -231,7 +297,7 @@ impl Connection {
             key.outcome.name(),
         );
         OperationState {
-            fact: facts::Operation {
+            fact: Box::new(facts::Operation {
                 id,
                 connection: self.id,
                 protocol: key.protocol,
@@ -245,7 +311,8 @@ impl Connection {
                 server_child: operation.server_child.to_text(),
                 ts_ns: operation.ts_ns,
                 spans: spans(&operation.evidence),
-            },
+            }),
+            key,
             generation: u32::MAX,
             count: 0,
             unpaired: 0,
@@ -255,9 +322,15 @@ impl Connection {
     }
 
     /// Whether this VLAN stack and interface were not the last ones observed.
-    pub fn observe(&mut self, vlans: &[u16], interface: u32, hasher: &DefaultHashBuilder) -> bool {
-        let hash = hasher.hash_one((vlans, interface));
-        self.observed.replace(hash) != Some(hash)
+    #[inline]
+    pub fn observe(&mut self, vlans: &[u16], interface: u32) -> bool {
+        let same = self.observed.as_ref().is_some_and(|(last_vlans, last_interface)| {
+            *last_interface == interface && same_vlans(last_vlans, vlans)
+        });
+        if !same {
+            self.observed = Some((vlans.into(), interface));
+        }
+        !same
     }
 }
 

@@ -1,9 +1,9 @@
 //! Copies of frames that a mirror, a router or a redundant network makes (contracts.md §4).
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use otic_wire::packet::Redundancy;
-use otic_wire::{Address, Mac, Packet};
+use otic_wire::{AddressNumber, Mac, Packet};
 use rustc_hash::FxBuildHasher;
 
 /// How far apart a frame and its copy may be, ns.
@@ -73,7 +73,7 @@ impl CopyCheck {
         if let Some(copy) = packet.redundancy.and_then(|tag| self.redundant(packet, tag, ts_ns)) {
             return Some(copy);
         }
-        let (start, id, hop_limit) = match packet.ip {
+        let (start, id, hop_limit) = match &packet.ip {
             Some(ip) => {
                 let fixed = if ip.source.is_ipv4() { 20 } else { 40 };
                 (ip.offset as usize + fixed, ip.id, ip.hop_limit)
@@ -81,10 +81,15 @@ impl CopyCheck {
             None => (packet.mac_offset as usize, 0, 0),
         };
         let bytes = frame.get(start..packet.end as usize)?;
+        // Identifications count up: frames of one sender in a row fall into slots of their own. The
+        // slot is fetched before the bytes are hashed, which takes as long as memory does.
+        let slot_of = |number: usize| number & (SLOTS - 1);
+        let mut place = slot_of(id as usize);
+        let mut hash_before = self.recent.get(place)?.hash;
         let mut hasher = FxBuildHasher.build_hasher();
-        if let Some(ip) = packet.ip {
-            let ends = (Address::Ip(ip.source), Address::Ip(ip.destination));
-            std::hash::Hash::hash(&ends, &mut hasher);
+        if let Some(ip) = &packet.ip {
+            AddressNumber::from(&ip.source).hash(&mut hasher);
+            AddressNumber::from(&ip.destination).hash(&mut hasher);
             hasher.write_u64(u64::from(id) << 8 | u64::from(ip.protocol));
         }
         // Equal packets of two address spaces are two machines' packets.
@@ -93,9 +98,10 @@ impl CopyCheck {
         // The transport checksum is among the first bytes: it tells the rest apart.
         hasher.write(bytes.get(..COMPARED).unwrap_or(bytes));
         let hash = hasher.finish() | 1;
-        // Identifications count up: frames of one sender in a row fall into slots of their own.
-        let place = if id == 0 { (hash >> 20) as usize } else { id as usize };
-        let slot = self.recent.get_mut(place & (SLOTS - 1))?;
+        if id == 0 {
+            place = slot_of((hash >> 20) as usize);
+            hash_before = self.recent.get(place)?.hash;
+        }
         let now = Slot {
             hash,
             ts_ns,
@@ -105,9 +111,13 @@ impl CopyCheck {
             source_mac: packet.source_mac.unwrap_or_default(),
             destination_mac: packet.destination_mac.unwrap_or_default(),
         };
-        let before = *slot;
-        *slot = now;
-        if before.hash != hash || (ts_ns - before.ts_ns).abs() > WINDOW_NS {
+        let slot = self.recent.get_mut(place)?;
+        if hash_before != hash {
+            *slot = now;
+            return None;
+        }
+        let before = std::mem::replace(slot, now);
+        if (ts_ns - before.ts_ns).abs() > WINDOW_NS {
             return None;
         }
         // Without an IP id two equal frames may be two messages, unless two interfaces saw them.
@@ -129,10 +139,8 @@ impl CopyCheck {
     }
 
     fn redundant(&mut self, packet: &Packet, tag: Redundancy, ts_ns: i64) -> Option<Copy> {
-        let mut hasher = FxBuildHasher.build_hasher();
         let mac = packet.source_mac?;
-        std::hash::Hash::hash(&(mac, tag.sequence, tag.prp), &mut hasher);
-        let hash = hasher.finish() | 1;
+        let hash = FxBuildHasher.hash_one((mac, tag.sequence, tag.prp)) | 1;
         let slot = self.redundant.get_mut(hash as usize >> 20 & (SLOTS - 1))?;
         let before = *slot;
         *slot = Slot { hash, ts_ns, lan: tag.lan, ..Slot::default() };

@@ -2,10 +2,11 @@
 
 use std::hash::{Hash, Hasher};
 
+use otic_protocols::out::same_name;
 use otic_protocols::registry::{Carrier, PROTOCOLS, Probe, Protocol};
 use otic_protocols::{Child, Input, Out, Session, Side, Transport};
 use otic_wire::stream::Stream;
-use otic_wire::{Address, Mac};
+use otic_wire::{Address, AddressNumber, Mac};
 use smallvec::SmallVec;
 
 use crate::facts::Span;
@@ -16,28 +17,45 @@ const TRIES: u8 = 32;
 /// Bytes of a stream a probe may ask for before it must decide.
 const PROBE_BYTES: usize = 2048;
 
-/// What names a flow: both ends in order, what carries it, and its address space.
+/// What names a flow, in numbers: both ends in order, what carries it, and its address space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowKey {
-    /// The smaller (address, port).
-    pub a: (Address, u16),
-    /// The larger one.
-    pub b: (Address, u16),
-    /// What carries it.
-    pub transport: Transport,
+    /// Addresses of side A and side B.
+    addresses: [u128; 2],
+    /// Ports, kinds of addresses, transport and address space.
+    rest: u64,
     /// EtherType, SAPs, SNAP id or IP protocol; 0 for UDP and TCP.
-    pub discriminator: u64,
-    /// Address space.
-    pub space: u16,
+    discriminator: u64,
+}
+
+impl FlowKey {
+    /// The key of the flow between these ends (address, port), `a` the smaller one.
+    #[inline]
+    #[must_use]
+    pub fn new(
+        a: (AddressNumber, u16),
+        b: (AddressNumber, u16),
+        transport: Transport,
+        carrier: CarrierId,
+        space: u16,
+    ) -> Self {
+        let kinds = u64::from(a.0.kind) << 6 | u64::from(b.0.kind) << 4 | transport as u64;
+        let ports = u64::from(a.1) << 16 | u64::from(b.1);
+        Self {
+            addresses: [a.0.value, b.0.value],
+            rest: ports << 32 | u64::from(space) << 16 | kinds,
+            discriminator: carrier.discriminator(),
+        }
+    }
 }
 
 impl Hash for FlowKey {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.a.0.hash(state);
-        self.b.0.hash(state);
-        let ports = u64::from(self.a.1) << 16 | u64::from(self.b.1);
-        state.write_u64(ports << 24 | (self.transport as u64) << 16 | u64::from(self.space));
-        state.write_u64(self.discriminator);
+        let [a, b] = self.addresses;
+        state.write_u128(a);
+        state.write_u128(b);
+        state.write_u128(u128::from(self.rest) << 64 | u128::from(self.discriminator));
     }
 }
 
@@ -54,6 +72,13 @@ pub struct Seen {
     pub hop_limit: u8,
     /// Anything was seen at all.
     pub any: bool,
+}
+
+/// Whether two VLAN stacks are equal; mostly both are empty.
+#[inline]
+#[must_use]
+pub fn same_vlans(a: &[u16], b: &[u16]) -> bool {
+    a.len() == b.len() && (a.is_empty() || a == b)
 }
 
 /// The dissector of a flow, once one is found.
@@ -79,10 +104,27 @@ pub struct ConnectionRef {
     pub index: u32,
 }
 
+impl ConnectionRef {
+    /// Whether this is the row of `protocol` between these children.
+    #[inline]
+    #[must_use]
+    pub fn fits(&self, protocol: &'static str, client: &Child, server: &Child) -> bool {
+        same_name(self.protocol, protocol)
+            && self.client_child == *client
+            && self.server_child == *server
+    }
+}
+
 /// One 5-tuple in time.
 pub struct Flow {
     /// Its name.
     pub key: FlowKey,
+    /// Address and port of each side, the smaller one first.
+    pub ends: [(Address, u16); 2],
+    /// What carries it.
+    pub transport: Transport,
+    /// Address space.
+    pub space: u16,
     /// TCP directions, by [`Side`].
     pub streams: Option<Box<[Stream; 2]>>,
     /// Last acknowledgement number each side sent.
@@ -125,10 +167,21 @@ pub struct Flow {
 impl Flow {
     /// A new flow.
     #[must_use]
-    pub fn new(key: FlowKey, first_sender: Side, now_ns: i64, first_span: Span) -> Self {
-        let streams = (key.transport == Transport::Tcp).then(Box::default);
+    pub fn new(
+        key: FlowKey,
+        ends: [(Address, u16); 2],
+        transport: Transport,
+        space: u16,
+        first_sender: Side,
+        now_ns: i64,
+        first_span: Span,
+    ) -> Self {
+        let streams = (transport == Transport::Tcp).then(Box::default);
         Self {
             key,
+            ends,
+            transport,
+            space,
             streams,
             acknowledged: [None; 2],
             reader: Reader::Searching(0),
@@ -153,9 +206,10 @@ impl Flow {
     /// The address and port of a side.
     #[must_use]
     pub fn end(&self, side: Side) -> (Address, u16) {
+        let [a, b] = self.ends;
         match side {
-            Side::A => self.key.a,
-            Side::B => self.key.b,
+            Side::A => a,
+            Side::B => b,
         }
     }
 
@@ -165,7 +219,7 @@ impl Flow {
         if let Some(client) = self.client {
             return client;
         }
-        let (a, b) = (self.key.a, self.key.b);
+        let [a, b] = self.ends;
         let server = |side: Side| side.other();
         let client = if b.0.is_group() {
             Side::A
@@ -174,7 +228,7 @@ impl Flow {
         } else if let Some(side) = told {
             side
         } else if a.1 != b.1 {
-            match (is_known_port(&self.key, a.1), is_known_port(&self.key, b.1)) {
+            match (is_known_port(self.transport, a.1), is_known_port(self.transport, b.1)) {
                 (true, false) => server(Side::A),
                 (false, true) => server(Side::B),
                 _ => server(if a.1 < b.1 { Side::A } else { Side::B }),
@@ -382,9 +436,9 @@ fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
 }
 
 /// Whether a protocol is known by this port on this transport.
-fn is_known_port(key: &FlowKey, port: u16) -> bool {
+fn is_known_port(transport: Transport, port: u16) -> bool {
     PROTOCOLS.iter().flat_map(|protocol| protocol.carriers).any(|carrier| {
-        match (key.transport, carrier) {
+        match (transport, carrier) {
             (Transport::Tcp, Carrier::Tcp(list)) | (Transport::Udp, Carrier::Udp(list)) => {
                 list.contains(&port)
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use compact_str::{CompactString, ToCompactString, format_compact};
-use otic_capture::{CaptureFile, Error, Merged};
+use otic_capture::{CaptureFile, Error, FrameHeader, Merged};
 use otic_wire::packet;
 
 use crate::facts::{Capture, Coverage, Epoch};
@@ -98,13 +98,27 @@ impl Block {
     }
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct FileTotals {
     frames: u64,
     bytes: u64,
     link_types: BTreeMap<u16, CompactString>,
-    first_ns: Option<i64>,
-    last_ns: Option<i64>,
+    last_link_type: Option<u16>,
+    first_ns: i64,
+    last_ns: i64,
+}
+
+impl Default for FileTotals {
+    fn default() -> Self {
+        Self {
+            frames: 0,
+            bytes: 0,
+            link_types: BTreeMap::new(),
+            last_link_type: None,
+            first_ns: i64::MAX,
+            last_ns: i64::MIN,
+        }
+    }
 }
 
 /// The capture files of one run, read as one stream.
@@ -113,11 +127,14 @@ pub struct CaptureInput {
     names: Vec<CompactString>,
     totals: Vec<FileTotals>,
     interface_of: BTreeMap<(usize, u32), u32>,
+    /// File and interface of the last frame, and the index of that interface.
+    last_interface: Option<(usize, u32, u32)>,
     /// Names of all interfaces, by index.
     pub interfaces: Vec<CompactString>,
     ordinal: u64,
     clock_ns: Option<i64>,
-    batch_second: i64,
+    /// Clock at the start of the batch's second.
+    batch_start_ns: i64,
     batch_frames: u64,
     in_batch: bool,
 }
@@ -150,10 +167,11 @@ impl CaptureInput {
             merged: Merged::new(files),
             names,
             interface_of: BTreeMap::new(),
+            last_interface: None,
             interfaces: Vec::new(),
             ordinal: 0,
             clock_ns: None,
-            batch_second: 0,
+            batch_start_ns: 0,
             batch_frames: 0,
             in_batch: false,
         })
@@ -170,23 +188,16 @@ impl CaptureInput {
     }
 
     fn take(&mut self, file: usize, block: &mut Block) {
-        let Some((header, bytes)) = self.merged.frame() else { return };
-        let (start, end) = (block.bytes.len() as u32, (block.bytes.len() + bytes.len()) as u32);
-        block.bytes.extend_from_slice(bytes);
-        let captured = end - start;
-        let interface = match self.interface_of.get(&(file, header.interface)) {
-            Some(index) => *index,
-            None => {
-                let name = (self.merged.files().get(file))
-                    .and_then(|open| open.interfaces().get(header.interface as usize))
-                    .map_or_else(CompactString::default, |found| found.name.as_str().into());
-                self.interfaces.push(name);
-                let index = self.interfaces.len() as u32 - 1;
-                self.interface_of.insert((file, header.interface), index);
-                index
-            }
+        let Some((&FrameHeader { number, ts_ns, original_length, link_type, interface }, bytes)) =
+            self.merged.frame()
+        else {
+            return;
         };
-        let ts_ns = header.ts_ns;
+        let start = block.bytes.len() as u32;
+        block.bytes.extend_from_slice(bytes);
+        let end = block.bytes.len() as u32;
+        let captured = end - start;
+        let interface = self.interface(file, interface);
         let mut epoch = None;
         let before = self.clock_ns.unwrap_or(ts_ns);
         let clock_ns = match ts_ns.saturating_sub(before) {
@@ -201,23 +212,12 @@ impl CaptureInput {
             _ => before.max(ts_ns),
         };
         self.clock_ns = Some(clock_ns);
-        let second = clock_ns.div_euclid(SECOND_NS);
-        let new_batch = !self.in_batch
-            || second != self.batch_second
-            || epoch.is_some()
-            || self.batch_frames >= BATCH_FRAMES;
-        if new_batch || block.cuts.is_empty() {
-            block.cuts.push(Cut {
-                start: block.entries.len(),
-                start_ns: clock_ns,
-                continued: !new_batch,
-                ..Cut::default()
-            });
-        }
-        if new_batch {
-            self.in_batch = true;
-            self.batch_second = second;
-            self.batch_frames = 0;
+        let goes_on = self.in_batch
+            && epoch.is_none()
+            && (0..SECOND_NS).contains(&clock_ns.wrapping_sub(self.batch_start_ns))
+            && self.batch_frames < BATCH_FRAMES;
+        if !goes_on || block.cuts.is_empty() {
+            self.cut(block, clock_ns, goes_on);
         }
         self.batch_frames += 1;
         if let Some(cut) = block.cuts.last_mut() {
@@ -227,41 +227,85 @@ impl CaptureInput {
                     before_ns: before,
                     after_ns: clock_ns,
                     cause,
-                    spans: vec![(file as u32, header.number, 0, captured)],
+                    spans: vec![(file as u32, number, 0, captured)],
                 });
             }
             let coverage = &mut cut.coverage;
             coverage.frames += 1;
-            coverage.bytes += u64::from(header.original_length);
-            coverage.truncated += u64::from(captured < header.original_length);
+            coverage.bytes += u64::from(original_length);
+            coverage.truncated += u64::from(captured < original_length);
             coverage.out_of_order += u64::from(ts_ns < clock_ns - LATE_NS);
-            if !packet::is_decoded(header.link_type.0) {
-                let name = header.link_type.to_compact_string();
+            if !packet::is_decoded(link_type.0) {
+                let name = link_type.to_compact_string();
                 *coverage.undecoded_link_types.entry(name).or_default() += 1;
             }
         }
         if let Some(totals) = self.totals.get_mut(file) {
             totals.frames += 1;
-            totals.bytes += u64::from(header.original_length);
-            totals
-                .link_types
-                .entry(header.link_type.0)
-                .or_insert_with(|| header.link_type.to_compact_string());
-            totals.first_ns = Some(totals.first_ns.map_or(ts_ns, |first| first.min(ts_ns)));
-            totals.last_ns = Some(totals.last_ns.map_or(ts_ns, |last| last.max(ts_ns)));
+            totals.bytes += u64::from(original_length);
+            if totals.last_link_type != Some(link_type.0) {
+                totals.last_link_type = Some(link_type.0);
+                totals
+                    .link_types
+                    .entry(link_type.0)
+                    .or_insert_with(|| link_type.to_compact_string());
+            }
+            totals.first_ns = totals.first_ns.min(ts_ns);
+            totals.last_ns = totals.last_ns.max(ts_ns);
         }
         block.entries.push(Entry {
             ordinal: self.ordinal,
             file: file as u16,
-            number: header.number,
+            number,
             clock_ns,
-            link_type: header.link_type.0,
+            link_type: link_type.0,
             interface,
-            original_length: header.original_length,
+            original_length,
             start,
             end,
         });
         self.ordinal += 1;
+    }
+
+    /// Starts a batch, or goes on with one in a new block.
+    #[cold]
+    fn cut(&mut self, block: &mut Block, clock_ns: i64, continued: bool) {
+        let start = block.entries.len();
+        block.cuts.push(Cut { start, start_ns: clock_ns, continued, ..Cut::default() });
+        if !continued {
+            self.in_batch = true;
+            self.batch_start_ns = clock_ns.div_euclid(SECOND_NS).wrapping_mul(SECOND_NS);
+            self.batch_frames = 0;
+        }
+    }
+
+    /// Index over all files of an interface of a file.
+    #[inline]
+    fn interface(&mut self, file: usize, number: u32) -> u32 {
+        if let Some((last_file, last_number, index)) = self.last_interface
+            && (last_file, last_number) == (file, number)
+        {
+            return index;
+        }
+        self.find_interface(file, number)
+    }
+
+    #[cold]
+    fn find_interface(&mut self, file: usize, number: u32) -> u32 {
+        let index = match self.interface_of.get(&(file, number)) {
+            Some(index) => *index,
+            None => {
+                let name = (self.merged.files().get(file))
+                    .and_then(|open| open.interfaces().get(number as usize))
+                    .map_or_else(CompactString::default, |found| found.name.as_str().into());
+                self.interfaces.push(name);
+                let index = self.interfaces.len() as u32 - 1;
+                self.interface_of.insert((file, number), index);
+                index
+            }
+        };
+        self.last_interface = Some((file, number, index));
+        index
     }
 
     /// Frames read so far.
@@ -289,8 +333,8 @@ impl CaptureInput {
                     frames: totals.frames,
                     bytes: totals.bytes,
                     link_types,
-                    first_seen: totals.first_ns,
-                    last_seen: totals.last_ns,
+                    first_seen: (totals.frames > 0).then_some(totals.first_ns),
+                    last_seen: (totals.frames > 0).then_some(totals.last_ns),
                     cut_off: file.cut_off().map(CompactString::from),
                 }
             })

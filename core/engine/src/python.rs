@@ -191,7 +191,7 @@ fn read_frames<'py>(
         while file.advance() {
             let (header, bytes) = file.frame();
             if wanted.contains(&header.number) {
-                found.push((header, bytes.to_vec()));
+                found.push((*header, bytes.to_vec()));
             }
             if header.number >= last {
                 break;

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use otic_capture::Error;
-use otic_wire::{Packet, packet};
+use otic_wire::packet::Ends;
+use otic_wire::{AddressNumber, Packet, packet};
 use rustc_hash::FxBuildHasher;
 
 use crate::attempts::BUCKET_NS;
@@ -25,8 +26,8 @@ pub struct Replay {
     workers: Vec<Worker>,
     merger: Merger,
     block: Block,
-    /// A batch that may go on in the next block, and what was said of it so far.
-    open: Option<(Cut, Vec<Vec<Output>>)>,
+    /// A batch that may go on in the next block; the shards hold what they have to say of it.
+    open: Option<Cut>,
     ready: VecDeque<Batch>,
     last_bucket: Option<i64>,
     finished: bool,
@@ -38,6 +39,8 @@ struct Worker {
     index: usize,
     step: usize,
     shards: Vec<Shard>,
+    /// Shards that may have something to say since the last batch, a bit each.
+    touched: u64,
 }
 
 impl Replay {
@@ -51,7 +54,12 @@ impl Replay {
         let workers = (0..step)
             .map(|index| {
                 let count = (index..SHARDS).step_by(step).count();
-                Worker { index, step, shards: (0..count).map(|_| Shard::default()).collect() }
+                Worker {
+                    index,
+                    step,
+                    shards: (0..count).map(|_| Shard::default()).collect(),
+                    touched: 0,
+                }
             })
             .collect();
         Ok(Self {
@@ -152,61 +160,52 @@ impl Replay {
                 })
             }
         };
-        let mut per_cut: Vec<Vec<Vec<Output>>> = block.cuts.iter().map(|_| Vec::new()).collect();
-        for worker in results {
-            for (cut, outputs) in per_cut.iter_mut().zip(worker) {
-                cut.push(outputs);
-            }
-        }
-        for (cut, outputs) in block.cuts.iter().zip(per_cut) {
-            if cut.continued
-                && let Some((before, parts)) = &mut self.open
-            {
-                join(before, cut);
-                parts.push(interleave(outputs));
+        let mut workers: Vec<_> = results.into_iter().map(Vec::into_iter).collect();
+        for cut in &block.cuts {
+            if cut.continued {
+                match &mut self.open {
+                    Some(before) => join(before, cut),
+                    None => self.open = Some(cut.clone()),
+                }
                 continue;
             }
-            self.close();
-            self.open = Some((cut.clone(), vec![interleave(outputs)]));
+            let outputs = workers.iter_mut().filter_map(Iterator::next).collect();
+            self.end_batch(outputs);
+            self.open = Some(cut.clone());
         }
     }
 
-    /// Merges the open batch.
+    /// Merges the open batch, of which the workers' shards say `outputs`.
+    fn end_batch(&mut self, outputs: Vec<Vec<Output>>) {
+        if let Some(cut) = self.open.take() {
+            self.ready.push_back(self.merger.batch(&cut, interleave(outputs)));
+        }
+    }
+
+    /// Ends the open batch before the input does.
     fn close(&mut self) {
-        if let Some((cut, parts)) = self.open.take() {
-            let batch = self.merger.batch(&cut, parts.into_iter().flatten().collect());
-            self.ready.push_back(batch);
+        if self.open.is_some() {
+            let outputs = self.workers.iter_mut().map(Worker::take_outputs).collect();
+            self.end_batch(outputs);
         }
     }
 
     fn finish(&mut self) {
         self.finished = true;
         let (clock_ns, ordinal) = (self.input.clock_ns(), self.input.ordinal());
-        let mut outputs = Vec::new();
+        let shared = &self.shared;
+        let mut outputs = Vec::with_capacity(self.workers.len());
         for worker in &mut self.workers {
-            let shared = &self.shared;
-            outputs.push(
-                worker
-                    .shards
-                    .iter_mut()
-                    .map(|shard| {
-                        shard.finish(clock_ns, ordinal, shared);
-                        shard.take_output()
-                    })
-                    .collect(),
-            );
-        }
-        let outputs = interleave(outputs);
-        if outputs.iter().any(|output| !output.is_empty()) {
-            match &mut self.open {
-                Some((_, parts)) => parts.push(outputs),
-                None => {
-                    let cut = Cut { start_ns: clock_ns, end_ns: clock_ns, ..Cut::default() };
-                    self.open = Some((cut, vec![outputs]));
-                }
+            for shard in &mut worker.shards {
+                shard.finish(clock_ns, ordinal, shared);
             }
+            worker.touched = u64::MAX;
+            outputs.push(worker.take_outputs());
         }
-        self.close();
+        if self.open.is_none() && outputs.iter().flatten().any(|output| !output.is_empty()) {
+            self.open = Some(Cut { start_ns: clock_ns, end_ns: clock_ns, ..Cut::default() });
+        }
+        self.end_batch(outputs);
     }
 
     /// For each batch of the block, whether time entered another bucket with it.
@@ -224,7 +223,8 @@ impl Replay {
 }
 
 impl Worker {
-    /// Reads the frames of this worker's shards; gives each batch's outputs, in shard order.
+    /// Reads the frames of this worker's shards. Gives the outputs of each batch that ended, in
+    /// shard order: of the batch before every one that starts in this block.
     fn read(
         &mut self,
         block: &Block,
@@ -232,17 +232,20 @@ impl Worker {
         ticks: &[bool],
         shared: &Shared,
     ) -> Vec<Vec<Output>> {
-        let mut result = Vec::with_capacity(block.cuts.len());
+        let mut ended = Vec::with_capacity(block.cuts.len());
+        let mut packet = Packet::default();
         for (position, cut) in block.cuts.iter().enumerate() {
+            if !cut.continued {
+                ended.push(self.take_outputs());
+            }
             let end = block.cuts.get(position + 1).map_or(block.len(), |next| next.start);
-            let tick = ticks.get(position).copied().unwrap_or_default();
-            if tick {
+            if ticks.get(position).copied().unwrap_or_default() {
                 let ordinal = block.frame(cut.start).map_or(0, |frame| frame.ordinal);
                 for shard in &mut self.shards {
                     shard.tick(cut.start_ns, ordinal, shared);
                 }
+                self.touched = u64::MAX;
             }
-            let mut touched = if tick { u64::MAX } else { 0 };
             for index in cut.start..end {
                 let known =
                     shards.and_then(|shards| shards.get(index)).map(|shard| *shard as usize);
@@ -250,30 +253,35 @@ impl Worker {
                     continue;
                 }
                 let Some(frame) = block.frame(index) else { continue };
-                let packet = packet::decode(frame.link_type, frame.bytes);
-                let shard = known.unwrap_or_else(|| shard_of(&packet));
-                let own = shard / self.step;
+                packet.decode(frame.link_type, frame.bytes);
+                let ends = packet.ends();
+                // One worker has all shards and finds them by itself.
+                let own = known.map_or_else(|| shard_of(&ends), |shard| shard / self.step);
                 if let Some(shard) = self.shards.get_mut(own) {
-                    touched |= 1 << own;
-                    shard.frame(&frame, &packet, shared);
+                    self.touched |= 1 << own;
+                    shard.frame(&frame, &packet, &ends, shared);
                 }
             }
-            let outputs = (self.shards.iter_mut().enumerate())
-                .map(|(own, shard)| match touched >> own & 1 {
-                    1 => shard.take_output(),
-                    _ => Output::default(),
-                })
-                .collect();
-            result.push(outputs);
         }
-        result
+        ended
+    }
+
+    /// What the shards say of the batch that ends, in their order.
+    fn take_outputs(&mut self) -> Vec<Output> {
+        let touched = std::mem::take(&mut self.touched);
+        (self.shards.iter_mut().enumerate())
+            .map(|(own, shard)| match touched >> own & 1 {
+                1 => shard.take_output(),
+                _ => Output::default(),
+            })
+            .collect()
     }
 }
 
 /// The shard of a frame: by its unordered innermost address pair.
-fn shard_of(packet: &Packet) -> usize {
-    let (a, b) = (packet.source(), packet.destination());
-    let hash = |address| FxBuildHasher.hash_one(address);
+#[inline]
+fn shard_of((a, b): &Ends) -> usize {
+    let hash = |address: &Option<AddressNumber>| FxBuildHasher.hash_one(address);
     // A sum does not know the order of the pair.
     (hash(a).wrapping_add(hash(b)) >> 32) as usize % SHARDS
 }
@@ -287,7 +295,8 @@ fn shards_of(block: &Block, threads: usize) -> Vec<u8> {
             scope.spawn(move || {
                 for (offset, slot) in slots.iter_mut().enumerate() {
                     if let Some(frame) = block.frame(part * size + offset) {
-                        *slot = shard_of(&packet::decode(frame.link_type, frame.bytes)) as u8;
+                        let packet = packet::decode(frame.link_type, frame.bytes);
+                        *slot = shard_of(&packet.ends()) as u8;
                     }
                 }
             });

@@ -10,7 +10,7 @@ use otic_protocols::{
     Child, Claim, Event, Input, Item, Operation, Out, Side, Transport, Value, Violation, Who,
 };
 use otic_wire::defragment::Defragmenter;
-use otic_wire::packet::{self, Kind, TcpHeader};
+use otic_wire::packet::{self, Ends, Kind, TcpHeader};
 use otic_wire::stream::{Arrival, Chunk, Segment, Stream};
 use otic_wire::{Address, FrameSpan, Mac, Packet, SpanMap};
 
@@ -18,7 +18,7 @@ use crate::attempts::{Attempt, Attempts};
 use crate::conversation::{Connection, ConnectionKey, OperationState, spans};
 use crate::copies::{Copy, CopyCheck};
 use crate::facts::{self, Id, Span};
-use crate::flow::{CarrierId, ConnectionRef, Flow, FlowKey, Reader, Seen};
+use crate::flow::{CarrierId, ConnectionRef, Flow, FlowKey, Reader, Seen, same_vlans};
 use crate::keys;
 use crate::output::{Fact, Output};
 use crate::spaces::SpaceMap;
@@ -82,6 +82,16 @@ pub struct Shared {
     pub spaces: SpaceMap,
     /// Interface names, by index.
     pub interfaces: Vec<CompactString>,
+}
+
+impl Shared {
+    fn space(&self, frame: &Frame<'_>, packet: &Packet) -> u16 {
+        if self.spaces.is_one() {
+            return 0;
+        }
+        let interface = self.interfaces.get(frame.interface as usize);
+        self.spaces.of(packet, interface.map_or("", CompactString::as_str))
+    }
 }
 
 struct ChangeState {
@@ -155,12 +165,10 @@ impl Default for Shard {
 }
 
 impl Shard {
-    /// Reads one frame whose headers are `packet`.
-    pub fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, shared: &Shared) {
-        let interface =
-            shared.interfaces.get(frame.interface as usize).map_or("", CompactString::as_str);
-        let space = shared.spaces.of(packet, interface);
-        let mut at = Place { frame, packet, space, shared };
+    /// Reads one frame whose headers are `packet`, between these ends.
+    pub fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, ends: &Ends, shared: &Shared) {
+        let space = shared.space(frame, packet);
+        let mut at = Place { frame, packet, ends, space, shared };
         if let Some(copy) =
             self.copies.check(packet, frame.bytes, frame.clock_ns, frame.interface, space)
         {
@@ -270,7 +278,7 @@ impl Shard {
     pub fn tick(&mut self, now_ns: i64, ordinal: u64, shared: &Shared) {
         for index in 0..self.flows.len() {
             let silent = self.flows.get(index).and_then(Option::as_ref).is_some_and(|flow| {
-                let patience = match flow.key.transport {
+                let patience = match flow.transport {
                     Transport::Tcp if flow.payload => SILENCE_STREAM_NS,
                     Transport::Tcp => SILENCE_ATTEMPT_NS,
                     _ => SILENCE_DATAGRAMS_NS,
@@ -296,17 +304,14 @@ impl Shard {
             Kind::Tcp(_) => CarrierId::Tcp,
             _ => return self.sight(at),
         };
-        let (source, destination) = match (packet.source(), packet.destination()) {
-            (Some(source), Some(destination)) => (source, destination),
-            (source, destination) => {
-                // A cooked capture shows only the sender's MAC: what the frame says of its sender
-                // is still read, but there is no pair to make a connection of.
-                self.sight(at);
-                if let Some(source) = source.or(destination) {
-                    self.half(at, carrier, source, bytes, spans);
-                }
-                return;
+        let (Some(source), Some(destination)) = *at.ends else {
+            // A cooked capture shows only the sender's MAC: what the frame says of its sender is
+            // still read, but there is no pair to make a connection of.
+            self.sight(at);
+            if let Some(source) = packet.source().or(packet.destination()) {
+                self.half(at, carrier, source, bytes, spans);
             }
+            return;
         };
         let (transport, source_port, destination_port) = match packet.kind {
             Kind::Udp { source, destination } => (Transport::Udp, source, destination),
@@ -317,9 +322,11 @@ impl Shard {
         let (from, to) = ((source, source_port), (destination, destination_port));
         let side = if from <= to { Side::A } else { Side::B };
         let (a, b) = if side == Side::A { (from, to) } else { (to, from) };
-        let key =
-            FlowKey { a, b, transport, discriminator: carrier.discriminator(), space: at.space };
-        let index = self.flow(key, side, at);
+        let key = FlowKey::new(a, b, transport, carrier, at.space);
+        let index = match self.flow_of.get(&key) {
+            Some(index) => *index,
+            None => self.new_flow(key, side, transport, (source_port, destination_port), at),
+        };
         let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
         self.sight_flow(&mut flow, side, at);
         flow.last_ns = at.frame.clock_ns;
@@ -344,7 +351,8 @@ impl Shard {
         bytes: &[u8],
         spans: &SpanMap,
     ) {
-        let input = at.input(Side::A, source, source, (0, 0), Transport::Ethernet, bytes, spans);
+        let ends = [(source, 0); 2];
+        let input = at.input(Side::A, &ends, Transport::Ethernet, bytes, spans);
         let mut reader = Reader::Searching(0);
         let mut out = std::mem::take(&mut self.out);
         reader.read(&carrier, &input, bytes.len(), &mut out);
@@ -378,10 +386,15 @@ impl Shard {
         self.output.cause(cause);
     }
 
-    fn flow(&mut self, key: FlowKey, sender: Side, at: &Place<'_>) -> usize {
-        if let Some(index) = self.flow_of.get(&key) {
-            return *index;
-        }
+    #[cold]
+    fn new_flow(
+        &mut self,
+        key: FlowKey,
+        sender: Side,
+        transport: Transport,
+        (source_port, destination_port): (u16, u16),
+        at: &Place<'_>,
+    ) -> usize {
         if self.flow_of.len() >= FLOWS {
             // A hand goes round: the cost stays small however many flows an attacker opens.
             let size = self.flows.len().max(1);
@@ -396,7 +409,14 @@ impl Shard {
                 self.end_flow(index, at.frame.clock_ns, at.frame.ordinal, at.shared);
             }
         }
-        let flow = Box::new(Flow::new(key, sender, at.frame.clock_ns, at.said()));
+        // Both addresses are known: the key was made of them.
+        let (nobody, packet) = (Address::Mac(Mac::default()), at.packet);
+        let from = (packet.source().unwrap_or(nobody), source_port);
+        let to = (packet.destination().unwrap_or(nobody), destination_port);
+        let ends = if sender == Side::A { [from, to] } else { [to, from] };
+        let now_ns = at.frame.clock_ns;
+        let flow = Flow::new(key, ends, transport, at.space, sender, now_ns, at.said());
+        let flow = Box::new(flow);
         let index = match self.free.pop() {
             Some(index) => {
                 if let Some(slot) = self.flows.get_mut(index) {
@@ -422,17 +442,14 @@ impl Shard {
         bytes: &[u8],
         spans: &SpanMap,
     ) {
-        let ((source, source_port), (destination, destination_port)) =
-            (flow.end(side), flow.end(side.other()));
-        let transport = flow.key.transport;
-        let ports = (source_port, destination_port);
-        let input = at.input(side, source, destination, ports, transport, bytes, spans);
+        let input = at.input(side, &flow.ends, flow.transport, bytes, spans);
         let mut out = std::mem::take(&mut self.out);
         flow.reader.read(&carrier, &input, bytes.len(), &mut out);
         let attempt = attempt_of(&out, &carrier, bytes);
         self.drain(flow, side, at, &mut out);
         self.out = out;
         if let Some((name, host)) = attempt {
+            let (source, destination) = (flow.end(side).0, flow.end(side.other()).0);
             let source = match (name, at.packet.source_mac) {
                 ("arp", Some(mac)) => self.endpoint(at, Address::Mac(mac)),
                 _ => self.endpoint(at, source),
@@ -506,10 +523,8 @@ impl Shard {
             }
             let waits = streams.get(side.other() as usize).is_some_and(Stream::has_late);
             if waits {
-                self.stream_read(flow, &mut streams, side.other(), at, |stream, cap, read| {
-                    stream.acknowledged(tcp.acknowledgement, cap, read);
-                    Arrival::InOrder
-                });
+                let step = Step::Acknowledged(tcp.acknowledgement);
+                self.stream_read(flow, &mut streams, side.other(), at, step);
             }
         }
         // Bytes on the wire that the capture cut off.
@@ -520,9 +535,8 @@ impl Shard {
             let sequence = tcp.sequence.wrapping_add(u32::from(tcp.flags & SYN != 0));
             let segment = Segment { sequence, bytes, spans, missing, ts_ns: at.frame.clock_ns };
             let peer = flow.acknowledged.get(side.other() as usize).copied().flatten();
-            let arrival = self.stream_read(flow, &mut streams, side, at, |stream, cap, read| {
-                stream.push(segment, peer, cap, read)
-            });
+            let arrival =
+                self.stream_read(flow, &mut streams, side, at, Step::Segment(segment, peer));
             match arrival {
                 Arrival::Retransmission => {
                     *self.output.copies.entry("tcp-retransmission").or_default() += 1;
@@ -591,13 +605,11 @@ impl Shard {
         streams: &mut [Stream; 2],
         side: Side,
         at: &Place<'_>,
-        step: impl FnOnce(&mut Stream, usize, &mut dyn FnMut(Chunk<'_>) -> usize) -> Arrival,
+        step: Step<'_>,
     ) -> Arrival {
-        let ((source, source_port), (destination, destination_port)) =
-            (flow.end(side), flow.end(side.other()));
         let Some(stream) = streams.get_mut(side as usize) else { return Arrival::InOrder };
         let mut out = std::mem::take(&mut self.out);
-        let Flow { reader, own_reader, heard, .. } = &mut *flow;
+        let Flow { reader, own_reader, heard, ends, .. } = &mut *flow;
         let (Some(own), Some(heard)) =
             (own_reader.get_mut(side as usize), heard.get_mut(side as usize))
         else {
@@ -605,25 +617,13 @@ impl Shard {
         };
         let cap = own.as_ref().map_or_else(|| reader.cap(), |own| own.cap());
         let searching = matches!(reader, Reader::Searching(_));
-        let empty = SpanMap::default();
-        let template = at.input(
-            side,
-            source,
-            destination,
-            (source_port, destination_port),
-            Transport::Tcp,
-            &[],
-            &empty,
-        );
         let held_before = stream.held();
-        let arrival = step(stream, cap, &mut |chunk| {
+        let mut read = |chunk: Chunk<'_>| {
             let input = Input {
-                bytes: chunk.bytes,
-                spans: chunk.spans,
                 stream_start: chunk.stream_start,
                 after_gap: chunk.after_gap,
                 truncated: chunk.truncated,
-                ..template
+                ..at.input(side, ends, Transport::Tcp, chunk.bytes, chunk.spans)
             };
             let first = !std::mem::replace(heard, true);
             let known = own.as_deref_mut().unwrap_or(&mut *reader);
@@ -634,7 +634,18 @@ impl Shard {
             }
             let known = own.as_deref_mut().unwrap_or(reader);
             known.read(&CarrierId::Tcp, &input, chunk.fresh, &mut out)
-        });
+        };
+        let arrival = match step {
+            Step::Segment(segment, peer) => stream.push(segment, peer, cap, &mut read),
+            Step::Acknowledged(number) => {
+                stream.acknowledged(number, cap, &mut read);
+                Arrival::InOrder
+            }
+            Step::Finish => {
+                stream.finish(cap, &mut read);
+                Arrival::InOrder
+            }
+        };
         self.held = self.held + stream.held() - held_before;
         if self.held > HELD {
             self.held -= stream.held();
@@ -649,7 +660,8 @@ impl Shard {
             // What the other side sent before the protocol was known may be of a greeting before it.
             if let Some(stream) = streams.get_mut(side.other() as usize) {
                 let (bytes, spans) = stream.kept();
-                let input = Input { bytes, spans, side: side.other(), ..template };
+                let input = at.input(side, &flow.ends, Transport::Tcp, bytes, spans);
+                let input = Input { side: side.other(), ..input };
                 if !bytes.is_empty() && !flow.reader.fits(&input) {
                     self.held -= bytes.len();
                     stream.drop_kept();
@@ -682,8 +694,13 @@ impl Shard {
                 if flow.waiting.iter().any(|(frames, _)| *frames > 0) {
                     flow.waiting = [(0, 0); 2];
                 }
-                if let Some(last) = flow.connections.get(flow.last_connection).cloned() {
-                    self.count(last.index, flow, side, at);
+                let last = flow.connections.get(flow.last_connection).map(|row| row.index);
+                if let Some(index) = last {
+                    // Mostly the dissector named the layer, and the frame is counted.
+                    let known = self.connections.get(index as usize);
+                    if known.is_some_and(|known| known.last_ordinal != at.frame.ordinal) {
+                        self.count(index, flow, side, at);
+                    }
                 } else {
                     self.layer(flow, protocol, side, &Child::None, &Child::None, at);
                 }
@@ -776,14 +793,17 @@ impl Shard {
             connection.dirty = true;
             self.dirty_connections.push(index);
         }
-        if connection.observe(&at.packet.vlans, at.frame.interface, &self.hasher) {
-            let fact = facts::Observation {
-                connection: connection.id,
-                vlans: at.packet.vlans.to_vec(),
-                interface: at.interface(),
-            };
-            self.output.facts.push((at.frame.ordinal, Fact::Observation(fact)));
+        if connection.observe(&at.packet.vlans, at.frame.interface) {
+            let id = connection.id;
+            self.observed(id, at);
         }
+    }
+
+    #[cold]
+    fn observed(&mut self, connection: Id, at: &Place<'_>) {
+        let vlans = at.packet.vlans.to_vec();
+        let fact = facts::Observation { connection, vlans, interface: at.interface() };
+        self.output.facts.push((at.frame.ordinal, Fact::Observation(fact)));
     }
 
     /// The connection row of this layer; none when the shard's cap is reached.
@@ -795,29 +815,54 @@ impl Shard {
         server_child: &Child,
         at: &Place<'_>,
     ) -> Option<u32> {
-        let fits = |known: &ConnectionRef| {
-            known.protocol == protocol
-                && known.client_child == *client_child
-                && known.server_child == *server_child
+        let last = flow.connections.get(flow.last_connection);
+        let index = match last {
+            Some(last) if last.fits(protocol, client_child, server_child) => last.index,
+            _ => self.other_connection(flow, protocol, client_child, server_child, at)?,
         };
-        let found = match flow.connections.get(flow.last_connection) {
-            Some(known) if fits(known) => Some(flow.last_connection),
-            _ => flow.connections.iter().position(fits),
-        };
-        if let Some(position) = found {
-            flow.last_connection = position;
-            let index = flow.connections.get(position)?.index;
+        let connection = self.connections.get(index as usize)?;
+        if connection.generation != self.generation {
             self.announce_connection(index, at.frame.ordinal);
-            return Some(index);
         }
+        Some(index)
+    }
+
+    /// A connection row that is not the one the flow used last.
+    fn other_connection(
+        &mut self,
+        flow: &mut Flow,
+        protocol: &'static str,
+        client_child: &Child,
+        server_child: &Child,
+        at: &Place<'_>,
+    ) -> Option<u32> {
+        let fits = |known: &ConnectionRef| known.fits(protocol, client_child, server_child);
+        match flow.connections.iter().position(fits) {
+            Some(position) => {
+                flow.last_connection = position;
+                flow.connections.get(position).map(|known| known.index)
+            }
+            None => self.new_connection(flow, protocol, client_child, server_child, at),
+        }
+    }
+
+    /// Adds a connection row to the flow, known to the shard or not; none when the cap is reached.
+    fn new_connection(
+        &mut self,
+        flow: &mut Flow,
+        protocol: &'static str,
+        client_child: &Child,
+        server_child: &Child,
+        at: &Place<'_>,
+    ) -> Option<u32> {
         let client = flow.decide_client(None);
         let ((client_address, _), (server_address, port)) =
             (flow.end(client), flow.end(client.other()));
         let key = ConnectionKey {
-            space: flow.key.space,
+            space: flow.space,
             client: (client_address, client_child.clone()),
             server: (server_address, server_child.clone()),
-            transport: flow.key.transport,
+            transport: flow.transport,
             port,
             protocol,
         };
@@ -830,7 +875,7 @@ impl Shard {
                 }
                 self.endpoint(at, client_address);
                 self.endpoint(at, server_address);
-                let space = at.shared.spaces.name(flow.key.space);
+                let space = at.shared.spaces.name(flow.space);
                 // A flow that is named only when it ends cites its first frame.
                 let span = match at.frame.number {
                     0 => flow.first_span,
@@ -854,17 +899,15 @@ impl Shard {
             index,
         });
         flow.last_connection = flow.connections.len() - 1;
-        self.announce_connection(index, at.frame.ordinal);
         Some(index)
     }
 
+    /// Tells the connection in full, once a journal generation.
+    #[cold]
     fn announce_connection(&mut self, index: u32, ordinal: u64) {
-        let generation = self.generation;
-        if let Some(connection) = self.connections.get_mut(index as usize)
-            && connection.generation != generation
-        {
-            connection.generation = generation;
-            let fact = connection.fact.clone();
+        if let Some(connection) = self.connections.get_mut(index as usize) {
+            connection.generation = self.generation;
+            let fact = facts::Connection::clone(&connection.fact);
             self.output.facts.push((ordinal, Fact::Connection(fact)));
         }
     }
@@ -900,7 +943,7 @@ impl Shard {
         };
         let client = flow.decide_client(None);
         let Some(connection) = self.connections.get_mut(index as usize) else { return };
-        let found = connection.operation(operation, client, &mut self.operations);
+        let found = connection.operation(operation, client, &mut self.operations, &self.hasher);
         if let Some(what) = found.capped {
             self.output.cap(what);
         }
@@ -911,13 +954,23 @@ impl Shard {
             state.unpaired += 1;
         }
         state.last_ns = state.last_ns.max(operation.ts_ns);
-        if state.generation != self.generation {
-            state.generation = self.generation;
-            self.output.facts.push((at.frame.ordinal, Fact::Operation(state.fact.clone())));
-        }
+        let announced = state.generation == self.generation;
         if !state.dirty {
             state.dirty = true;
             self.dirty_operations.push(found.index);
+        }
+        if !announced {
+            self.announce_operation(found.index, at.frame.ordinal);
+        }
+    }
+
+    /// Tells the operation in full, once a journal generation.
+    #[cold]
+    fn announce_operation(&mut self, index: u32, ordinal: u64) {
+        if let Some(state) = self.operations.get_mut(index as usize) {
+            state.generation = self.generation;
+            let fact = facts::Operation::clone(&state.fact);
+            self.output.facts.push((ordinal, Fact::Operation(fact)));
         }
     }
 
@@ -1271,9 +1324,9 @@ impl Shard {
         let Some(known) = flow.seen.get_mut(side as usize) else { return };
         let same = known.any
             && known.mac == packet.source_mac
-            && known.hop_limit == packet.ip.map_or(0, |ip| ip.hop_limit)
+            && known.hop_limit == packet.ip.as_ref().map_or(0, |ip| ip.hop_limit)
             && known.interface == at.frame.interface
-            && known.vlans == packet.vlans;
+            && same_vlans(&known.vlans, &packet.vlans);
         if !same {
             *known = at.seen();
             self.sight(at);
@@ -1337,7 +1390,7 @@ impl Shard {
     /// A flow without payload ended: counts it as an attempt.
     fn attempt_ended(&mut self, flow: &mut Flow, at: &Place<'_>) {
         let Some(side) = flow.attempt.take() else { return };
-        let transport = match flow.key.transport {
+        let transport = match flow.transport {
             Transport::Tcp => "tcp",
             Transport::Udp => "udp",
             _ => return,
@@ -1384,14 +1437,12 @@ impl Shard {
             bytes: &[],
         };
         let packet = packet::decode(u16::MAX, &[]);
-        let at = Place { frame: &frame, packet: &packet, space: flow.key.space, shared };
+        let ends = (None, None);
+        let at = Place { frame: &frame, packet: &packet, ends: &ends, space: flow.space, shared };
         if let Some(mut streams) = flow.streams.take() {
             for side in [Side::A, Side::B] {
                 if streams.get(side as usize).is_some_and(Stream::has_late) {
-                    self.stream_read(&mut flow, &mut streams, side, &at, |stream, cap, read| {
-                        stream.finish(cap, read);
-                        Arrival::InOrder
-                    });
+                    self.stream_read(&mut flow, &mut streams, side, &at, Step::Finish);
                 }
             }
             self.held -= streams.iter().map(Stream::held).sum::<usize>();
@@ -1399,7 +1450,7 @@ impl Shard {
         }
         self.finish_session(&mut flow, &at);
         let waits = flow.waiting.iter().any(|(frames, _)| *frames > 0);
-        match (&flow.reader, flow.key.transport) {
+        match (&flow.reader, flow.transport) {
             (Reader::Found(protocol, _), _) if flow.connections.is_empty() && flow.payload => {
                 let name = protocol.name;
                 self.waiting_frames(&mut flow, name, &at);
@@ -1414,10 +1465,21 @@ impl Shard {
     }
 }
 
+/// What happens to a stream.
+enum Step<'a> {
+    /// A segment comes, and what the peer acknowledged last.
+    Segment(Segment<'a>, Option<u32>),
+    /// The peer acknowledges bytes up to this sequence number.
+    Acknowledged(u32),
+    /// It ends.
+    Finish,
+}
+
 /// Where the shard is: one frame, its headers, its address space.
 struct Place<'a> {
     frame: &'a Frame<'a>,
     packet: &'a Packet,
+    ends: &'a Ends,
     space: u16,
     shared: &'a Shared,
 }
@@ -1453,26 +1515,25 @@ impl Place<'_> {
         self.frame.original_length.saturating_sub(self.frame.bytes.len() as u32)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the fields of Input")]
+    #[inline]
     fn input<'b>(
         &self,
         side: Side,
-        source: Address,
-        destination: Address,
-        (source_port, destination_port): (u16, u16),
+        [a, b]: &[(Address, u16); 2],
         transport: Transport,
         bytes: &'b [u8],
         spans: &'b SpanMap,
     ) -> Input<'b> {
+        let (from, to) = if side == Side::A { (a, b) } else { (b, a) };
         Input {
             bytes,
             spans,
             side,
             transport,
-            source_port,
-            destination_port,
-            source,
-            destination,
+            source_port: from.1,
+            destination_port: to.1,
+            source: from.0,
+            destination: to.0,
             source_mac: self.packet.source_mac,
             ts_ns: self.frame.clock_ns,
             stream_start: false,

@@ -68,12 +68,16 @@ impl SpaceMap {
         Ok(map)
     }
 
+    /// Whether there are no rules: every frame is in the default space.
+    #[inline]
+    #[must_use]
+    pub fn is_one(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// The space of a frame, as an index for [`Self::name`].
     #[must_use]
     pub fn of(&self, packet: &Packet, interface: &str) -> u16 {
-        if self.rules.is_empty() {
-            return 0;
-        }
         let fits = |what: &Match| match what {
             Match::Vlan(id) => packet.vlans.contains(id),
             Match::Interface(name) => name == interface,

@@ -149,6 +149,28 @@ fn polling_is_one_operation_and_a_count() {
 }
 
 #[test]
+fn a_batch_of_many_frames_tells_each_count_once() {
+    let mut wire = Wire::default();
+    let mut tcp = modbus(1, 2);
+    let exchanges = 10_000;
+    for round in 0..exchanges {
+        let at_ns = round * 90_000;
+        wire.tcp(at_ns, &mut tcp, false, 0x18, &READ);
+        wire.tcp(at_ns + 40_000, &mut tcp, true, 0x18, &VALUES);
+    }
+    let path = wire.save("many");
+    for threads in [1, 2] {
+        let batches = run(&[&path], threads);
+        assert_eq!(1, batches.len());
+        assert_eq!(16, batches[0].tallies.connection_ids.len());
+        assert_eq!(16, batches[0].tallies.operation_ids.len());
+        let found = operations(&batches);
+        assert_eq!(Some(&(exchanges as u64, 0)), found.get(&read_of(1, 2, "ok")));
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
 fn the_client_is_known_from_the_syn_whatever_the_ports() {
     let mut wire = Wire::default();
     // The server's port is higher than the client's.

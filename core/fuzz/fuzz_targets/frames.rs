@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
         };
         let packet = packet::decode(link_type, bytes);
         assert!(packet.start <= packet.end && packet.end as usize <= bytes.len());
-        shard.frame(&frame, &packet, &shared);
+        shard.frame(&frame, &packet, &packet.ends(), &shared);
         if step > 200 {
             shard.tick(clock_ns, ordinal, &shared);
             let _ = shard.take_output();

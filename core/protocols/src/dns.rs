@@ -26,6 +26,7 @@ use crate::out::{
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
+use crate::text;
 
 /// DNS over UDP and TCP.
 pub const DNS: Protocol = Protocol {
@@ -124,14 +125,14 @@ impl<'a> Name<'a> {
 
     /// The labels from the `skip`th on, joined by dots.
     fn text(&self, skip: usize) -> CompactString {
-        let mut text = CompactString::default();
+        let mut text = text::Builder::default();
         for (at, label) in self.labels.iter().skip(skip).enumerate() {
             if at > 0 {
-                text.push('.');
+                text.text(".");
             }
-            text.push_str(&String::from_utf8_lossy(label.get(1..).unwrap_or_default()));
+            text.text(&String::from_utf8_lossy(label.get(1..).unwrap_or_default()));
         }
-        text
+        text.build()
     }
 
     /// The label at `at` without its length byte.
@@ -275,7 +276,7 @@ impl<'a> Record<'a> {
 
 struct Names {
     protocol: &'static str,
-    pending: Pending<(u16, Side), Operation>,
+    pending: Pending<(u16, Side), Box<Operation>>,
     /// The request answered last: its response may come twice.
     answered: Option<(u16, Side)>,
     client_told: bool,
@@ -380,7 +381,7 @@ impl Names {
                 out.operation(operation);
             } else if let Some(mut evicted) = {
                 operation.outcome = Outcome::Unseen;
-                self.pending.insert((header.id, input.side), operation)
+                self.pending.insert((header.id, input.side), Box::new(operation))
             } {
                 evicted.outcome = Outcome::Unseen;
                 out.operation(evicted);
@@ -550,11 +551,11 @@ impl Names {
                 },
                 _ => continue,
             };
-            let value = crate::text::trim(value);
+            let value = text::trim(value);
             out.claim(Claim {
                 who: Who::Sender(Child::None),
                 attribute,
-                value: crate::text::utf8(value),
+                value: text::utf8(value),
                 protocol: self.protocol,
                 message: "response",
                 confidence: Confidence::High,

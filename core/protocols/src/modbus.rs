@@ -21,12 +21,12 @@
 //! Not decoded: Modbus RTU or ASCII framing over TCP, the log of function 12, CANopen references
 //! (0x2B/0x0D), the data of UMAS transfers.
 
-use otic_wire::{Cursor, Spans};
+use otic_wire::Cursor;
 use smallvec::SmallVec;
 
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,
-    Out, Outcome, Value, Violation, Who,
+    Out, Outcome, Value, Violation, Who, same_name,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -299,17 +299,13 @@ fn probe(input: &Input<'_>) -> Probe {
 
 /// A request that waits for its response.
 struct Request {
-    name: &'static str,
-    action: Action,
-    object: Object,
+    /// What it will be reported as; its outcome is not known yet.
+    operation: Box<Operation>,
     unit: u8,
     code: u8,
-    evidence: Spans,
-    ts_ns: i64,
     /// What a positive response holds: space, first item, number of items.
     reads: Option<(&'static str, u16, u16)>,
     writes: Vec<Write>,
-    sender: Side,
     /// Sub-function of UMAS, else 0.
     sub_function: u8,
 }
@@ -354,7 +350,8 @@ impl Memory {
         let (space, first, count) = run;
         self.clock += 1;
         let same = |block: &&mut Block| {
-            (block.unit, block.first, block.count) == (unit, first, count) && block.space == space
+            (block.unit, block.first, block.count) == (unit, first, count)
+                && same_name(block.space, space)
         };
         if let Some(block) = self.blocks.iter_mut().find(same) {
             block.seen = self.clock;
@@ -485,17 +482,26 @@ impl Modbus {
             violation(input, message, "modbus-exception-from-client", code, out);
         }
         let (name, action) = function(code);
-        let mut request = Request {
+        let operation = Operation {
+            protocol: NAME,
+            connection: NAME,
+            sender: input.side,
+            code: Some(u32::from(code)),
             name,
             action,
             object: Object::None,
-            unit: message.unit,
-            code,
+            outcome: Outcome::Unseen,
+            client_child: Child::None,
+            server_child: unit(message.unit),
             evidence: input.locate(message.all),
             ts_ns: input.ts_ns,
+        };
+        let mut request = Request {
+            operation: Box::new(operation),
+            unit: message.unit,
+            code,
             reads: None,
             writes: Vec::new(),
-            sender: input.side,
             sub_function: 0,
         };
         match describe(&mut request, input, data) {
@@ -508,12 +514,15 @@ impl Modbus {
             None => violation(input, message, "modbus-pdu-length", code, out),
         }
         // A server in listen-only mode does not answer (V1.1b3 §6.8, sub-function 4).
-        if request.action == Action::Mode && code == DIAGNOSTICS {
+        if request.operation.action == Action::Mode && code == DIAGNOSTICS {
             self.complete(request, Outcome::None, out);
             return;
         }
         let key = (message.transaction, message.unit, code);
-        if self.pending.get_mut(&key).is_some_and(|old| input.ts_ns - old.ts_ns > PATIENCE_NS)
+        if self
+            .pending
+            .get_mut(&key)
+            .is_some_and(|old| input.ts_ns - old.operation.ts_ns > PATIENCE_NS)
             && let Some(old) = self.pending.take(&key)
         {
             self.complete(old, Outcome::Unseen, out);
@@ -591,22 +600,11 @@ impl Modbus {
         }
     }
 
-    fn complete(&mut self, request: Request, outcome: Outcome, out: &mut Out) {
-        let (sender, ts_ns, unit_id) = (request.sender, request.ts_ns, request.unit);
-        out.operation(Operation {
-            protocol: NAME,
-            connection: NAME,
-            sender,
-            code: Some(u32::from(request.code)),
-            name: request.name,
-            action: request.action,
-            object: request.object,
-            outcome,
-            client_child: Child::None,
-            server_child: unit(unit_id),
-            evidence: request.evidence,
-            ts_ns,
-        });
+    fn complete(&mut self, mut request: Request, outcome: Outcome, out: &mut Out) {
+        let (sender, ts_ns) = (request.operation.sender, request.operation.ts_ns);
+        let unit_id = request.unit;
+        request.operation.outcome = outcome;
+        out.operation(request.operation);
         if outcome == Outcome::Error {
             return;
         }
@@ -681,11 +679,11 @@ fn quantity_allowed(request: &Request) -> bool {
         WRITE_MULTIPLE_REGISTERS => 123,
         READ_WRITE_MULTIPLE_REGISTERS => {
             return request.reads.is_none_or(|(_, _, count)| (1..=125).contains(&count))
-                && matches!(request.object, Object::Range { count: 1..=121, .. });
+                && matches!(request.operation.object, Object::Range { count: 1..=121, .. });
         }
         _ => return true,
     };
-    matches!(request.object, Object::Range { count, .. } if (1..=limit).contains(&count))
+    matches!(request.operation.object, Object::Range { count, .. } if (1..=limit).contains(&count))
 }
 
 fn range(space: &'static str, first: u16, count: u16) -> Object {
@@ -704,7 +702,7 @@ fn describe(request: &mut Request, input: &Input<'_>, data: &[u8]) -> Option<()>
                 READ_HOLDING_REGISTERS => HOLDING_REGISTER,
                 _ => INPUT_REGISTER,
             };
-            request.object = range(space, first, count);
+            request.operation.object = range(space, first, count);
             // Inputs cannot be written, so nobody will ask for their old value.
             if matches!(request.code, READ_COILS | READ_HOLDING_REGISTERS) {
                 request.reads = Some((space, first, count));
@@ -714,7 +712,7 @@ fn describe(request: &mut Request, input: &Input<'_>, data: &[u8]) -> Option<()>
             let first = cursor.u16_be().ok()?;
             let coil = request.code == WRITE_SINGLE_COIL;
             let space = if coil { COIL } else { HOLDING_REGISTER };
-            request.object = range(space, first, 1);
+            request.operation.object = range(space, first, 1);
             let raw = cursor.take(2).ok()?;
             let mut new = SmallVec::from_slice(raw);
             if coil {
@@ -722,7 +720,7 @@ fn describe(request: &mut Request, input: &Input<'_>, data: &[u8]) -> Option<()>
                 new = SmallVec::from_slice(&[u8::from(raw.first() == Some(&0xff))]);
             }
             request.writes.push(Write {
-                object: request.object.clone(),
+                object: request.operation.object.clone(),
                 run: Some((space, first, 1)),
                 new: NewValue::Items(new),
                 evidence: input
@@ -731,25 +729,26 @@ fn describe(request: &mut Request, input: &Input<'_>, data: &[u8]) -> Option<()>
         }
         DIAGNOSTICS => {
             let sub_function = cursor.u16_be().ok()?;
-            (request.name, request.action) = diagnostics(sub_function);
-            request.object =
+            (request.operation.name, request.operation.action) = diagnostics(sub_function);
+            request.operation.object =
                 Object::Number { kind: "sub-function", number: u32::from(sub_function) };
         }
         WRITE_MULTIPLE_COILS | WRITE_MULTIPLE_REGISTERS => {
             let (first, count) = (cursor.u16_be().ok()?, cursor.u16_be().ok()?);
             let coils = request.code == WRITE_MULTIPLE_COILS;
-            request.object = range(if coils { COIL } else { HOLDING_REGISTER }, first, count);
+            request.operation.object =
+                range(if coils { COIL } else { HOLDING_REGISTER }, first, count);
             block_write(request, input, &mut cursor, (first, count))?;
         }
         READ_FILE_RECORD | WRITE_FILE_RECORD => file_records(request, input, &mut cursor)?,
         MASK_WRITE_REGISTER => {
             let first = cursor.u16_be().ok()?;
-            request.object = range(HOLDING_REGISTER, first, 1);
+            request.operation.object = range(HOLDING_REGISTER, first, 1);
             let raw = cursor.take(4).ok()?;
             let mut masks = Cursor::new(raw);
             let (and, or) = (masks.u16_be().ok()?, masks.u16_be().ok()?);
             request.writes.push(Write {
-                object: request.object.clone(),
+                object: request.operation.object.clone(),
                 run: Some((HOLDING_REGISTER, first, 1)),
                 new: NewValue::Mask(and, or),
                 evidence: input.evidence(raw, Decode::Derived),
@@ -759,31 +758,33 @@ fn describe(request: &mut Request, input: &Input<'_>, data: &[u8]) -> Option<()>
             let (first, count) = (cursor.u16_be().ok()?, cursor.u16_be().ok()?);
             request.reads = Some((HOLDING_REGISTER, first, count));
             let (first, count) = (cursor.u16_be().ok()?, cursor.u16_be().ok()?);
-            request.object = range(HOLDING_REGISTER, first, count);
+            request.operation.object = range(HOLDING_REGISTER, first, count);
             block_write(request, input, &mut cursor, (first, count))?;
         }
         READ_FIFO_QUEUE => {
             let number = u32::from(cursor.u16_be().ok()?);
-            request.object = Object::Number { kind: "fifo", number };
+            request.operation.object = Object::Number { kind: "fifo", number };
         }
         ENCAPSULATED => {
             let mei = cursor.u8().ok()?;
             match mei {
                 MEI_DEVICE_IDENTIFICATION => {
-                    request.name = "read-device-identification";
-                    request.action = Action::Identify;
+                    request.operation.name = "read-device-identification";
+                    request.operation.action = Action::Identify;
                     let number = u32::from(cursor.u8().ok()?);
-                    request.object = Object::Number { kind: "device-identification", number };
+                    request.operation.object =
+                        Object::Number { kind: "device-identification", number };
                 }
-                0x0d => request.name = "canopen-general-reference",
+                0x0d => request.operation.name = "canopen-general-reference",
                 _ => {}
             }
         }
         UMAS => {
             let (_session, function) = (cursor.u8().ok()?, cursor.u8().ok()?);
-            (request.name, request.action) = umas(function);
+            (request.operation.name, request.operation.action) = umas(function);
             request.sub_function = function;
-            request.object = Object::Number { kind: "umas-function", number: u32::from(function) };
+            request.operation.object =
+                Object::Number { kind: "umas-function", number: u32::from(function) };
         }
         _ => {}
     }
@@ -816,7 +817,7 @@ fn block_write(
         _ => Decode::Hex,
     };
     request.writes.push(Write {
-        object: request.object.clone(),
+        object: request.operation.object.clone(),
         run: Some((space, first, count)),
         new: NewValue::Items(SmallVec::from_slice(raw)),
         evidence: input.evidence(raw, decode),
@@ -838,8 +839,8 @@ fn file_records(request: &mut Request, input: &Input<'_>, cursor: &mut Cursor<'_
             first: u32::from(record),
             count: u32::from(length),
         };
-        if request.object == Object::None {
-            request.object = object.clone();
+        if request.operation.object == Object::None {
+            request.operation.object = object.clone();
         }
         if request.code == WRITE_FILE_RECORD {
             let raw = records.take(usize::from(length) * 2).ok()?;
@@ -965,7 +966,7 @@ impl Session for Modbus {
             self.set_synchronised(direction, false);
         }
         let mut used = 0;
-        let mut units = [0_u64; 4];
+        let mut units = SmallVec::<[u8; 8]>::new();
         while let Some(rest) = input.bytes.get(used..)
             && !rest.is_empty()
         {
@@ -982,12 +983,8 @@ impl Session for Modbus {
                     self.set_synchronised(direction, true);
                     used += message.all.len();
                     let is_request = self.is_request(input, &message);
-                    let slot = units.get_mut(usize::from(message.unit >> 6));
-                    let bit = 1_u64 << (message.unit & 63);
-                    if let Some(slot) = slot
-                        && *slot & bit == 0
-                    {
-                        *slot |= bit;
+                    if !units.contains(&message.unit) {
+                        units.push(message.unit);
                         let child = unit(message.unit);
                         let (source, destination) =
                             if is_request { (Child::None, child) } else { (child, Child::None) };

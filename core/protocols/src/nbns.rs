@@ -13,7 +13,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use compact_str::CompactString;
 use otic_wire::{Address, Cursor};
 
 use crate::out::{
@@ -298,7 +297,7 @@ fn node_status(input: &Input<'_>, data: &[u8], out: &mut Out) {
             out.claim(Claim {
                 who: Who::Sender(Child::None),
                 attribute,
-                value: CompactString::from_utf8_lossy(name),
+                value: text::utf8(name),
                 protocol: PROTOCOL.name,
                 message: "node-status-response",
                 confidence: Confidence::High,

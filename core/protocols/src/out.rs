@@ -1,5 +1,7 @@
 //! What a dissector can say: the items it pushes into [`Out`].
 
+use std::hash::{Hash, Hasher};
+
 use compact_str::{CompactString, ToCompactString};
 use otic_wire::{Address, Mac, Spans};
 
@@ -154,8 +156,21 @@ impl Outcome {
     }
 }
 
+/// Whether two names of the program are equal. They mostly are the same text in memory, which is
+/// cheaper to see than that all letters are equal, and names are compared for every message.
+#[inline]
+#[must_use]
+pub fn same_name(a: &'static str, b: &'static str) -> bool {
+    std::ptr::eq(a, b) || same_letters(a, b)
+}
+
+#[cold]
+fn same_letters(a: &str, b: &str) -> bool {
+    a == b
+}
+
 /// A child address behind an endpoint; grammar `<kind> <value>`, nested by `/` (contracts.md §7).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Eq, Default)]
 pub enum Child {
     /// The endpoint itself.
     #[default]
@@ -178,8 +193,33 @@ impl Child {
     }
 }
 
+impl PartialEq for Child {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) => true,
+            (Self::Number(kind, number), Self::Number(other_kind, other)) => {
+                number == other && same_name(kind, other_kind)
+            }
+            (Self::Text(text), Self::Text(other)) => same_letters(text, other),
+            _ => false,
+        }
+    }
+}
+
+/// Numbers tell children apart well enough: kinds are left out.
+impl Hash for Child {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::None => state.write_u64(u64::MAX),
+            Self::Number(_, number) => state.write_u64(u64::from(*number)),
+            Self::Text(text) => text.hash(state),
+        }
+    }
+}
+
 /// What an operation acts on. Cheap to build for every message; turned into text only once.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Eq, Default)]
 pub enum Object {
     /// The function has no object.
     #[default]
@@ -214,6 +254,54 @@ pub enum Object {
     },
     /// A name: tag, file, point, object identifier.
     Text(CompactString),
+}
+
+impl PartialEq for Object {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) => true,
+            (
+                Self::Range { space, first, count },
+                Self::Range { space: other_space, first: other_first, count: other_count },
+            ) => (first, count) == (other_first, other_count) && same_name(space, other_space),
+            (
+                Self::Number { kind, number },
+                Self::Number { kind: other_kind, number: other_number },
+            ) => number == other_number && same_name(kind, other_kind),
+            (
+                Self::Area { area, number, first, count },
+                Self::Area {
+                    area: other_area,
+                    number: other_number,
+                    first: other_first,
+                    count: other_count,
+                },
+            ) => {
+                (number, first, count) == (other_number, other_first, other_count)
+                    && same_name(area, other_area)
+            }
+            (Self::Text(text), Self::Text(other)) => same_letters(text, other),
+            _ => false,
+        }
+    }
+}
+
+/// Numbers tell objects apart well enough: the names of spaces, kinds and areas are left out.
+impl Hash for Object {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        match self {
+            Self::None => state.write_u64(u64::MAX),
+            Self::Range { first, count, .. } => state.write_u64(pair(*first, *count)),
+            Self::Number { number, .. } => state.write_u64(u64::from(*number)),
+            Self::Area { number, first, count, .. } => {
+                state.write_u64(pair(*first, *count));
+                state.write_u64(u64::from(*number));
+            }
+            Self::Text(text) => text.hash(state),
+        }
+    }
 }
 
 impl Object {
@@ -463,11 +551,12 @@ pub enum Item {
     },
     /// The messages prove who is the client of the flow.
     Client(Side),
-    /// A request with its outcome, or a one-way message.
-    Operation(Operation),
+    /// A request with its outcome, or a one-way message. Boxed, because a request is handed on
+    /// several times before its response is seen.
+    Operation(Box<Operation>),
     /// A response whose request was not seen; described like the request it answers (`sender` is
     /// the side that would have sent the request). Counted apart.
-    Unpaired(Operation),
+    Unpaired(Box<Operation>),
     /// An attribute of an endpoint.
     Claim(Claim),
     /// A message proves that a MAC and an IP are interfaces of one machine (the sender's own
@@ -513,6 +602,7 @@ impl Out {
     }
 
     /// Says that the bytes read carry `protocol` between children of the endpoints.
+    #[inline]
     pub fn layer_between(
         &mut self,
         protocol: &'static str,
@@ -520,17 +610,34 @@ impl Out {
         source_child: Child,
         destination_child: Child,
     ) {
-        self.items.push(Item::Layer { protocol, sender, source_child, destination_child });
+        self.make_room();
+        if self.items.len() < self.items.capacity() {
+            self.items.push(Item::Layer { protocol, sender, source_child, destination_child });
+        }
     }
 
     /// Adds one operation.
-    pub fn operation(&mut self, operation: Operation) {
-        self.items.push(Item::Operation(operation));
+    #[inline]
+    pub fn operation(&mut self, operation: impl Into<Box<Operation>>) {
+        let operation = operation.into();
+        self.make_room();
+        if self.items.len() < self.items.capacity() {
+            self.items.push(Item::Operation(operation));
+        }
     }
 
     /// Adds a response without its request.
-    pub fn unpaired(&mut self, operation: Operation) {
-        self.items.push(Item::Unpaired(operation));
+    pub fn unpaired(&mut self, operation: impl Into<Box<Operation>>) {
+        self.items.push(Item::Unpaired(operation.into()));
+    }
+
+    /// Room for one more item. Where the compiler sees that there is room it writes an item in
+    /// place, else it moves it there.
+    #[inline]
+    fn make_room(&mut self) {
+        if self.items.len() == self.items.capacity() {
+            self.items.reserve(8);
+        }
     }
 
     /// Adds one claim, unless its value is empty.

@@ -28,7 +28,11 @@ impl<K: PartialEq, T> Pending<K, T> {
     }
 
     /// Takes out the oldest request with this key.
+    #[inline]
     pub fn take(&mut self, key: &K) -> Option<T> {
+        if self.waiting.front().is_some_and(|(waiting, _)| waiting == key) {
+            return self.waiting.pop_front().map(|(_, request)| request);
+        }
         let at = self.waiting.iter().position(|(waiting, _)| waiting == key)?;
         self.waiting.remove(at).map(|(_, request)| request)
     }

@@ -448,7 +448,7 @@ const fn block_type(code: [u8; 2]) -> &'static str {
 
 /// A request that waits for its response.
 struct Request {
-    operation: Operation,
+    operation: Box<Operation>,
     /// Variables read: kept to remember their values.
     reads: Vec<Variable>,
     /// Variables written, with the value.
@@ -933,9 +933,9 @@ fn operation(
     (name, action): (&'static str, Action),
     object: Object,
     evidence: &[u8],
-) -> Operation {
+) -> Box<Operation> {
     let evidence: Spans = input.locate(evidence);
-    Operation {
+    Box::new(Operation {
         protocol,
         connection: NAME,
         sender,
@@ -948,7 +948,7 @@ fn operation(
         server_child: Child::None,
         evidence,
         ts_ns: input.ts_ns,
-    }
+    })
 }
 
 /// Claims of the system status lists that name the device.

@@ -125,8 +125,8 @@ fn integer(content: &[u8]) -> Option<i64> {
 
 /// An object identifier's content, dotted (X.690 §8.19).
 fn dotted(content: &[u8]) -> Option<CompactString> {
-    let mut text = CompactString::default();
-    let (mut arc, mut any) = (0_u64, false);
+    let mut text = text::Builder::default();
+    let mut arc = 0_u64;
     for (at, byte) in content.iter().enumerate() {
         arc = arc.checked_mul(128)? | u64::from(byte & 0x7f);
         if byte & 0x80 != 0 {
@@ -135,16 +135,15 @@ fn dotted(content: &[u8]) -> Option<CompactString> {
             }
             continue;
         }
-        let _ = if any {
-            write!(text, ".{arc}")
-        } else {
+        if text.is_empty() {
             let first = (arc / 40).min(2);
-            write!(text, "{first}.{}", arc - first * 40)
-        };
-        any = true;
+            text.number(first);
+            arc -= first * 40;
+        }
+        text.text(".").number(arc);
         arc = 0;
     }
-    any.then_some(text)
+    (!text.is_empty()).then(|| text.build())
 }
 
 /// One name and value.
@@ -276,7 +275,7 @@ fn probe(input: &Input<'_>) -> Probe {
 
 /// A request that waits, with what it would change.
 struct Waiting {
-    operation: Operation,
+    operation: Box<Operation>,
     changes: Vec<Change>,
 }
 
@@ -365,7 +364,9 @@ impl Snmp {
             let operation = describe(input, tag, name, action, asker, object);
             let changes = if tag == SET { self.changes(input, &list) } else { Vec::new() };
             self.answered = self.answered.filter(|answered| *answered != key);
-            if let Some(evicted) = self.pending.insert(key, Waiting { operation, changes }) {
+            if let Some(evicted) =
+                self.pending.insert(key, Waiting { operation: Box::new(operation), changes })
+            {
                 self.report(evicted, out);
             }
         }
@@ -558,11 +559,10 @@ fn describe(
 
 /// The identifiers asked for, the first few of many.
 fn objects(list: &Bindings<'_>) -> Object {
-    let mut text = CompactString::default();
-    for (at, name) in list.iter().take(NAMED).filter_map(|one| dotted(one.name)).enumerate() {
-        if at > 0 {
-            text.push_str(", ");
-        }
+    let mut names = list.iter().take(NAMED).filter_map(|one| dotted(one.name));
+    let mut text = names.next().unwrap_or_default();
+    for name in names {
+        text.push_str(", ");
         text.push_str(&name);
     }
     if list.len() > NAMED {

@@ -5,8 +5,6 @@
 //!
 //! The object is the notification or search target. LOCATION and USN are not kept.
 
-use compact_str::CompactString;
-
 use crate::out::{
     Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
@@ -91,7 +89,7 @@ fn claim(
     out.claim(Claim {
         who: Who::Sender(Child::None),
         attribute,
-        value: CompactString::from_utf8_lossy(value),
+        value: text::utf8(value),
         protocol: PROTOCOL.name,
         message,
         confidence: Confidence::Medium,

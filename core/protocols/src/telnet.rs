@@ -7,7 +7,6 @@
 //! Not decoded: options, what is typed or shown after the log-in. What is typed at a password
 //! prompt is never kept.
 
-use compact_str::CompactString;
 use otic_wire::Spans;
 
 use crate::out::{
@@ -203,7 +202,7 @@ impl Telnet {
                 out.claim(Claim {
                     who: Who::Sender(Child::None),
                     attribute: "server_banner",
-                    value: CompactString::from_utf8_lossy(banner),
+                    value: text::utf8(banner),
                     protocol: NAME,
                     message: "banner",
                     confidence: Confidence::Medium,

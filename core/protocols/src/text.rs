@@ -18,7 +18,11 @@ pub fn trim(bytes: &[u8]) -> &[u8] {
 /// [`Decode::Utf8`](crate::Decode::Utf8).
 #[must_use]
 pub fn utf8(bytes: &[u8]) -> CompactString {
-    CompactString::from_utf8_lossy(bytes)
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        // Letter by letter: for bytes that are no text only.
+        Err(_) => CompactString::from_utf8_lossy(bytes),
+    }
 }
 
 /// Whether all bytes are printable ASCII (blank to tilde) and there is at least one.
@@ -38,6 +42,57 @@ pub fn header_field<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
     })
 }
 
+/// Puts a text together from parts: for names that are made for every message, where Rust's
+/// formatting would cost more than reading the message.
+pub struct Builder {
+    text: String,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self { text: String::with_capacity(64) }
+    }
+}
+
+impl Builder {
+    /// Adds a text.
+    #[inline]
+    pub fn text(&mut self, part: &str) -> &mut Self {
+        self.text.push_str(part);
+        self
+    }
+
+    /// Adds a number in decimal.
+    pub fn number(&mut self, number: impl Into<u64>) -> &mut Self {
+        let mut rest: u64 = number.into();
+        let mut digits = [b'0'; 20];
+        let mut first = digits.len();
+        for digit in digits.iter_mut().rev() {
+            first -= 1;
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        let digits = digits.get(first..).map(std::str::from_utf8);
+        self.text.push_str(digits.and_then(Result::ok).unwrap_or_default());
+        self
+    }
+
+    /// Whether nothing was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn build(&self) -> CompactString {
+        self.text.as_str().into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +102,15 @@ mod tests {
         assert_eq!(b"6ES7 315".as_slice(), trim(b"  6ES7 315 \0\0junk"));
         assert_eq!(b"".as_slice(), trim(b"\0\0 \0"));
         assert!(!is_printable(b"a\x01"));
+    }
+
+    #[test]
+    fn a_text_is_put_together_like_rust_formats_it() {
+        for number in [0, 7, 10, 99, 100, 65_535, u64::MAX] {
+            let text = Builder::default().text("größe ").number(number).text("!").build();
+            assert_eq!(format!("größe {number}!"), text);
+        }
+        assert_eq!("", Builder::default().build());
     }
 
     #[test]

@@ -104,23 +104,68 @@ impl Address {
     }
 }
 
-/// Two words instead of a byte string: addresses are hashed several times for every frame.
-impl Hash for Address {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match self {
-            Self::Mac(Mac([a, b, c, d, e, f])) => {
-                state.write_u64(u64::from_be_bytes([1, 0, *a, *b, *c, *d, *e, *f]));
-            }
-            Self::Ip(IpAddr::V4(ip)) => state.write_u64(2 << 56 | u64::from(ip.to_bits())),
-            Self::Ip(IpAddr::V6(ip)) => {
-                let bits = ip.to_bits();
-                state.write_u64((bits >> 64) as u64);
-                state.write_u64(bits as u64);
-            }
-            Self::Station(bus, number) => {
-                state.write_u64(3 << 56 | (*bus as u64) << 8 | u64::from(*number));
+/// An address in numbers, for tables and comparisons that every frame needs. Orders like
+/// [`Address`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AddressNumber {
+    /// 0 MAC, 1 IPv4, 2 IPv6, 3 field bus station.
+    pub kind: u8,
+    /// The address, in network byte order.
+    pub value: u128,
+}
+
+impl From<&Mac> for AddressNumber {
+    #[inline]
+    fn from(mac: &Mac) -> Self {
+        let [a, b, c, d, e, f] = mac.0;
+        Self { kind: 0, value: u128::from(u64::from_be_bytes([0, 0, a, b, c, d, e, f])) }
+    }
+}
+
+impl From<&IpAddr> for AddressNumber {
+    #[inline]
+    fn from(ip: &IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self { kind: 1, value: u128::from(ip.to_bits()) },
+            IpAddr::V6(ip) => Self { kind: 2, value: ip.to_bits() },
+        }
+    }
+}
+
+impl From<&Address> for AddressNumber {
+    #[inline]
+    fn from(address: &Address) -> Self {
+        match address {
+            Address::Mac(mac) => mac.into(),
+            Address::Ip(ip) => ip.into(),
+            Address::Station(bus, number) => {
+                Self { kind: 3, value: (*bus as u128) << 8 | u128::from(*number) }
             }
         }
+    }
+}
+
+/// One word, for IPv6 two: addresses are hashed several times for every frame.
+impl Hash for AddressNumber {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let low = self.value as u64;
+        match self.kind {
+            0 => state.write_u64(1 << 56 | low),
+            1 => state.write_u64(2 << 56 | low),
+            2 => {
+                state.write_u64((self.value >> 64) as u64);
+                state.write_u64(low);
+            }
+            _ => state.write_u64(3 << 56 | low),
+        }
+    }
+}
+
+impl Hash for Address {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        AddressNumber::from(self).hash(state);
     }
 }
 
@@ -169,5 +214,22 @@ mod tests {
         assert!(Address::from(Ipv4Addr::new(224, 0, 0, 1)).is_group());
         assert!(Address::from(Ipv4Addr::UNSPECIFIED).is_none());
         assert_eq!("02:00:00:00:00:01", Mac([2, 0, 0, 0, 0, 1]).to_string());
+    }
+
+    #[test]
+    fn numbers_order_like_their_addresses() {
+        let mut addresses: Vec<Address> = vec![
+            Address::Station(Bus::Mstp, 1),
+            Address::Station(Bus::Arcnet, 9),
+            Address::from("2001:db8::1".parse::<Ipv6Addr>().unwrap()),
+            Address::from("::".parse::<Ipv6Addr>().unwrap()),
+            Address::from(Ipv4Addr::new(192, 0, 2, 1)),
+            Address::from(Ipv4Addr::new(1, 255, 2, 1)),
+            Address::from(Mac([2, 0, 0, 0, 0, 1])),
+            Address::from(Mac([1, 0xff, 0, 0, 0, 1])),
+        ];
+        addresses.sort();
+        let numbers: Vec<AddressNumber> = addresses.iter().map(AddressNumber::from).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
     }
 }

@@ -24,7 +24,7 @@ pub mod packet;
 pub mod span;
 pub mod stream;
 
-pub use address::{Address, Bus, Mac};
+pub use address::{Address, AddressNumber, Bus, Mac};
 pub use cursor::{Cursor, Short};
 pub use packet::{Kind, Packet, TcpHeader};
 pub use span::{FrameSpan, SpanMap, Spans};

@@ -76,6 +76,13 @@ impl SpanMap {
     /// The frame bytes of `length` buffer bytes from `start` on; shorter where the map ends.
     #[must_use]
     pub fn range(&self, start: usize, length: usize) -> Spans {
+        if let [piece] = self.pieces.as_slice()
+            && length > 0
+            && start.saturating_add(length) <= piece.length as usize
+        {
+            let (offset, length) = (piece.offset + start as u32, length as u32);
+            return Spans::from_buf([FrameSpan { offset, length, ..*piece }]);
+        }
         let (mut skip, mut left) = (start as u64, length as u64);
         let mut spans = Spans::new();
         for piece in &self.pieces {

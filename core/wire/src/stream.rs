@@ -100,12 +100,13 @@ impl Stream {
 
     /// Takes a segment; hands what is in order to `read`, which returns how many bytes it used up.
     /// At most `cap` bytes not used up are kept.
+    #[inline]
     pub fn push(
         &mut self,
         segment: Segment<'_>,
         peer_acknowledged: Option<u32>,
         cap: usize,
-        read: &mut dyn FnMut(Chunk<'_>) -> usize,
+        read: &mut impl FnMut(Chunk<'_>) -> usize,
     ) -> Arrival {
         let length = segment.bytes.len() as u32 + segment.missing;
         let Some(next) = self.next else {
@@ -167,7 +168,7 @@ impl Stream {
         &mut self,
         sequence: u32,
         cap: usize,
-        read: &mut dyn FnMut(Chunk<'_>) -> usize,
+        read: &mut impl FnMut(Chunk<'_>) -> usize,
     ) {
         while let Some(first) = self.late.first() {
             if (sequence.wrapping_sub(first.sequence) as i32) < 0 {
@@ -208,7 +209,7 @@ impl Stream {
     }
 
     /// The stream ends: hands on what still waited.
-    pub fn finish(&mut self, cap: usize, read: &mut dyn FnMut(Chunk<'_>) -> usize) {
+    pub fn finish(&mut self, cap: usize, read: &mut impl FnMut(Chunk<'_>) -> usize) {
         while !self.late.is_empty() {
             self.skip_hole(cap, read);
         }
@@ -219,11 +220,12 @@ impl Stream {
         std::mem::take(&mut self.gaps)
     }
 
+    #[inline]
     fn deliver(
         &mut self,
         segment: Segment<'_>,
         cap: usize,
-        read: &mut dyn FnMut(Chunk<'_>) -> usize,
+        read: &mut impl FnMut(Chunk<'_>) -> usize,
     ) {
         let length = segment.bytes.len() as u32 + segment.missing;
         self.next = Some(segment.sequence.wrapping_add(length));
@@ -304,7 +306,7 @@ impl Stream {
     }
 
     /// Gives up the bytes before the first late segment and goes on with it.
-    fn skip_hole(&mut self, cap: usize, read: &mut dyn FnMut(Chunk<'_>) -> usize) {
+    fn skip_hole(&mut self, cap: usize, read: &mut impl FnMut(Chunk<'_>) -> usize) {
         if let (Some(next), Some(first)) = (self.next, self.late.first()) {
             if self.holes.len() == HOLES {
                 self.holes.remove(0);
@@ -316,7 +318,7 @@ impl Stream {
         self.deliver_late(cap, read);
     }
 
-    fn deliver_late(&mut self, cap: usize, read: &mut dyn FnMut(Chunk<'_>) -> usize) {
+    fn deliver_late(&mut self, cap: usize, read: &mut impl FnMut(Chunk<'_>) -> usize) {
         while let (Some(next), Some(first)) = (self.next, self.late.first()) {
             let known = next.wrapping_sub(first.sequence) as i32;
             if known < 0 {
@@ -346,7 +348,7 @@ impl Stream {
     fn fill_hole(
         &mut self,
         segment: Segment<'_>,
-        read: &mut dyn FnMut(Chunk<'_>) -> usize,
+        read: &mut impl FnMut(Chunk<'_>) -> usize,
     ) -> Arrival {
         let end = segment.sequence.wrapping_add(segment.bytes.len() as u32);
         let Some(hole) = self.holes.iter_mut().find(|(start, stop)| {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import chain
+from itertools import chain, groupby, islice
 from typing import Any
 
 import msgspec
@@ -404,4 +404,28 @@ def _order(value: Any) -> tuple[Any, ...]:
 
 
 def _sorted(rows: list[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: tuple(map(_order, row.values())))
+    """The rows by their fields from left to right.
+
+    The plain fields in front tell nearly all rows apart: only rows that are equal in them are
+    compared as a whole.
+    """
+    plain = 0
+    for column in zip(*(row.values() for row in rows), strict=False):
+        if any(type(value) in (list, dict) for value in column):
+            break
+        plain += 1
+
+    def front(row: Row) -> tuple[Any, ...]:
+        return tuple(
+            (0,) if value is None else (_RANKS[type(value)], value)
+            for value in islice(row.values(), plain)
+        )
+
+    def whole(row: Row) -> tuple[Any, ...]:
+        return tuple(map(_order, row.values()))
+
+    ordered: list[Row] = []
+    for _, group in groupby(sorted(rows, key=front), key=front):
+        equal = list(group)
+        ordered += sorted(equal, key=whole) if len(equal) > 1 else equal
+    return ordered

@@ -33,6 +33,7 @@ use crate::out::{
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
+use crate::text;
 use tags::Content;
 
 mod names;
@@ -107,9 +108,38 @@ const LONGEST_OBJECT: usize = 200;
 
 /// Text of an object identifier.
 fn object_text(kind: u32, instance: u32) -> CompactString {
-    match names::object_type(kind) {
-        Some(name) => format_compact!("{name} {instance}"),
-        None => format_compact!("object-type-{kind} {instance}"),
+    Reference { object: (kind, instance), property: None, index: None }.to_text()
+}
+
+/// An object, or a property of it, or one element of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Reference {
+    /// Type and instance.
+    object: (u32, u32),
+    property: Option<u32>,
+    index: Option<u64>,
+}
+
+impl Reference {
+    /// `analog-input 3 present-value[2]`.
+    fn to_text(self) -> CompactString {
+        let mut text = text::Builder::default();
+        let (kind, instance) = self.object;
+        match names::object_type(kind) {
+            Some(name) => text.text(name),
+            None => text.text("object-type-").number(kind),
+        };
+        text.text(" ").number(instance);
+        if let Some(property) = self.property {
+            match names::property(property) {
+                Some(name) => text.text(" ").text(name),
+                None => text.text(" property-").number(property),
+            };
+        }
+        if let Some(index) = self.index {
+            text.text("[").number(index).text("]");
+        }
+        text.build()
     }
 }
 
@@ -252,8 +282,8 @@ struct Key {
 }
 
 struct Waiting {
-    operation: Operation,
-    writes: Vec<(CompactString, Value, Evidence)>,
+    operation: Box<Operation>,
+    writes: Vec<(Reference, Value, Evidence)>,
 }
 
 /// A message that comes in segments.
@@ -270,7 +300,7 @@ struct Bacnet {
     pending: Pending<Key, Waiting>,
     link_pending: Pending<(Side, u8), Operation>,
     partial: Vec<Partial>,
-    values: FxHashMap<(Child, CompactString), Value>,
+    values: FxHashMap<(Child, Reference), Value>,
     client_said: bool,
     violated: bool,
 }
@@ -613,7 +643,9 @@ impl Bacnet {
         let mut writes = Vec::new();
         // What cannot be read of the arguments leaves the object empty.
         let _ = arguments(input, out, service, data, path, &mut operation, &mut writes);
-        if let Some(oldest) = self.pending.insert(key, Waiting { operation, writes }) {
+        if let Some(oldest) =
+            self.pending.insert(key, Waiting { operation: Box::new(operation), writes })
+        {
             self.close(out, oldest, Outcome::Unseen);
         }
     }
@@ -662,13 +694,13 @@ impl Bacnet {
             return;
         }
         for (object, new, evidence) in writes {
-            let old = self.remember(child.clone(), &object, new.clone());
+            let old = self.remember(child.clone(), object, new.clone());
             out.push(Item::Change(Change {
                 protocol: CONFIRMED,
                 connection: NAME,
                 sender,
                 server_child: child.clone(),
-                object: Object::Text(object),
+                object: Object::Text(object.to_text()),
                 old,
                 new,
                 evidence,
@@ -765,13 +797,13 @@ impl Bacnet {
         if property == 85
             && let Some((read, ..)) = tags::single(value)
         {
-            let name = reference(object, Some(property), index);
-            self.remember(path.source.clone(), &name, read);
+            let read_of = Reference { object, property: Some(property), index };
+            self.remember(path.source.clone(), read_of, read);
         }
     }
 
-    fn remember(&mut self, child: Child, object: &CompactString, value: Value) -> Option<Value> {
-        let key = (child, object.clone());
+    fn remember(&mut self, child: Child, object: Reference, value: Value) -> Option<Value> {
+        let key = (child, object);
         if let Some(known) = self.values.get_mut(&key) {
             return Some(std::mem::replace(known, value));
         }
@@ -832,21 +864,6 @@ fn whole(input: &Input<'_>) -> Spans {
     input.locate(input.bytes.get(..input.bytes.len().min(64)).unwrap_or(input.bytes))
 }
 
-/// `analog-input 3 present-value[2]`.
-fn reference(object: (u32, u32), property: Option<u32>, index: Option<u64>) -> CompactString {
-    let mut text = object_text(object.0, object.1);
-    if let Some(property) = property {
-        let _ = match names::property(property) {
-            Some(name) => write!(text, " {name}"),
-            None => write!(text, " property-{property}"),
-        };
-    }
-    if let Some(index) = index {
-        let _ = write!(text, "[{index}]");
-    }
-    text
-}
-
 /// Adds a reference to a list of them.
 fn list(text: &mut CompactString, reference: &str) {
     if text.len() + reference.len() > LONGEST_OBJECT {
@@ -869,7 +886,7 @@ fn arguments(
     data: &[u8],
     path: &Path,
     operation: &mut Operation,
-    writes: &mut Vec<(CompactString, Value, Evidence)>,
+    writes: &mut Vec<(Reference, Value, Evidence)>,
 ) -> Result<(), Short> {
     let mut cursor = Cursor::new(data);
     let cursor = &mut cursor;
@@ -879,14 +896,14 @@ fn arguments(
             let found = object(tags::context(cursor, 0));
             let property = tags::context(cursor, 1).map(|octets| tags::unsigned(octets) as u32);
             let index = tags::context(cursor, 2).map(tags::unsigned);
-            let text = found.map(|found| reference(found, property, index));
+            let reference = found.map(|object| Reference { object, property, index });
             if service == WRITE_PROPERTY
-                && let (Some(text), Some(bytes)) = (&text, tags::inside(cursor, 3)?)
+                && let (Some(reference), Some(bytes)) = (reference, tags::inside(cursor, 3)?)
             {
                 let (value, part, decode) = tags::value(bytes);
-                writes.push((text.clone(), value, input.evidence(part, decode)));
+                writes.push((reference, value, input.evidence(part, decode)));
             }
-            text
+            reference.map(Reference::to_text)
         }
         READ_PROPERTY_MULTIPLE | WRITE_PROPERTY_MULTIPLE => {
             let mut text = CompactString::default();
@@ -897,14 +914,14 @@ fn arguments(
                 while let Some(property) = tags::context(cursor, 0) {
                     let property = tags::unsigned(property) as u32;
                     let index = tags::context(cursor, 1).map(tags::unsigned);
-                    let name = reference(found, Some(property), index);
-                    list(&mut text, &name);
+                    let reference = Reference { object: found, property: Some(property), index };
+                    list(&mut text, &reference.to_text());
                     if service == WRITE_PROPERTY_MULTIPLE {
                         if let Some(bytes) = tags::inside(cursor, 2)?
                             && writes.len() < 256
                         {
                             let (value, part, decode) = tags::value(bytes);
-                            writes.push((name, value, input.evidence(part, decode)));
+                            writes.push((reference, value, input.evidence(part, decode)));
                         }
                         tags::context(cursor, 3);
                     }
@@ -918,7 +935,7 @@ fn arguments(
         // Process identifier, then the object.
         0 | SUBSCRIBE_COV | 28 => {
             tags::context(cursor, 0);
-            object(tags::context(cursor, 1)).map(|found| reference(found, None, None))
+            object(tags::context(cursor, 1)).map(|(kind, instance)| object_text(kind, instance))
         }
         1 | 2 => notified(cursor),
         6 | 7 | 11 => first_object(cursor),
@@ -929,7 +946,8 @@ fn arguments(
                     let kind = tags::unsigned(kind) as u32;
                     Some(names::object_type(kind).unwrap_or("vendor-private").into())
                 }
-                None => object(tags::context(cursor, 1)).map(|found| reference(found, None, None)),
+                None => object(tags::context(cursor, 1))
+                    .map(|(kind, instance)| object_text(kind, instance)),
             }
         }
         DEVICE_COMMUNICATION_CONTROL => {
@@ -959,7 +977,7 @@ fn arguments(
             for number in 0..3 {
                 tags::context(cursor, number);
             }
-            object(tags::context(cursor, 3)).map(|found| reference(found, None, None))
+            object(tags::context(cursor, 3)).map(|(kind, instance)| object_text(kind, instance))
         }
         _ => None,
     };

@@ -15,7 +15,7 @@
 
 use std::collections::VecDeque;
 
-use compact_str::CompactString;
+use compact_str::{CompactString, ToCompactString};
 use otic_wire::{Cursor, Short};
 use rustc_hash::FxHashMap;
 
@@ -162,7 +162,7 @@ enum Detail {
 
 /// A request that waits for its reply.
 pub(super) struct Request {
-    operation: Operation,
+    operation: Box<Operation>,
     detail: Detail,
     embedded: Vec<Request>,
 }
@@ -213,7 +213,7 @@ impl State {
         let data = cursor.rest();
         let (name, action) = service(code, path.class, path.symbolic);
         let mut request = Request {
-            operation: Operation {
+            operation: Box::new(Operation {
                 protocol: NAME,
                 connection: NAME,
                 sender: input.side,
@@ -226,7 +226,7 @@ impl State {
                 server_child: child.clone(),
                 evidence: input.locate(head),
                 ts_ns: input.ts_ns,
-            },
+            }),
             detail: Detail::Plain,
             embedded: Vec::new(),
         };
@@ -712,12 +712,12 @@ pub(super) fn claims_as(
                 2 => "device_type_id",
                 _ => "product_code",
             };
-            claim(name, compact_str::format_compact!("{number}"), part, Decode::UnsignedLe);
+            claim(name, number.to_compact_string(), part, Decode::UnsignedLe);
         }
         (IDENTITY, 4) => {
             let part = cursor.take(2)?;
-            if let [major, minor] = part {
-                let value = compact_str::format_compact!("{major}.{minor}");
+            if let [major, minor] = *part {
+                let value = text::Builder::default().number(major).text(".").number(minor).build();
                 claim("firmware", value, part, Decode::Dotted);
             }
         }

@@ -163,7 +163,7 @@ struct Key {
 }
 
 struct Waiting {
-    operation: Operation,
+    operation: Box<Operation>,
     cip: Option<cip::Request>,
 }
 
@@ -335,7 +335,9 @@ impl EthernetIp {
             sender: input.side,
             context: packet.context(header, connection),
         };
-        if let Some(oldest) = self.pending.insert(key, Waiting { operation, cip: request }) {
+        if let Some(oldest) =
+            self.pending.insert(key, Waiting { operation: Box::new(operation), cip: request })
+        {
             self.unseen(out, oldest);
         }
     }

@@ -207,7 +207,7 @@ fn symbol(name: &[u8], path: &mut Path<'_>, in_element: &mut bool) {
         path.text.push('.');
     }
     path.symbolic = true;
-    path.text.push_str(&CompactString::from_utf8_lossy(name));
+    path.text.push_str(&crate::text::utf8(name));
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ from otic.api.app import create_app
 from otic.api.auth import first_user
 from otic.journal.fold import Totals
 from otic.store import tables
-from otic.store.database import migrate, open_engine
+from otic.store.engine import migrate, open_engine
 from otic.store.queries.common import Store
 
 DEVICES, CONNECTIONS, OPERATIONS, ALERTS = 12_000, 100_000, 100_000, 50_000

@@ -22,9 +22,10 @@ from otic.facts import (
     Evidence,
     Operation,
     Sighting,
-    Span,
+    Spans,
     Tallies,
     encode,
+    pack_spans,
 )
 
 START_NS = 1_700_000_000_000_000_000
@@ -39,8 +40,8 @@ def at(seconds: float) -> int:
     return START_NS + int(seconds * SECOND_NS)
 
 
-def span(frame: int, offset: int = 0, length: int = 4) -> list[Span]:
-    return [(0, frame, offset, length)]
+def span(frame: int, offset: int = 0, length: int = 4) -> Spans:
+    return pack_spans([(0, frame, offset, length)])
 
 
 def endpoint(

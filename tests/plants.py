@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
+
+import msgspec
 
 from builders import (
     at,
@@ -16,7 +19,20 @@ from builders import (
     sighting,
     tallies,
 )
-from otic.facts import Attempts, Batch, Change, Correction, Epoch, Evidence, Violation
+from otic.facts import (
+    Attempts,
+    Batch,
+    Change,
+    Correction,
+    Coverage,
+    Epoch,
+    Evidence,
+    Tallies,
+    Violation,
+    pack_spans,
+    unpack_ids,
+    unpack_numbers,
+)
 
 PLC, HMI, STATION = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 MACS = {PLC: "28:63:36:00:00:01", HMI: "28:63:36:00:00:02", STATION: "28:63:36:00:00:03"}
@@ -39,7 +55,7 @@ def plant() -> list[Batch]:
     refused = event("exception", HMI, PLC, values={"code": "1", "function": "90"}, s=4)
     failed = event("login-failed", STATION, PLC, protocol="ftp", values={"user": "root"}, s=4)
     broken = Violation(
-        b"v" * 16, poll.id, False, "modbus-length", "modbus", {}, at(3), [(0, 9, 60, 2)]
+        b"v" * 16, poll.id, False, "modbus-length", "modbus", {}, at(3), pack_spans([(0, 9, 60, 2)])
     )
     machines: list[Any] = []
     for ip, mac in MACS.items():
@@ -63,7 +79,7 @@ def plant() -> list[Batch]:
                 2.0,
                 1,
                 at(2),
-                Evidence([(0, 3, 64, 2)], "unsigned-be"),
+                Evidence(pack_spans([(0, 3, 64, 2)]), "unsigned-be"),
             ),
             s=2,
         ),
@@ -85,11 +101,11 @@ def plant() -> list[Batch]:
                 False,
                 [(f"10.0.1.{n}", 102) for n in range(1, 17)],
                 [f"10.0.1.{n}" for n in range(1, 61)],
-                [(0, 70, 0, 20)],
+                pack_spans([(0, 70, 0, 20)]),
             ),
             s=7,
         ),
-        batch(8, Epoch(at(8), at(9000), "gap", [(0, 80, 0, 1)]), s=8),
+        batch(8, Epoch(at(8), at(9000), "gap", pack_spans([(0, 80, 0, 1)])), s=8),
         batch(9, s=9),
     ]
     counted = []
@@ -113,6 +129,73 @@ def plant() -> list[Batch]:
 
 
 def _with(one: Batch, counts: Any) -> Batch:
-    import msgspec
-
     return msgspec.structs.replace(one, tallies=counts)
+
+
+REPEATABLE = ("endpoints", "sightings", "bindings", "connections", "operations", "claims")
+REPEATABLE += ("events", "violations", "payloads", "attempts", "corrections", "epochs")
+
+
+def split(one: Batch, chance: random.Random) -> list[Batch]:
+    """The same batch as two: facts and counts fall into either half."""
+    halves: list[dict[str, list[Any]]] = [{}, {}]
+    for field in msgspec.structs.fields(Batch):
+        facts = getattr(one, field.name)
+        if isinstance(facts, list):
+            for fact in facts:
+                halves[chance.randrange(2)].setdefault(field.name, []).append(fact)
+    counts: list[list[list[tuple[Any, ...]]]] = [[[], [], []], [[], [], []]]
+    for kind, rows in enumerate(_rows(one.tallies)):
+        for row in rows:
+            counts[chance.randrange(2)][kind].append(row)
+    return [
+        msgspec.structs.replace(
+            Batch(one.schema, 0, one.start_ns, one.end_ns),
+            **halves[at],
+            tallies=tallies(*counts[at]),
+            coverage=one.coverage if at == 0 else Coverage(),
+        )
+        for at in (0, 1)
+    ]
+
+
+def _rows(counts: Tallies) -> list[list[tuple[Any, ...]]]:
+    columns = [
+        (
+            "connection_ids",
+            "forward_packets",
+            "reverse_packets",
+            "connection_bytes",
+            "connection_last",
+        ),
+        ("operation_ids", "operation_counts", "operation_unpaired", "operation_last"),
+        ("occurrence_ids", "occurrence_counts", "occurrence_last"),
+    ]
+    return [
+        list(
+            zip(
+                unpack_ids(getattr(counts, names[0])),
+                *(unpack_numbers(getattr(counts, name), signed=True) for name in names[1:]),
+                strict=True,
+            )
+        )
+        for names in columns
+    ]
+
+
+def shaken(seed: int) -> list[Batch]:
+    """The plant's batches cut anew, with facts in any order and some told again."""
+    chance = random.Random(seed)
+    sent: dict[str, list[Any]] = {name: [] for name in REPEATABLE}
+    batches: list[Batch] = []
+    for one in plant():
+        for half in split(one, chance) if chance.random() < 0.6 else [one]:
+            again = {}
+            for name in REPEATABLE:
+                fresh = list(getattr(half, name))
+                sent[name] += fresh
+                known = sent[name]
+                again[name] = fresh + chance.sample(known, min(len(known), chance.randrange(3)))
+                chance.shuffle(again[name])
+            batches.append(msgspec.structs.replace(half, **again, number=len(batches)))
+    return batches

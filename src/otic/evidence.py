@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from otic.errors import EvidenceError
-from otic.facts import Evidence, Span
+from otic.facts import Evidence, Span, pack_spans
 
 
 def _text(encoding: str) -> Callable[[bytes], str]:
@@ -123,8 +123,8 @@ def find(spans: Sequence[Span], data: bytes, value: str) -> Evidence:
         at = data.find(coded) if coded else -1
         if at >= 0 and sum(span[3] for span in spans) >= at + len(coded):
             name = {"utf-16-be": "utf-16be", "utf-16-le": "utf-16le"}.get(encoding, encoding)
-            return Evidence(part(spans, at, len(coded)), name)
-    return Evidence(list(spans), "derived")
+            return Evidence(pack_spans(part(spans, at, len(coded))), name)
+    return Evidence(pack_spans(spans), "derived")
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -6,8 +6,9 @@ and order with the Rust side. Ids are 16 bytes. Times are nanoseconds since 1970
 
 from __future__ import annotations
 
+import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -16,6 +17,9 @@ SCHEMA = 1
 
 Span = tuple[int, int, int, int]
 """A run of bytes of one captured frame: (file ordinal, frame number from 1, offset, length)."""
+
+Spans = bytes
+"""Runs of bytes in reading order, packed: 20 bytes each, big-endian (`unpack_spans`)."""
 
 Id = bytes
 """A fact's id, 16 bytes."""
@@ -34,7 +38,7 @@ class Fact(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Evidence(Fact, frozen=True):
     """Frame bytes and how they give a value (`otic.evidence`)."""
 
-    spans: list[Span]
+    spans: Spans
     decode: str
 
 
@@ -47,7 +51,7 @@ class Endpoint(Fact, frozen=True):
     child: str
     spoke: bool
     ts_ns: int
-    spans: list[Span]
+    spans: Spans
 
 
 class Sighting(Fact, frozen=True):
@@ -59,7 +63,7 @@ class Sighting(Fact, frozen=True):
     interface: str
     hop_limit: int
     ts_ns: int
-    spans: list[Span]
+    spans: Spans
 
 
 class Binding(Fact, frozen=True):
@@ -70,7 +74,7 @@ class Binding(Fact, frozen=True):
     protocol: str
     message: str
     ts_ns: int
-    spans: list[Span]
+    spans: Spans
 
 
 class Connection(Fact, frozen=True):
@@ -88,7 +92,7 @@ class Connection(Fact, frozen=True):
     port: int | None
     protocol: str
     ts_ns: int
-    spans: list[Span]
+    spans: Spans
 
 
 class Operation(Fact, frozen=True):
@@ -106,7 +110,7 @@ class Operation(Fact, frozen=True):
     client_child: str
     server_child: str
     ts_ns: int
-    spans: list[Span]
+    spans: Spans
 
 
 class Claim(Fact, frozen=True):
@@ -153,7 +157,7 @@ class Event(Fact, frozen=True):
     protocol: str
     values: dict[str, str]
     ts_ns: int
-    spans: list[Span]
+    spans: Spans
 
 
 class Violation(Fact, frozen=True):
@@ -166,7 +170,7 @@ class Violation(Fact, frozen=True):
     protocol: str
     values: dict[str, str]
     ts_ns: int
-    spans: list[Span]
+    spans: Spans
 
 
 class Payload(Fact, frozen=True):
@@ -179,7 +183,7 @@ class Payload(Fact, frozen=True):
     kind: str
     bytes: Raw
     ts_ns: int
-    spans: list[Span]
+    spans: Spans
 
 
 class Attempts(Fact, frozen=True):
@@ -196,7 +200,7 @@ class Attempts(Fact, frozen=True):
     more: bool
     samples: list[tuple[str, int]]
     addresses: list[str]
-    spans: list[Span]
+    spans: Spans
 
 
 class Correction(Fact, frozen=True):
@@ -213,7 +217,7 @@ class Epoch(Fact, frozen=True):
     before_ns: int
     after_ns: int
     cause: str
-    spans: list[Span]
+    spans: Spans
 
 
 class Observation(Fact, frozen=True):
@@ -291,6 +295,7 @@ class Capture(Fact, frozen=True):
     cut_off: str | None
 
 
+_SPAN = struct.Struct(">IQII")
 _batch_decoder = msgspec.msgpack.Decoder(Batch)
 _captures_decoder = msgspec.msgpack.Decoder(list[Capture])
 _encoder = msgspec.msgpack.Encoder()
@@ -318,6 +323,16 @@ def decode_captures(data: bytes) -> list[Capture]:
 def encode(fact: object) -> bytes:
     """A fact or batch as MessagePack, the way the core writes it."""
     return _encoder.encode(fact)
+
+
+def unpack_spans(spans: Spans) -> list[Span]:
+    """The runs of bytes in packed spans."""
+    return list(_SPAN.iter_unpack(spans))
+
+
+def pack_spans(spans: Iterable[Span]) -> Spans:
+    """Runs of bytes the way facts hold them; packed ones compare as the runs do."""
+    return b"".join(_SPAN.pack(*span) for span in spans)
 
 
 def unpack_ids(column: bytes) -> Iterator[bytes]:

@@ -16,7 +16,8 @@ from otic.baseline.baseline import Baseline, parse
 from otic.detect.engine import Alert
 from otic.detect.messages import render
 from otic.detect.rules import Compiled, built_in, load
-from otic.sensor.pipeline import Result, analyse, open_captures
+from otic.sensor.analysis import Result
+from otic.sensor.pipeline import analyse, open_captures
 from otic.settings import Known, RuleSetting, Settings
 from support.frames import Host, Timed, write_pcap
 

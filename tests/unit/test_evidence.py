@@ -7,6 +7,7 @@ import pytest
 
 from otic.errors import EvidenceError
 from otic.evidence import DECODERS, Place, decode, find, parse, part
+from otic.facts import unpack_spans
 
 OUT = Path(__file__).parents[2] / "core" / "protocols" / "src" / "out.rs"
 
@@ -56,7 +57,7 @@ def test_a_value_is_cited_where_it_stands() -> None:
     """Text found in a payload is cited exactly, other values cite all of it."""
     spans = [(0, 1, 100, 8)]
 
-    assert [(0, 1, 102, 3)] == find(spans, b"xxPLCxxx", "PLC").spans
+    assert [(0, 1, 102, 3)] == unpack_spans(find(spans, b"xxPLCxxx", "PLC").spans)
     assert "derived" == find(spans, b"xxPLCxxx", "DCS").decode
 
 

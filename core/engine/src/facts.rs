@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 use serde::Serialize;
+use smallvec::SmallVec;
 
 /// Version of this schema; a reader refuses a newer one.
 pub const SCHEMA: u8 = 1;
@@ -23,12 +24,30 @@ impl Serialize for Id {
 }
 
 /// A run of bytes of one captured frame: (file ordinal, frame number from 1, offset, length).
-pub type Span = (u16, u64, u32, u32);
+pub type Span = (u32, u64, u32, u32);
+
+/// Writes spans as one byte string, 20 bytes a span, each number big-endian: bytes compare like the
+/// spans themselves, and a reader that never looks at them keeps one small object.
+///
+/// # Errors
+/// What the serializer reports.
+#[allow(clippy::ptr_arg, reason = "serde hands over the field itself")]
+pub fn packed<S: serde::Serializer>(spans: &Vec<Span>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut bytes = SmallVec::<[u8; 64]>::new();
+    for (file, frame, offset, length) in spans {
+        bytes.extend_from_slice(&file.to_be_bytes());
+        bytes.extend_from_slice(&frame.to_be_bytes());
+        bytes.extend_from_slice(&offset.to_be_bytes());
+        bytes.extend_from_slice(&length.to_be_bytes());
+    }
+    serializer.serialize_bytes(&bytes)
+}
 
 /// Frame bytes and how they give a value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evidence {
     /// Runs of bytes in reading order.
+    #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
     /// Name of the decoding (contracts.md §8, `otic.evidence`).
     pub decode: &'static str,
@@ -50,6 +69,7 @@ pub struct Endpoint {
     /// First seen, nanoseconds since 1970 UTC.
     pub ts_ns: i64,
     /// Where the address stood.
+    #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
 }
 
@@ -70,6 +90,7 @@ pub struct Sighting {
     /// When.
     pub ts_ns: i64,
     /// Both source addresses.
+    #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
 }
 
@@ -88,6 +109,7 @@ pub struct Binding {
     /// When.
     pub ts_ns: i64,
     /// The bytes of both addresses.
+    #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
 }
 
@@ -119,6 +141,7 @@ pub struct Connection {
     /// First frame.
     pub ts_ns: i64,
     /// First frame's bytes of this layer.
+    #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
 }
 
@@ -150,6 +173,7 @@ pub struct Operation {
     /// First seen.
     pub ts_ns: i64,
     /// Bytes of the first request.
+    #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
 }
 
@@ -242,6 +266,7 @@ pub struct Event {
     /// First time.
     pub ts_ns: i64,
     /// Bytes of the first time.
+    #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
 }
 
@@ -263,6 +288,7 @@ pub struct Violation {
     /// First time.
     pub ts_ns: i64,
     /// The offending bytes.
+    #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
 }
 
@@ -285,6 +311,7 @@ pub struct Payload {
     /// First time.
     pub ts_ns: i64,
     /// Where they stood.
+    #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
 }
 
@@ -315,6 +342,7 @@ pub struct Attempts {
     /// All target hosts up to 4,096, as address texts, sorted: windows are sums of buckets.
     pub addresses: Vec<CompactString>,
     /// Bytes of the first attempt.
+    #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
 }
 
@@ -339,6 +367,7 @@ pub struct Epoch {
     /// "gap" or "backward".
     pub cause: &'static str,
     /// The frame that showed it.
+    #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
 }
 

@@ -227,7 +227,7 @@ impl CaptureInput {
                     before_ns: before,
                     after_ns: clock_ns,
                     cause,
-                    spans: vec![(file as u16, number, 0, captured)],
+                    spans: vec![(file as u32, number, 0, captured)],
                 });
             }
             let coverage = &mut cut.coverage;

@@ -72,7 +72,7 @@ impl Frame<'_> {
     }
 
     fn fact_span(&self, offset: u32, length: u32) -> Span {
-        (self.file, self.number, offset, length)
+        (u32::from(self.file), self.number, offset, length)
     }
 }
 

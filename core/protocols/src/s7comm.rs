@@ -993,8 +993,9 @@ fn module_identification(input: &Input<'_>, record: &mut Cursor<'_>, out: &mut O
     const MESSAGE: &str = "read-szl-0x0011";
     let index = record.u16_be().ok()?;
     let order = text::trim(record.take(20).ok()?);
-    let _module_type = record.u16_be().ok()?;
-    let version = record.take(4).ok()?;
+    // Some stacks send shorter records: the order number is there all the same.
+    let _module_type = record.u16_be();
+    let version = record.take(4).unwrap_or_default();
     let text_claim = |attribute, out: &mut Out| {
         let evidence = input.evidence(order, Decode::Utf8);
         claim(attribute, text::utf8(order), evidence, MESSAGE, out);
@@ -1306,6 +1307,15 @@ mod tests {
             claims(&items)
         );
         assert_eq!(vec![("read-szl", "szl 0x0011/0x0000".into(), Outcome::Ok)], operations(&items));
+    }
+
+    #[test]
+    fn a_short_record_still_gives_its_order_number() {
+        let mut list = vec![0x00, 0x11, 0, 0, 0, 26, 0, 1, 0, 1];
+        list.extend_from_slice(b"6ES7 999-9AA99-0AB0 ");
+        list.extend_from_slice(&[0, 3, 3, 0]);
+        let items = talk(&[(Side::A, szl_request()), (Side::B, szl(0, &list))]);
+        assert_eq!(vec![("order_number", "6ES7 999-9AA99-0AB0".into())], claims(&items));
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from functools import lru_cache
 from typing import Any
 
 from otic.facts import Attempts, Claim, Connection, Endpoint, Event
 from otic.inventory import addresses
-from otic.inventory.devices import transfer_by_client
+from otic.inventory.activity import transfer_by_client
 from otic.inventory.protocols import is_industrial
 from otic.journal.fold import State
 from otic.settings import Settings
@@ -206,15 +205,3 @@ class FieldMaker:
             "old": change.old,
         }
         return fields, change.ts_ns
-
-
-def facts_of_connection(state: State) -> dict[bytes, list[tuple[str, bytes]]]:
-    """Operations, changes and violations by the connection they name."""
-    found: dict[bytes, list[tuple[str, bytes]]] = defaultdict(list)
-    for id_, operation in state.operations.items():
-        found[operation.connection].append(("operation", id_))
-    for id_, change in state.changes.items():
-        found[change.connection].append(("change", id_))
-    for id_, violation in state.violations.items():
-        found[violation.connection].append(("violation", id_))
-    return found

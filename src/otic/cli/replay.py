@@ -15,9 +15,10 @@ from otic.detect.engine import Detector
 from otic.detect.rules import Compiled
 from otic.detect.rules import load as load_rules
 from otic.errors import BaselineError, CaptureError, OticError
+from otic.sensor.analysis import Memory, Result, Sink
 from otic.sensor.document import Document, encode
 from otic.sensor.learning import Observed, observed_time
-from otic.sensor.pipeline import Memory, Progress, Result, Sink, analyse, open_captures
+from otic.sensor.pipeline import Progress, analyse, open_captures
 from otic.sensor.spaces import expand_spaces
 from otic.settings import Settings, load, with_space_by
 
@@ -86,6 +87,7 @@ def run(
 
         keep(result, files, database, settings.packets_bytes)
     show(result, as_json)
+    sink.close()
     if serve and database is not None:
         from otic.api.app import serve as serve_console
 

@@ -33,7 +33,7 @@ def run(what: list[str], *, decode: str | None, database: Path | None, folder: P
 def _alert(out: Console, database: Path, id_: str, decoding: str | None, folder: Path) -> int:
     from otic.detect.messages import render
     from otic.sensor.packets import stored_frames
-    from otic.store.database import read_alert
+    from otic.store.results import read_alert
 
     alert = read_alert(database, id_)
     out.print(f"[bold]{alert.title}[/] ({alert.severity}, {alert.rule})")

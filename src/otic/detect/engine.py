@@ -6,33 +6,32 @@ are read from the state when alerts are asked for, so a tally never touches a ru
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from otic.baseline.baseline import Baseline, row_of
-from otic.baseline.fields import FieldMaker, facts_of_connection
-from otic.detect.matches import Match, parties_of
-from otic.detect.once import Told
+from otic.baseline.fields import FieldMaker
+from otic.detect.alerts import (
+    Alert,
+    Found,
+    Happened,
+    alert_of,
+    recounted,
+    without_yielding,
+)
+from otic.detect.matches import Key, Match, Matches, parties_of
 from otic.detect.rules import Compiled
-from otic.facts import Event, Span, encode
+from otic.facts import Event
 from otic.journal.fold import BUCKET_NS, Novelty, State
+from otic.journal.keep import batched
 
 SECOND_NS = 1_000_000_000
-
-MOST_VALUES = 16
-"""Distinct values shown of one field in an alert."""
-
-MOST_EVIDENCE = 16
-"""Spans cited by one alert."""
-
-SHOWN_PARTIES = 64
-"""Sources or destinations listed in one alert."""
 
 # fmt: off
 INDUSTRIAL_PORTS = frozenset((
@@ -43,30 +42,8 @@ INDUSTRIAL_PORTS = frozenset((
 """Ports that industrial protocols are registered or documented for (IANA, makers' manuals)."""
 
 
-class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule that fired for some parties."""
-
-    id: bytes
-    rule: str
-    title: str
-    engine: str
-    severity: str
-    category: str
-    attack: list[str]
-    space: str
-    sources: list[str]
-    destinations: list[str]
-    first_ns: int
-    last_ns: int
-    count: int
-    key: str
-    values: dict[str, str]
-    spans: list[Span]
-    policy: bool
-
-
-Found = dict[tuple[str, Any], list[Match]]
-"""Matches by alert: rule and parties."""
+RECOUNTED_AT_ONCE = 500
+"""Alerts whose counts are asked for together."""
 
 TELLING = {
     "operation": "connection_protocol",
@@ -96,12 +73,13 @@ class Detector:
         self.fields = fields
         self.baseline = baseline
         self.learned_until_ns = learned_until_ns
-        self.matches: dict[tuple[str, Any], dict[Any, Match | str]] = defaultdict(dict)
+        self.matches = Matches()
         self._by_fact: dict[str, list[Compiled]] = defaultdict(list)
         self._policy: dict[str, list[Compiled]] = defaultdict(list)
         self._picked: dict[tuple[str, bool, Any], list[Compiled]] = {}
         self._windows: dict[str, list[Compiled]] = defaultdict(list)
         self._changed = [c for c in self.rules if c.rule.trigger.kind == "changed"]
+        self._with_sides = [c for c in self.rules if c.rule.trigger.along]
         self._sequences = [c for c in self.rules if c.rule.trigger.kind == "sequence"]
         for compiled in self.rules:
             trigger = compiled.rule.trigger
@@ -112,11 +90,15 @@ class Detector:
             elif trigger.kind == "threshold":
                 self._windows[trigger.fact].append(compiled)
         self._compiled = {compiled.rule.id: compiled for compiled in self.rules}
+        self._rules = {compiled.rule.id: compiled.rule for compiled in self.rules}
+        self._along: dict[Key, dict[Any, int]] = defaultdict(dict)
+        self._derived: dict[bytes, Key] = {}
+        self._shown: dict[Key, tuple[Alert, frozenset[Any]]] = {}
         self._retold: dict[tuple[bytes, str, str, str], set[bytes]] = defaultdict(set)
         self._waiting: set[tuple[str, bytes]] = set()
         self._early_claims: set[bytes] = set()
         self._early_attempts: set[tuple[bytes, str]] = set()
-        self._alike: dict[tuple[str, Any], set[bytes]] = defaultdict(set)
+        self._alike: dict[Key, set[bytes]] = defaultdict(set)
         self._tried: dict[tuple[bytes, str], set[int]] = defaultdict(set)
         self._steps: dict[str, dict[Any, tuple[dict[Any, Match], dict[Any, Match]]]] = {}
 
@@ -133,7 +115,7 @@ class Detector:
             self._correct(state, new)
         for kind in ("endpoint", "connection", "operation", "change", "event", "violation"):
             if self._by_fact[kind] or self._sequences:
-                for id_ in getattr(new, f"{kind}s"):
+                for id_ in state.in_turn(f"{kind}s", getattr(new, f"{kind}s")):
                     self._look(state, kind, id_)
         waiting, self._waiting = self._waiting, set()
         for kind, id_ in waiting:
@@ -148,21 +130,10 @@ class Detector:
             self._occurrences(state, id_)
 
     def everything(self, state: State) -> None:
-        """Looks at a whole state, as after a restart."""
-        self.update(
-            state,
-            Novelty(
-                endpoints=set(state.endpoints),
-                connections=set(state.connections),
-                operations=set(state.operations),
-                claims=set(state.claims),
-                changes=set(state.changes),
-                events=set(state.events),
-                violations=set(state.violations),
-                attempts=set(state.attempts),
-                buckets={(id_, 0) for id_ in state.buckets},
-            ),
-        )
+        """Looks at a whole state, as after a restart; roles are corrected in it already."""
+        known = state.everything()
+        known.corrections.clear()
+        self.update(state, known)
 
     def alerts(
         self,
@@ -178,74 +149,139 @@ class Detector:
         better address of its machine makes no alert of its own. Without a baseline, what the `new`
         rules would say is worked out here, from all facts, and only when `policy` asks for it.
         """
+        self._derive(derived)
+        found = self._found(state, self.matches.by_key, spoken_for)
+        if policy:
+            found |= self._found(state, self._would(state), spoken_for)
+        left = without_yielding(self._rules, found)
+        happened = Happened(state, chain.from_iterable(left.values()))
+        alerts = [
+            alert_of(happened, self._rules[key[0]], key, matches, policy=self._is_policy(key))
+            for key, matches in left.items()
+        ]
+        return sorted(alerts, key=lambda alert: alert.id)
+
+    def refresh(
+        self, state: State, derived: Iterable[Event], spoken_for: Callable[[bytes], bool]
+    ) -> tuple[list[Alert], list[bytes]]:
+        """Alerts that are new or look different since the last call, and ids of those gone.
+
+        The same as in `alerts` (without what would alert if it were unknown), worked out only where
+        something changed. Counts of facts known before wait for `recount`.
+        """
+        self._derive(derived)
+        changed, self.matches.changed = self.matches.changed, set()
+        rules = {rule for rule, _ in changed}
+        affected = changed | {
+            key
+            for key in self.matches.near(changed)
+            if not rules.isdisjoint(self._rules[key[0]].yields_to)
+        }
+        asked = {rule for key in affected for rule in self._rules[key[0]].yields_to}
+        others = {key for key in self.matches.near(affected) if key[0] in asked}
+        members = {key: self.matches.by_key.get(key, {}) for key in affected | others}
+        left = without_yielding(self._rules, self._found(state, members, spoken_for))
+        happened = Happened(state, chain.from_iterable(left[key] for key in affected & left.keys()))
+        alerts, gone = [], []
+        for key in affected:
+            before, _ = self._shown.pop(key, (None, None))
+            if key in left:
+                alert = alert_of(happened, self._rules[key[0]], key, left[key], policy=False)
+                kept = frozenset(match.id for match in left[key] if not match.side)
+                self._shown[key] = alert, kept
+                if alert != before:
+                    alerts.append(alert)
+            elif before is not None:
+                gone.append(before.id)
+        return sorted(alerts, key=lambda alert: alert.id), sorted(gone)
+
+    def recount(self, state: State) -> list[Alert]:
+        """Alerts whose facts happened again since they were last looked at."""
+        again = []
+        for some in batched(self._shown, RECOUNTED_AT_ONCE):
+            matches = {key: list(self._counted(key)) for key in some}
+            happened = Happened(state, chain.from_iterable(matches.values()))
+            for key in some:
+                alert, kept = self._shown[key]
+                now = recounted(happened, alert, matches[key])
+                if now != alert:
+                    self._shown[key] = now, kept
+                    again.append(now)
+        return again
+
+    def _counted(self, key: Key) -> Iterator[Match]:
+        """The matches that an alert counts, without what it shows of them."""
+        alert, kept = self._shown[key]
+        members = self.matches.by_key.get(key, {})
+        for id_ in kept & members.keys():
+            match = members[id_]
+            yield Match(match, id_, {}, alert.first_ns, b"") if isinstance(match, str) else match
+
+    def _is_policy(self, key: Key) -> bool:
+        return self.baseline is None and self._rules[key[0]].trigger.kind == "new"
+
+    def _found(
+        self,
+        state: State,
+        members: Mapping[Key, Mapping[Any, Match | str]],
+        spoken_for: Callable[[bytes], bool],
+    ) -> Found:
+        """Whole matches of these alerts, with what the same two did along with them."""
+        plain: dict[str, set[Any]] = defaultdict(set)
+        for ids in members.values():
+            for id_, match in ids.items():
+                if isinstance(match, str):
+                    plain[match].add(id_)
+        wholes = {
+            (kind, id_): self._whole(state, kind, id_)
+            for kind, some in plain.items()
+            for id_ in state.in_turn(f"{kind}s", some)
+        }
         found: Found = {}
-        for matched in (self.matches, self._would(state) if policy else {}):
-            for key, members in matched.items():
-                matches = [
-                    self._whole(state, match, id_) if isinstance(match, str) else match
-                    for id_, match in members.items()
-                    if match != "endpoint" or not spoken_for(id_)
-                ]
-                if matches:
-                    found[key] = matches
-        for event in derived:
+        for key, ids in members.items():
+            matches = [
+                msgspec.structs.replace(wholes[match, id_]) if isinstance(match, str) else match
+                for id_, match in ids.items()
+                if match != "endpoint" or not spoken_for(id_)
+            ]
+            if matches:
+                found[key] = matches + self._sides(state, key, matches)
+        return found
+
+    def _sides(self, state: State, key: Key, matches: list[Match]) -> list[Match]:
+        """What the same two did along with what a rule looks for."""
+        trigger = self._rules[key[0]].trigger
+        times = sorted(match.first_ns for match in matches)
+        known = {match.id for match in matches}
+        sides = []
+        for id_, ts_ns in self._along.get(key, {}).items():
+            if id_ not in known and _near(ts_ns, times, trigger.within_s * SECOND_NS):
+                side = self._whole(state, trigger.fact, id_)
+                side.side = True
+                sides.append(side)
+        return sides
+
+    def _derive(self, events: Iterable[Event]) -> None:
+        """Takes what analysis itself found as the facts it is."""
+        now: dict[bytes, Key] = {}
+        for event in events:
             fields = self.fields.event(event)
             for compiled in self._by_fact["event"]:
                 if compiled.rule.trigger.kind == "occurs" and compiled.fits(fields):
                     match = Match(
                         "event", event.id, fields, event.ts_ns, event.spans, event.ts_ns, 1
                     )
-                    found.setdefault(self._key(compiled, fields), []).append(match)
-        self._add_sides(state, found)
-        once = self._once(found)
-        alerts = [self._alert(state, key, matches) for key, matches in once.items()]
-        return sorted(alerts, key=lambda alert: alert.id)
+                    now[event.id] = self._key(compiled, fields)
+                    self.matches.put(now[event.id], event.id, match, fields)
+        for id_ in self._derived.keys() - now.keys():
+            self.matches.drop(self._derived[id_], id_)
+        self._derived = now
 
-    def _add_sides(self, state: State, found: Found) -> None:
-        """Adds what the same two did along with what a rule looks for."""
-        times: dict[tuple[str, Any], list[int]] = {}
-        for key, matches in found.items():
-            if self._compiled[key[0]].rule.trigger.along:
-                times[key] = sorted(match.first_ns for match in matches)
-        for rule in {rule for rule, _ in times}:
-            compiled = self._compiled[rule]
-            kind, within = compiled.rule.trigger.fact, compiled.rule.trigger.within_s * SECOND_NS
-            mine = [at for key, ats in times.items() if key[0] == rule for at in (ats[0], ats[-1])]
-            begin, end = min(mine) - within, max(mine) + within
-            for id_, fact in getattr(state, f"{kind}s").items():
-                made = self.fields.of(state, kind, id_) if begin <= fact.ts_ns <= end else None
-                if made is None or not compiled.goes_along(made[0]):
-                    continue
-                key = self._key(compiled, made[0])
-                if _near(made[1], times.get(key, []), within):
-                    side = self._whole(state, kind, id_)
-                    side.side = True
-                    if all(match.id != id_ for match in found[key]):
-                        found[key].append(side)
-
-    def _once(self, found: Found) -> Found:
-        """The same without what a rule's `yields_to` leaves to other alerts."""
-        asked = {other for rule, _ in found for other in self._compiled[rule].rule.yields_to}
-        matched: dict[str, list[Match]] = defaultdict(list)
-        for (rule, _), matches in found.items():
-            if rule in asked:
-                matched[rule] += matches
-        told = {rule: Told(matches) for rule, matches in matched.items()}
-        left: Found = {}
-        for key, matches in found.items():
-            others = [told[rule] for rule in self._compiled[key[0]].rule.yields_to if rule in told]
-            kept = matches
-            for other in others:
-                kept = [match for match in kept if not other.covers(match)]
-            if any(not match.side for match in kept):
-                left[key] = kept
-        return left
-
-    def _would(self, state: State) -> dict[tuple[str, Any], dict[Any, Match | str]]:
+    def _would(self, state: State) -> dict[Key, dict[Any, Match | str]]:
         """What the `new` rules would say if nothing were known."""
-        found: dict[tuple[str, Any], dict[Any, Match | str]] = defaultdict(dict)
+        found: dict[Key, dict[Any, Match | str]] = defaultdict(dict)
         for kind in self._policy:
-            for id_ in getattr(state, f"{kind}s"):
+            for id_ in state.in_turn(f"{kind}s", list(getattr(state, f"{kind}s"))):
                 if kind == "endpoint" and not state.endpoints[id_].spoke:
                     continue
                 made = self.fields.of(state, kind, id_)
@@ -296,7 +332,13 @@ class Detector:
         fields, ts_ns = made
         for compiled in self._candidates(self._by_fact, kind, fields):
             if compiled.fits(fields) and self._unknown(state, compiled, kind, id_, fields, ts_ns):
-                self.matches[self._key(compiled, fields)][id_] = kind
+                self.matches.put(self._key(compiled, fields), id_, kind, fields)
+        for compiled in self._with_sides:
+            if compiled.rule.trigger.fact == kind and compiled.goes_along(fields):
+                key = self._key(compiled, fields)
+                self._along[key][id_] = ts_ns
+                if key in self.matches.by_key:
+                    self.matches.changed.add(key)
         for compiled in self._sequences:
             if compiled.rule.trigger.fact == kind:
                 self._sequence(state, compiled, id_, fields, ts_ns)
@@ -328,24 +370,24 @@ class Detector:
             return False
         return row_of(kind, fields) in self.baseline.signed[kind]
 
-    def _key(self, compiled: Compiled, fields: dict[str, Any]) -> tuple[str, Any]:
+    def _key(self, compiled: Compiled, fields: dict[str, Any]) -> Key:
         rule = compiled.rule
         by = rule.group_by or parties_of(rule.trigger.fact)
         return rule.id, tuple(fields.get(name) for name in ("space", *by))
 
     def _correct(self, state: State, new: Novelty) -> None:
         """Looks again at all that happened on connections whose roles changed."""
-        on_connection = facts_of_connection(state)
-        for old in new.corrections:
-            for kind, id_ in (("connection", old), *on_connection.get(old, ())):
-                for members in self.matches.values():
-                    members.pop(id_, None)
-                for steps in self._steps.values():
-                    for starts, ends in steps.values():
-                        starts.pop(id_, None)
-                        ends.pop(id_, None)
-                if kind != "connection":
-                    getattr(new, f"{kind}s").add(id_)
+        on_connection = [(name[:-1], id_) for name, id_ in state.facts_on(new.corrections)]
+        for kind, id_ in (*(("connection", old) for old in new.corrections), *on_connection):
+            self.matches.drop_all(id_)
+            for known in self._along.values():
+                known.pop(id_, None)
+            for steps in self._steps.values():
+                for starts, ends in steps.values():
+                    starts.pop(id_, None)
+                    ends.pop(id_, None)
+            if kind != "connection":
+                getattr(new, f"{kind}s").add(id_)
 
     def _claim(self, state: State, id_: bytes) -> None:
         claim = state.claims[id_]
@@ -370,10 +412,11 @@ class Detector:
                 if not compiled.fits(fields):
                     continue
                 key = self._key(compiled, fields)
-                self.matches[key].pop(fact.id, None)
                 before = previous.value if previous is not None else self._learned(fields)
-                if before is not None and before != fact.value:
-                    self.matches[key][fact.id] = Match(
+                if before is None or before == fact.value:
+                    self.matches.drop(key, fact.id)
+                else:
+                    match = Match(
                         "claim",
                         fact.id,
                         fields | {"old": before, "new": fact.value},
@@ -382,6 +425,7 @@ class Detector:
                         fact.ts_ns,
                         1,
                     )
+                    self.matches.put(key, fact.id, match, fields)
                 previous = fact
 
     def _look_claim(self, state: State, id_: bytes) -> None:
@@ -393,7 +437,7 @@ class Detector:
             if compiled.fits(fields) and self._unknown(
                 state, compiled, "claim", id_, fields, ts_ns
             ):
-                self.matches[self._key(compiled, fields)][id_] = "claim"
+                self.matches.put(self._key(compiled, fields), id_, "claim", fields)
 
     def _learned(self, fields: dict[str, Any]) -> str | None:
         """The value the baseline holds where this claim tells another one."""
@@ -430,8 +474,8 @@ class Detector:
         for end in ends.values():
             before = [s for s in starts.values() if 0 <= end.first_ns - s.first_ns <= within]
             if before:
-                told = self.matches[self._key(compiled, end.fields)]
-                told.update({match.id: match for match in (*before, end)})
+                for match in (*before, end):
+                    self.matches.put(self._key(compiled, end.fields), match.id, match, match.fields)
 
     def _occurrences(self, state: State, id_: bytes) -> None:
         """Counts of one event (and of those of the same key) in sliding windows."""
@@ -460,7 +504,8 @@ class Detector:
                 for other in alike
                 if any(first <= start <= last for start in state.buckets.get(other, {}))
             )
-            self.matches[key][key] = Match("event", id_, shown, first, spans, last, total, members)
+            match = Match("event", key, shown, first, spans, last, total, members)
+            self.matches.put(key, key, match, fields)
 
     def _attempts(self, state: State, source: bytes, transport: str) -> None:
         """Attempts of one source in sliding windows."""
@@ -486,99 +531,14 @@ class Detector:
                 spans = next(row.spans for row in rows if row.start_ns >= first)
                 shown = fields | {"subnet": subnet, "targets": what}
                 id_ = transport, subnet
-                self.matches[self._key(compiled, fields)][id_] = Match(
-                    "attempts", id_, shown, first, spans, last + BUCKET_NS, total
-                )
-
-    def _alert(self, state: State, key: tuple[str, Any], matches: list[Match]) -> Alert:
-        rule = self._compiled[key[0]].rule
-        matches.sort(key=lambda match: (match.side, match.first_ns, match.spans, str(match.id)))
-        first, last, count = matches[0].first_ns, matches[0].first_ns, 0
-        for match in matches:
-            if not match.side:
-                more, at = _counts(state, match)
-                count += more
-                last = max(last, at)
-        names = ("space", *(rule.group_by or parties_of(rule.trigger.fact)))
-        grouped = dict(zip(names, key[1], strict=True))
-        sources: set[str] = set()
-        destinations: set[str] = set()
-        shown: dict[str, set[str]] = defaultdict(set)
-        for match in matches:
-            fields = match.fields
-            sources.add(fields.get("client") or fields.get("source") or fields.get("address") or "")
-            if "server" in fields:
-                destinations.add(fields["server"])
-            destinations.update(fields.get("targets", ()))
-            for name in (*parties_of(rule.trigger.fact), *rule.show):
-                value = fields.get(name)
-                if value not in (None, ""):
-                    shown[name].add(str(value))
-        values = {name: _join(found) for name, found in shown.items()}
-        if rule.trigger.kind == "threshold":
-            values |= {
-                "count": str(count),
-                "threshold": str(rule.trigger.count),
-                "within_s": str(rule.trigger.within_s),
-                "targets": str(len(destinations)),
-            }
-        spans: list[Span] = []
-        for match in matches:
-            spans += [span for span in match.spans if span not in spans]
-            if len(spans) >= MOST_EVIDENCE:
-                break
-        plain = [rule.id, *(f"{name}={value}" for name, value in grouped.items())]
-        return Alert(
-            id=hashlib.blake2b(encode(["alert", *plain]), digest_size=16).digest(),
-            rule=rule.id,
-            title=rule.title,
-            engine=rule.engine,
-            severity=rule.severity,
-            category=rule.category,
-            attack=sorted(rule.attack),
-            space=str(grouped.get("space", "default")),
-            sources=sorted(filter(None, sources))[:SHOWN_PARTIES],
-            destinations=sorted(filter(None, destinations))[:SHOWN_PARTIES],
-            first_ns=first,
-            last_ns=last,
-            count=count,
-            key=rule.message or rule.id,
-            values=values,
-            spans=spans[:MOST_EVIDENCE],
-            policy=self.baseline is None and rule.trigger.kind == "new",
-        )
+                match = Match("attempts", id_, shown, first, spans, last + BUCKET_NS, total)
+                self.matches.put(self._key(compiled, fields), id_, match, fields)
 
 
 def _near(ts_ns: int, times: list[int], within_ns: int) -> bool:
     """Whether one of these sorted times is that near."""
     at = bisect_left(times, ts_ns)
     return any(abs(time - ts_ns) <= within_ns for time in times[max(at - 1, 0) : at + 1])
-
-
-def _counts(state: State, match: Match) -> tuple[int, int]:
-    """How often a matched fact happened, and when last."""
-    if match.count is not None:
-        return match.count, match.last_ns or match.first_ns
-    if match.kind == "operation":
-        count, unpaired, last = state.operation_counts.get(match.id, (0, 0, match.first_ns))
-        return count + unpaired, last
-    if match.kind == "connection":
-        forward, reverse, _, last = state.connection_counts.get(match.id, (0, 0, 0, match.first_ns))
-        return forward + reverse, last
-    if match.kind in ("event", "violation"):
-        count, last = state.occurrence_counts.get(match.id, (1, match.first_ns))
-        return count, last
-    if match.kind == "change":
-        change = state.changes[match.id]
-        return change.count, change.ts_ns
-    return 1, match.first_ns
-
-
-def _join(values: set[str]) -> str:
-    """Values for a text: sorted, the first few, then how many more."""
-    order = sorted(values, key=lambda value: (not value.isdigit(), value.zfill(12), value))
-    more = len(order) - MOST_VALUES
-    return ", ".join(order[:MOST_VALUES]) + (f" (+{more})" if more > 0 else "")
 
 
 def _sliding(counts: dict[int, int], within_s: int, wanted: int) -> tuple[int, int, int] | None:

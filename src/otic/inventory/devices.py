@@ -12,12 +12,13 @@ import msgspec
 
 from otic.facts import Claim, Endpoint
 from otic.inventory import addresses
+from otic.inventory.activity import Activities, Activity
 from otic.inventory.attributes import resolve
-from otic.inventory.merge import Contest, Group, merge
-from otic.inventory.payloads import PayloadReader, all_claims
+from otic.inventory.merge import Contest, Group, Merger
+from otic.inventory.payloads import PayloadReader
 from otic.inventory.protocols import is_industrial, protocol
 from otic.inventory.types import classify
-from otic.journal.fold import State
+from otic.journal.fold import Novelty, Sight, State
 from otic.settings import Settings
 
 ONE_OF_ITS_KIND = {"modbus-unit", "dnp3", "iec104-ca"}
@@ -25,40 +26,6 @@ ONE_OF_ITS_KIND = {"modbus-unit", "dnp3", "iec104-ca"}
 
 GATEWAY_UNITS = {"modbus-unit 0", "modbus-unit 1", "modbus-unit 255"}
 """Modbus units by which a server without anything behind it is addressed."""
-
-PUBLISHED = {"goose", "sampled-values", "c37.118"}
-
-
-def transfer_by_client(connection_protocol: str, action: str) -> bool:
-    """Whether the connection's client acts, whoever sends the request.
-
-    In an S7 block download the controller asks for the blocks that the station gives it.
-    """
-    return connection_protocol == "s7comm" and action.startswith("program-")
-
-
-class Activity(msgspec.Struct):
-    """What the endpoints of one device were seen to do."""
-
-    protocols: set[str] = msgspec.field(default_factory=set)
-    serves: set[str] = msgspec.field(default_factory=set)
-    uses: set[str] = msgspec.field(default_factory=set)
-    publishes: set[str] = msgspec.field(default_factory=set)
-    does: set[str] = msgspec.field(default_factory=set)
-    receives: set[str] = msgspec.field(default_factory=set)
-    targets: set[bytes] = msgspec.field(default_factory=set)
-    vlans: set[int] = msgspec.field(default_factory=set)
-
-    def add(self, other: Activity) -> None:
-        """Takes over what another one did."""
-        self.protocols |= other.protocols
-        self.serves |= other.serves
-        self.uses |= other.uses
-        self.publishes |= other.publishes
-        self.does |= other.does
-        self.receives |= other.receives
-        self.targets |= other.targets
-        self.vlans |= other.vlans
 
 
 class Device(msgspec.Struct, kw_only=True):
@@ -92,125 +59,151 @@ class Device(msgspec.Struct, kw_only=True):
         return self.attributes["name"]
 
 
-class Inventory(msgspec.Struct):
-    """All devices, sorted by id, who each endpoint belongs to, and contested addresses."""
+class Inventory:
+    """All devices, who each endpoint belongs to, and contested addresses.
 
-    devices: dict[bytes, Device]
-    device_of: dict[bytes, bytes]
-    contests: list[Contest]
+    The same facts in any order, in any batches, give the same devices: `update` works out again
+    only the machines about which something new was told.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.devices: dict[bytes, Device] = {}
+        self.device_of: dict[bytes, bytes] = {}
+        self.contests: list[Contest] = []
+        self.settings = settings
+        self._networks = [network for network, _ in settings.networks()]
+        self._merger = Merger()
+        self._activities = Activities()
+        self._payloads = PayloadReader()
+        self._bases: dict[tuple[str, str], bytes] = {}
+        self._behind: dict[tuple[str, str], set[bytes]] = defaultdict(set)
+        self._built: dict[bytes, list[bytes]] = {}
+        self._news = Novelty()
 
     def device(self, endpoint: bytes) -> Device | None:
         """The device this endpoint belongs to."""
         id_ = self.device_of.get(endpoint)
         return self.devices.get(id_) if id_ is not None else None
 
+    def note(self, new: Novelty) -> None:
+        """Remembers what a batch changed until the next `update`."""
+        self._news.add(new)
 
-def inventory(state: State, settings: Settings, reader: PayloadReader | None = None) -> Inventory:
+    def update(self, state: State) -> set[bytes]:
+        """Works out the devices as the state is now; gives the ids of those changed or gone."""
+        new, self._news = self._news, Novelty()
+        for id_ in new.endpoints:
+            fact = state.endpoints[id_]
+            if fact.child:
+                self._behind[fact.space, fact.address].add(id_)
+            else:
+                self._bases[fact.space, fact.address] = id_
+        dirty = self._activities.update(state, new) | self._payloads.update(state, new)
+        dirty |= {state.claims[id_].endpoint for id_ in new.claims} | new.endpoints
+        dirty = {base for id_ in dirty if (base := self._base(state, id_)) is not None}
+        dirty |= self._merger.update(state, new)
+        before = {contest.ip: contest for contest in self.contests}
+        self.contests = self._merger.contests(state)
+        now = {contest.ip: contest for contest in self.contests}
+        for ip in before.keys() | now.keys():
+            if before.get(ip) != now.get(ip):
+                dirty.add(ip)
+        return self._build(state, self._closed(dirty, {**before, **now}))
+
+    def _closed(self, dirty: set[bytes], contests: dict[bytes, Contest]) -> set[bytes]:
+        """The same endpoints with all of their groups, and all that share a contested address."""
+        known = {id_ for id_ in dirty if id_ in self._merger.group_of}
+        while True:
+            more = {id_ for ip in known for id_ in self._merger.group_of[ip].endpoints}
+            for contest in contests.values():
+                if contest.ip in more or more.intersection(contest.macs):
+                    more |= {contest.ip, *contest.macs}
+            if more <= known:
+                return known
+            known |= more
+
+    def _build(self, state: State, dirty: set[bytes]) -> set[bytes]:
+        old: dict[bytes, Device] = {}
+        for id_ in dirty:
+            for made in self._built.pop(id_, ()):
+                if made in self.devices:
+                    old[made] = self.devices.pop(made)
+        for device in old.values():
+            for endpoint in device.endpoints:
+                self.device_of.pop(endpoint, None)
+        work = _Builder(state, self)
+        groups = {id(group): group for id_ in dirty if (group := self._merger.group_of[id_])}
+        work.build(list(groups.values()), [c for c in self.contests if c.ip in dirty])
+        for device in work.devices.values():
+            for id_ in work.made_of[device.id]:
+                self._built.setdefault(id_, []).append(device.id)
+        self.devices |= work.devices
+        self.device_of |= work.device_of
+        changed = {
+            id_ for id_ in old.keys() | work.devices.keys() if old.get(id_) != work.devices.get(id_)
+        }
+        return changed | self._members()
+
+    def _base(self, state: State, endpoint: bytes) -> bytes | None:
+        """The endpoint of the address itself."""
+        fact = state.endpoints.get(endpoint)
+        if fact is None or not fact.child:
+            return endpoint
+        return self._bases.get((fact.space, fact.address))
+
+    def _members(self) -> set[bytes]:
+        """Machines that send their own addresses from a floating MAC are members of its group."""
+        changed = set()
+        for device in self.devices.values():
+            if not device.virtual:
+                continue
+            members: set[bytes] = set()
+            for mac in device.endpoints:
+                for ip in self._merger.sights.get(mac, ()):
+                    owner = self.device(ip)
+                    if owner is not None and owner.id != device.id and owner.macs:
+                        members.add(owner.id)
+            if device.members != sorted(members):
+                device.members = sorted(members)
+                changed.add(device.id)
+        return changed
+
+
+def inventory(state: State, settings: Settings) -> Inventory:
     """The devices that this state's facts show."""
-    return _Builder(state, settings, reader or PayloadReader()).build()
+    found = Inventory(settings)
+    found.note(state.everything())
+    found.update(state)
+    return found
 
 
 class _Builder:
-    def __init__(self, state: State, settings: Settings, reader: PayloadReader) -> None:
+    """Makes the devices of some groups."""
+
+    def __init__(self, state: State, whole: Inventory) -> None:
         self.state = state
-        self.settings = settings
-        self.networks = [network for network, _ in settings.networks()]
-        self.by_text: dict[tuple[str, str, str], bytes] = {
-            (e.space, e.address, e.child): id_ for id_, e in state.endpoints.items()
-        }
-        self.claims: dict[bytes, list[Claim]] = defaultdict(list)
-        for claim in all_claims(state, reader):
-            self.claims[claim.endpoint].append(claim)
-        self.answered: set[bytes] = set()
-        self.activity: dict[bytes, Activity] = defaultdict(Activity)
+        self.whole = whole
+        self.settings = whole.settings
+        self.activity = whole._activities.of
+        self.answered = whole._activities.answered
         self.devices: dict[bytes, Device] = {}
         self.device_of: dict[bytes, bytes] = {}
+        self.made_of: dict[bytes, list[bytes]] = {}
 
-    def build(self) -> Inventory:
-        self._watch_connections()
-        self._watch_operations()
-        merged = merge(self.state)
-        for group in merged.groups:
+    def build(self, groups: list[Group], contests: list[Contest]) -> None:
+        for group in groups:
             self._machine(group)
-        self._children()
-        for contest in merged.contests:
+        self._children(groups)
+        for contest in contests:
             self._share(contest)
         for device in self.devices.values():
             self._describe(device)
         for device in self.devices.values():
             if device.parent is not None:
                 self._name_child(device)
-        self._members()
-        return Inventory(dict(sorted(self.devices.items())), self.device_of, merged.contests)
 
-    def _watch_connections(self) -> None:
-        for id_, connection in self.state.connections.items():
-            if id_ in self.state.corrections:
-                continue
-            counts = self.state.connection_counts.get(id_, (0, 0, 0, 0))
-            seen = self.state.observations.get(id_)
-            vlans = {vlan for stack in seen.vlans for vlan in stack} if seen else set()
-            name = connection.protocol
-            for endpoint, child in (
-                (connection.client_id, connection.client_child),
-                (connection.server_id, connection.server_child),
-            ):
-                activity = self.activity[self._base(endpoint)]
-                activity.vlans |= vlans
-                if name != "unknown":
-                    activity.protocols.add(name)
-                    if child:
-                        self.activity[endpoint].protocols.add(name)
-            self.activity[self._base(connection.client_id)].uses.add(name)
-            if counts[1]:
-                self.activity[self._base(connection.server_id)].serves.add(name)
-                self.activity[connection.server_id].serves.add(name)
-            if name in PUBLISHED:
-                self.activity[self._base(connection.client_id)].publishes.add(name)
-
-    def _watch_operations(self) -> None:
-        for id_, operation in self.state.operations.items():
-            connection, exchanged = self.state.resolve(operation.connection)
-            if connection is None:
-                continue
-            turned = operation.reversed != exchanged
-            client, server = connection.client_id, connection.server_id
-            if turned and not transfer_by_client(connection.protocol, operation.action):
-                client, server = server, client
-            client, server = self._base(client), self._base(server)
-            unpaired = self.state.operation_counts.get(id_, (0, 0, 0))[1]
-            answered = operation.outcome in ("ok", "error") or unpaired > 0
-            child = self._child(server, operation.server_child)
-            if answered and child is not None:
-                self.answered.add(child)
-            if not is_industrial(connection.protocol):
-                continue
-            doing = self.activity[client]
-            if operation.outcome != "error":
-                doing.does.add(operation.action)
-            if operation.action not in ("identify", "session"):
-                doing.targets.add(server)
-            if answered:
-                self.activity[server].receives.add(operation.action)
-                if not turned:
-                    self.activity[server].serves.add(connection.protocol)
-                if child is not None:
-                    self.activity[child].receives.add(operation.action)
-                    self.activity[child].serves.add(connection.protocol)
-                    self.activity[child].protocols.add(connection.protocol)
-
-    def _base(self, endpoint: bytes) -> bytes:
-        """The endpoint of the address itself."""
-        fact = self.state.endpoints.get(endpoint)
-        if fact is None or not fact.child:
-            return endpoint
-        return self.by_text.get((fact.space, fact.address, ""), endpoint)
-
-    def _child(self, base: bytes, child: str) -> bytes | None:
-        fact = self.state.endpoints.get(base)
-        if not child or fact is None:
-            return None
-        return self.by_text.get((fact.space, fact.address, child))
+    def _claims(self, endpoint: bytes) -> list[Claim]:
+        return [*self.state.claims_of(endpoint), *self.whole._payloads.of(endpoint)]
 
     def _machine(self, group: Group) -> None:
         facts = [self.state.endpoints[id_] for id_ in group.endpoints]
@@ -249,36 +242,38 @@ class _Builder:
         )
         for fact in own:
             self.device_of[fact.id] = device.id
-            device.claims += self.claims.get(fact.id, ())
+            device.claims += self._claims(fact.id)
             if fact.id in self.activity:
                 device.activity.add(self.activity[fact.id])
-            for (mac, _), sight in self._sights_of(fact):
-                if mac == fact.id:
-                    device.activity.vlans |= {vlan for stack in sight.vlans for vlan in stack}
+            for sight in self._sights_of(fact.id):
+                device.activity.vlans |= {vlan for stack in sight.vlans for vlan in stack}
         self.devices[device.id] = device
+        self.made_of[device.id] = group.endpoints
 
-    def _sights_of(self, fact: Endpoint) -> list[tuple[tuple[bytes, bytes | None], Any]]:
-        if not hasattr(self, "_by_mac"):
-            self._by_mac: dict[bytes, list[tuple[tuple[bytes, bytes | None], Any]]] = defaultdict(
-                list
-            )
-            for key, sight in self.state.sightings.items():
-                self._by_mac[key[0]].append((key, sight))
-        return self._by_mac.get(fact.id, [])
+    def _sights_of(self, mac: bytes) -> list[Sight]:
+        """All sightings of a MAC, also of frames without IP."""
+        alone = self.state.sightings.get((mac, None))
+        with_ip = self.whole._merger.sights.get(mac, {}).values()
+        return [*with_ip] if alone is None else [alone, *with_ip]
 
     def _is_internet(self, address: str) -> bool:
         ip = addresses.parse(address)
         return addresses.is_public(address) and not any(
-            ip in network for network in self.networks if ip and network.version == ip.version
+            ip in network
+            for network in self.whole._networks
+            if ip and network.version == ip.version
         )
 
-    def _children(self) -> None:
+    def _children(self, groups: list[Group]) -> None:
         """Adds child devices, or gives a child's facts to its machine where it is no other one."""
         behind: dict[tuple[str, str, str], list[Endpoint]] = defaultdict(list)
-        for id_, fact in self.state.endpoints.items():
-            if fact.child and (fact.spoke or id_ in self.answered or id_ in self.claims):
-                kind = fact.child.partition(" ")[0]
-                behind[fact.space, fact.address, kind].append(fact)
+        for base in (id_ for group in groups for id_ in group.endpoints):
+            place = self.state.endpoints[base]
+            for id_ in self.whole._behind.get((place.space, place.address), ()):
+                fact = self.state.endpoints[id_]
+                if fact.spoke or id_ in self.answered or self._claims(id_):
+                    kind = fact.child.partition(" ")[0]
+                    behind[fact.space, fact.address, kind].append(fact)
         depth = sorted(behind.items(), key=lambda item: (item[0], min(f.id for f in item[1])))
         found: list[tuple[int, Endpoint, bool]] = []
         for (_, _, kind), facts in depth:
@@ -290,17 +285,18 @@ class _Builder:
                     own = kind == "modbus-unit" and fact.child not in GATEWAY_UNITS
                 found.append((fact.child.count("/"), fact, own))
         for _, fact, own in sorted(found, key=lambda item: (item[0], item[1].id)):
-            machine = self.device_of.get(self.by_text.get((fact.space, fact.address, ""), b""))
+            base = self.whole._bases[fact.space, fact.address]
+            machine = self.device_of.get(base)
             if machine is None:
                 continue
-            claims = self.claims.get(fact.id, [])
+            claims = self._claims(fact.id)
             if not own:
                 device = self.devices[machine]
                 device.claims += claims
                 device.endpoints.append(fact.id)
                 self.device_of[fact.id] = machine
                 continue
-            above = self.by_text.get((fact.space, fact.address, fact.child.rpartition("/")[0]))
+            above = self.whole._activities.child(self.state, base, fact.child.rpartition("/")[0])
             parent = self.device_of.get(above, machine) if above is not None else machine
             device = Device(
                 id=fact.id,
@@ -313,10 +309,11 @@ class _Builder:
                 parent=parent,
                 child_address=fact.child,
                 claims=list(claims),
-                activity=self.activity.get(fact.id, Activity()),
+                activity=msgspec.structs.replace(self.activity.get(fact.id, Activity())),
             )
             self.devices[fact.id] = device
             self.device_of[fact.id] = fact.id
+            self.made_of[fact.id] = self.made_of[machine]
 
     def _share(self, contest: Contest) -> None:
         """Shows a contested address and its claims at each machine that holds it."""
@@ -344,7 +341,7 @@ class _Builder:
         contested = {
             id_
             for address in device.contested
-            if (id_ := self.by_text.get((device.space, address, ""))) is not None
+            if (id_ := self.whole._bases.get((device.space, address))) is not None
         }
         device.claims.sort(key=lambda claim: claim.id)
         own = [claim for claim in device.claims if claim.endpoint not in contested]
@@ -397,19 +394,6 @@ class _Builder:
         if above is not None:
             names.insert(0, above.name)
         device.attributes["name"] = " ".join(names)
-
-    def _members(self) -> None:
-        """Machines that send their own addresses from a floating MAC are members of its group."""
-        for device in self.devices.values():
-            if not device.virtual:
-                continue
-            members: set[bytes] = set()
-            for mac, ip in self.state.sightings:
-                if ip is not None and self.device_of.get(mac) == device.id:
-                    owner = self.devices.get(self.device_of.get(ip, b""))
-                    if owner is not None and owner.id != device.id and owner.macs:
-                        members.add(owner.id)
-            device.members = sorted(members)
 
 
 def _level(kind: str) -> int | None:

@@ -1,18 +1,19 @@
 """Which endpoints are interfaces of one machine (contracts.md §7).
 
-Pure: the same facts in any order give the same groups. A frame header proves nothing about whose
-IP it carries; a message about the sender's own addresses does. Without proof a MAC that sends
-exactly one IPv4 address is presumed to be its host; a MAC that sends several is a router's.
+The same facts in any order give the same groups, and only what changed is worked out again. A frame
+header proves nothing about whose IP it carries; a message about the sender's own addresses does.
+Without proof a MAC that sends exactly one IPv4 address is presumed to be its host; a MAC that sends
+several is a router's.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from otic.facts import Endpoint, Span
+from otic.facts import Endpoint, Spans
 from otic.inventory.addresses import (
     eui64,
     is_group,
@@ -21,7 +22,7 @@ from otic.inventory.addresses import (
     is_virtual_mac,
     parse,
 )
-from otic.journal.fold import Sight, State
+from otic.journal.fold import Novelty, Sight, State
 
 PROXY_ADDRESSES = 8
 """IPv4 addresses one MAC may answer ARP for as its own; with more it answers for others."""
@@ -32,7 +33,13 @@ INITIAL_HOP_LIMITS = (64, 128, 255)
 HOPS = 24
 """A hop limit this far below an initial one is a hint that the sender is behind routers."""
 
+SERIAL = ("serial", "vendor_id", "vendor", "model")
+"""Attributes that together name one machine when told twice."""
+
 _USELESS_SERIALS = {"", "0", "0x00000000", "0xffffffff", "none", "unknown", "n/a", "-"}
+
+Product = tuple[str, str, str, str]
+"""Space, serial number, maker and model."""
 
 
 class Contest(msgspec.Struct, frozen=True):
@@ -43,7 +50,7 @@ class Contest(msgspec.Struct, frozen=True):
     at_once: bool
     split_by: str
     ts_ns: int
-    spans: list[Span]
+    spans: Spans
 
 
 class Group(msgspec.Struct):
@@ -51,161 +58,246 @@ class Group(msgspec.Struct):
 
     endpoints: list[bytes]
     basis: dict[bytes, str]
-    routes: list[bytes] = msgspec.field(default_factory=list)
-    contested: list[bytes] = msgspec.field(default_factory=list)
+    routes: list[bytes] = []
+    contested: list[bytes] = []
     virtual: bool = False
 
 
-class Merged(msgspec.Struct):
-    """All groups, by no order that means anything, and the contested addresses."""
+class _Presumed(msgspec.Struct):
+    """What the frame headers of one MAC suggest: IPs it may hold, and IPs it forwards for."""
 
-    groups: list[Group]
-    contests: list[Contest]
-
-
-def merge(state: State) -> Merged:
-    """Joins the endpoints (without children) of this state into machines."""
-    return _Merge(state).run()
+    candidates: dict[bytes, str]
+    forwarded: set[bytes]
 
 
-class _Merge:
-    def __init__(self, state: State) -> None:
-        self.state = state
+class _Holding(msgspec.Struct):
+    """Who holds one IP: one MAC, or several that contest it; and MACs that only forward it."""
+
+    mac: bytes | None = None
+    reason: str = ""
+    contest: frozenset[bytes] = frozenset()
+    far: frozenset[bytes] = frozenset()
+
+
+class Merger:
+    """Joins the endpoints (without children) of a state into machines."""
+
+    def __init__(self) -> None:
+        self.group_of: dict[bytes, Group] = {}
         self.macs: dict[bytes, Endpoint] = {}
         self.ips: dict[bytes, Endpoint] = {}
-        for id_, endpoint in state.endpoints.items():
-            if not endpoint.child and not is_group(endpoint.address):
-                (self.macs if is_mac(endpoint.address) else self.ips)[id_] = endpoint
         self.sights: dict[bytes, dict[bytes, Sight]] = defaultdict(dict)
-        for (mac, ip), sight in state.sightings.items():
-            if ip is not None and mac in self.macs and ip in self.ips:
-                self.sights[mac][ip] = sight
-        self.parent: dict[bytes, bytes] = {}
-        self.basis: dict[bytes, str] = {}
-        self.router_macs: set[bytes] = set()
-        self.forwarded: dict[bytes, set[bytes]] = defaultdict(set)
-        self.contests: list[Contest] = []
-        self.contested: dict[bytes, set[bytes]] = defaultdict(set)
-        self.told: dict[frozenset[bytes], list[tuple[int, list[Span]]]] = defaultdict(list)
-        for binding in state.bindings.values():
-            pair = frozenset((binding.first, binding.second))
-            self.told[pair].append((binding.ts_ns, binding.spans))
-        self.last_spoke: dict[bytes, int] = {}
-        for id_, connection in state.connections.items():
-            counts = state.connection_counts.get(id_)
-            if counts is not None and counts[0] and connection.client_id in self.macs:
-                last = self.last_spoke.get(connection.client_id, 0)
-                self.last_spoke[connection.client_id] = max(last, counts[3])
+        self._seen_from: dict[bytes, set[bytes]] = defaultdict(set)
+        self._proofs: dict[bytes, dict[bytes, set[tuple[str, str]]]] = defaultdict(dict)
+        self._proven: dict[bytes, dict[bytes, str]] = {}
+        self._proxied: dict[bytes, set[bytes]] = {}
+        self._holders: dict[bytes, set[bytes]] = defaultdict(set)
+        self._partners: dict[bytes, dict[bytes, str]] = defaultdict(dict)
+        self._router_macs: set[bytes] = set()
+        self._presumed: dict[bytes, _Presumed] = {}
+        self._candidates: dict[bytes, set[bytes]] = defaultdict(set)
+        self._holding: dict[bytes, _Holding] = {}
+        self._held: dict[bytes, set[bytes]] = defaultdict(set)
+        self._contested: dict[bytes, set[bytes]] = defaultdict(set)
+        self._far: dict[bytes, set[bytes]] = defaultdict(set)
+        self._products: dict[bytes, set[Product]] = {}
+        self._told_product: dict[Product, set[bytes]] = defaultdict(set)
+        self._mac_connections: dict[bytes, set[bytes]] = defaultdict(set)
+        self._early: dict[bytes, set[tuple[str, object]]] = defaultdict(set)
 
-    def run(self) -> Merged:
-        proven = self._proofs()
-        holders: dict[bytes, set[bytes]] = defaultdict(set)
-        for mac, ips in proven.items():
-            for ip in ips:
-                holders[ip].add(mac)
-        joins: dict[bytes, dict[bytes, str]] = defaultdict(dict)
-        for ip, macs in holders.items():
-            real = {mac for mac in macs if not is_virtual_mac(self.macs[mac].address)} or macs
-            if len(real) == 1:
-                mac = next(iter(real))
-                joins[mac][ip] = proven[mac][ip]
-            else:
-                self._contest(ip, real)
-        self._presume(proven, holders, joins)
-        for mac, found in joins.items():
-            for ip, reason in found.items():
-                self._join(mac, ip)
-                self.basis[ip] = reason
-        self._same_serial()
-        return Merged(self._groups(), sorted(self.contests, key=lambda c: (c.ts_ns, c.ip)))
+    def update(self, state: State, new: Novelty) -> set[bytes]:
+        """Takes in what changed; gives all endpoints whose group may look different now."""
+        dirty: set[bytes] = set()
+        macs = self._take(state, new, dirty)
+        represume = set(macs)
+        ips: set[bytes] = set()
+        for mac in macs:
+            for ip in self._prove(mac):
+                ips.add(ip)
+                represume |= self._seen_from[ip]
+        for mac in represume:
+            ips |= self._presume(mac, seen_again=mac in macs)
+            dirty.add(mac)
+        for ip in ips:
+            self._decide(ip, dirty)
+        return self._regroup(dirty)
 
-    def _proofs(self) -> dict[bytes, dict[bytes, str]]:
-        """MAC to its proven IPs with the proof's name; joins the MACs of routers."""
-        proofs: dict[bytes, dict[bytes, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for first, second, protocol, message in self.state.bindings:
-            if first in self.macs and second in self.macs:
-                if protocol == "routed-copy":
-                    self.router_macs |= {first, second}
-                self._join(first, second)
-                self.basis.setdefault(first, protocol)
-                self.basis.setdefault(second, protocol)
+    def contests(self, state: State) -> list[Contest]:
+        """The addresses that several machines hold, in the order in which that began."""
+        found = [
+            self._contest(state, ip, holding.contest)
+            for ip, holding in self._holding.items()
+            if holding.contest
+        ]
+        return sorted(found, key=lambda contest: (contest.ts_ns, contest.ip))
+
+    def _take(self, state: State, new: Novelty, dirty: set[bytes]) -> set[bytes]:
+        """Notes new facts; gives the MACs about which there is news, and fills `dirty`."""
+        sightings = set(new.sightings)
+        bindings = set(new.bindings)
+        macs: set[bytes] = set()
+        for id_ in new.endpoints:
+            fact = state.endpoints[id_]
+            if fact.child or is_group(fact.address):
                 continue
-            mac, ip = (first, second) if first in self.macs else (second, first)
-            if mac not in self.macs or ip not in self.ips:
+            known = self.macs if is_mac(fact.address) else self.ips
+            if id_ not in known:
+                for kind, key in self._early.pop(id_, ()):
+                    (sightings if kind == "sighting" else bindings).add(key)  # type: ignore[arg-type]
+            known[id_] = fact
+            dirty.add(id_)
+            if known is self.macs:
+                macs.add(id_)
+        for mac, ip in sightings:
+            dirty.add(mac)
+            if ip is None or not self._both_known((mac, ip), ("sighting", (mac, ip))):
                 continue
-            # a MAC that only stands inside others' ARP and ND messages proves nothing
-            if self.macs[mac].spoke or protocol not in ("arp", "icmpv6"):
-                proofs[mac][ip].add(f"{protocol} {message}".strip())
-        proven: dict[bytes, dict[bytes, str]] = {}
-        for mac, ips in proofs.items():
-            by_arp = [
-                ip
-                for ip, reasons in ips.items()
-                if "." in self.ips[ip].address and all(r.startswith("arp") for r in reasons)
-            ]
-            if len(by_arp) > PROXY_ADDRESSES:
-                self.forwarded[mac] |= set(by_arp)
-                for ip in by_arp:
-                    del ips[ip]
-            proven[mac] = {ip: min(reasons) for ip, reasons in ips.items()}
-        return proven
+            if mac in self.macs and ip in self.ips:
+                self.sights[mac][ip] = state.sightings[mac, ip]
+                self._seen_from[ip].add(mac)
+                macs.add(mac)
+        for proof in bindings:
+            if self._both_known(proof[:2], ("binding", proof)):
+                self._binding(proof, macs, dirty)
+        for id_ in state.in_turn("connections", new.connections):
+            connection = state.connections[id_]
+            if connection.client_id in self.macs or is_mac(connection.client):
+                self._mac_connections[connection.client_id].add(id_)
+        tellers = {
+            claim.endpoint for id_ in new.claims if (claim := state.claims[id_]).attribute in SERIAL
+        }
+        for endpoint in tellers | (new.endpoints & self._products.keys()):
+            self._product(state, endpoint, dirty)
+        return macs
 
-    def _presume(
-        self,
-        proven: dict[bytes, dict[bytes, str]],
-        holders: dict[bytes, set[bytes]],
-        joins: dict[bytes, dict[bytes, str]],
+    def _both_known(self, ends: tuple[bytes, bytes], waiting: tuple[str, object]) -> bool:
+        """Whether both endpoints were told; else the fact waits for the one that was not."""
+        for end in ends:
+            if end not in self.macs and end not in self.ips:
+                self._early[end].add(waiting)
+                return False
+        return True
+
+    def _binding(
+        self, proof: tuple[bytes, bytes, str, str], macs: set[bytes], dirty: set[bytes]
     ) -> None:
-        """Adds what frame headers alone suggest: `presumed on-link` and link-local addresses."""
-        candidates: dict[bytes, list[tuple[bytes, str]]] = defaultdict(list)
-        for mac, sights in self.sights.items():
-            if is_virtual_mac(self.macs[mac].address):
-                self.forwarded[mac] |= sights.keys() - proven.get(mac, {}).keys()
+        first, second, protocol, message = proof
+        if first in self.macs and second in self.macs:
+            if protocol == "routed-copy":
+                self._router_macs |= {first, second}
+            for one, other in ((first, second), (second, first)):
+                known = self._partners[one].get(other)
+                self._partners[one][other] = protocol if known is None else min(known, protocol)
+            macs |= {first, second}
+            dirty |= {first, second}
+            return
+        mac, ip = (first, second) if first in self.macs else (second, first)
+        if mac in self.macs and ip in self.ips:
+            self._proofs[mac].setdefault(ip, set()).add((protocol, message))
+            macs.add(mac)
+
+    def _product(self, state: State, endpoint: bytes, dirty: set[bytes]) -> None:
+        """Notes which products with serial number this endpoint tells it is."""
+        fact = state.endpoints.get(endpoint)
+        told: dict[str, set[str]] = defaultdict(set)
+        for claim in state.claims_of(endpoint):
+            if claim.attribute in SERIAL and claim.confidence == "high":
+                told[claim.attribute].add(claim.value)
+        now: set[Product] = set()
+        if fact is not None and not fact.child and fact.spoke:
+            now = {
+                (fact.space, serial, maker, model)
+                for serial in told["serial"]
+                if serial.strip().lower() not in _USELESS_SERIALS
+                for maker in told["vendor_id"] | told["vendor"]
+                for model in told["model"]
+            }
+        before = self._products.get(endpoint, set())
+        self._products[endpoint] = now
+        for product in before ^ now:
+            dirty |= self._told_product[product]
+        for product in before - now:
+            self._told_product[product].discard(endpoint)
+        for product in now - before:
+            self._told_product[product].add(endpoint)
+        if before != now:
+            dirty.add(endpoint)
+
+    def _prove(self, mac: bytes) -> set[bytes]:
+        """Works out which IPs this MAC proves to hold; gives those for which that changed."""
+        proofs: dict[bytes, set[str]] = {}
+        for ip, told in self._proofs.get(mac, {}).items():
+            # A MAC that only stands inside others' ARP and ND messages proves nothing.
+            reasons = {
+                f"{protocol} {message}".strip()
+                for protocol, message in told
+                if self.macs[mac].spoke or protocol not in ("arp", "icmpv6")
+            }
+            if reasons:
+                proofs[ip] = reasons
+        by_arp = {
+            ip
+            for ip, reasons in proofs.items()
+            if "." in self.ips[ip].address and all(r.startswith("arp") for r in reasons)
+        }
+        proxied = by_arp if len(by_arp) > PROXY_ADDRESSES else set()
+        proven = {ip: min(reasons) for ip, reasons in proofs.items() if ip not in proxied}
+        before = self._proven.get(mac, {})
+        self._proven[mac], self._proxied[mac] = proven, proxied
+        changed = {ip for ip in before.keys() | proven.keys() if before.get(ip) != proven.get(ip)}
+        for ip in changed:
+            (self._holders[ip].add if ip in proven else self._holders[ip].discard)(mac)
+        return changed
+
+    def _presume(self, mac: bytes, *, seen_again: bool) -> set[bytes]:
+        """Works out what frame headers alone suggest; gives the IPs whose holder may change."""
+        before = self._presumed.get(mac)
+        now = self._presumed[mac] = self._suggested(mac)
+        earlier = before.candidates if before is not None else {}
+        changed = {
+            ip
+            for ip in earlier.keys() | now.candidates.keys()
+            if seen_again or earlier.get(ip) != now.candidates.get(ip)
+        }
+        for ip in changed:
+            (self._candidates[ip].add if ip in now.candidates else self._candidates[ip].discard)(
+                mac
+            )
+        return changed
+
+    def _suggested(self, mac: bytes) -> _Presumed:
+        sights = self.sights.get(mac, {})
+        own = self._proven.get(mac, {})
+        if is_virtual_mac(self.macs[mac].address):
+            return _Presumed({}, sights.keys() - own.keys())
+        candidates: dict[bytes, str] = {}
+        four: list[bytes] = []
+        six: list[bytes] = []
+        for ip in sights:
+            if ip in own:
                 continue
-            own = proven.get(mac, {})
-            four: list[bytes] = []
-            six: list[bytes] = []
-            for ip in sights:
-                if ip in own:
-                    continue
-                address = parse(self.ips[ip].address)
-                if address is None or address.is_loopback:
-                    continue
-                if address.is_link_local:
-                    if not holders.get(ip):
-                        candidates[ip].append((mac, "link-local"))
-                elif address.version == 4:
-                    four.append(ip)
-                elif address.packed[8:] == eui64(self.macs[mac].address) and not holders.get(ip):
-                    candidates[ip].append((mac, "interface id of the MAC"))
-                else:
-                    six.append(ip)
-            has_four = any("." in self.ips[ip].address for ip in own)
-            if mac in self.router_macs or len(four) > 1 or (has_four and four):
-                self.forwarded[mac] |= set(four) | set(six)
+            address = parse(self.ips[ip].address)
+            if address is None or address.is_loopback:
                 continue
-            lone = four + six if len(six) <= 1 else four
-            for ip in lone:
-                if holders.get(ip) or self._looks_routed(ip, sights[ip]):
-                    self.forwarded[mac].add(ip)
-                else:
-                    candidates[ip].append((mac, "presumed on-link"))
-        for ip, found in candidates.items():
-            nearest = max(max(self.sights[mac][ip].hop_limits, default=0) for mac, _ in found)
-            near = [
-                (mac, reason)
-                for mac, reason in found
-                if max(self.sights[mac][ip].hop_limits, default=0) == nearest
-            ]
-            self_made = [pair for pair in near if pair[1] != "presumed on-link"]
-            near = self_made or near
-            for mac, _ in found:
-                if all(mac != other for other, _ in near):
-                    self.forwarded[mac].add(ip)
-            if len(near) == 1:
-                joins[near[0][0]][ip] = near[0][1]
+            if address.is_link_local:
+                if not self._holders.get(ip):
+                    candidates[ip] = "link-local"
+            elif address.version == 4:
+                four.append(ip)
+            elif address.packed[8:] == eui64(self.macs[mac].address) and not self._holders.get(ip):
+                candidates[ip] = "interface id of the MAC"
             else:
-                self._contest(ip, {mac for mac, _ in near})
+                six.append(ip)
+        has_four = any("." in self.ips[ip].address for ip in own)
+        if mac in self._router_macs or len(four) > 1 or (has_four and four):
+            return _Presumed(candidates, {*four, *six})
+        forwarded = set()
+        for ip in four + six if len(six) <= 1 else four:
+            if self._holders.get(ip) or self._looks_routed(ip, sights[ip]):
+                forwarded.add(ip)
+            else:
+                candidates[ip] = "presumed on-link"
+        return _Presumed(candidates, forwarded)
 
     def _looks_routed(self, ip: bytes, sight: Sight) -> bool:
         """Whether the hop limit says that the IP's host is some routers away."""
@@ -218,102 +310,170 @@ class _Merge:
             initial - HOPS <= hops < initial for initial in INITIAL_HOP_LIMITS
         )
 
-    def _contest(self, ip: bytes, macs: Iterable[bytes]) -> None:
-        """Notes that several MACs hold one IP, whether at once, and what could tell them apart."""
+    def _decide(self, ip: bytes, dirty: set[bytes]) -> None:
+        """Decides who holds an IP."""
+        before = self._holding.get(ip, _Holding())
+        now = self._holding[ip] = self._holder(ip)
+        dirty |= {ip, *before.contest, *now.contest, *before.far, *now.far}
+        for mac in (before.mac, now.mac):
+            if mac is not None:
+                dirty.add(mac)
+        for index, earlier, later in (
+            (self._held, {before.mac} - {None}, {now.mac} - {None}),
+            (self._contested, before.contest, now.contest),
+            (self._far, before.far, now.far),
+        ):
+            for mac in earlier - later:
+                index[mac].discard(ip)  # type: ignore[index]
+            for mac in later - earlier:
+                index[mac].add(ip)  # type: ignore[index]
+
+    def _holder(self, ip: bytes) -> _Holding:
+        if holders := self._holders.get(ip):
+            real = {mac for mac in holders if not is_virtual_mac(self.macs[mac].address)} or holders
+            if len(real) > 1:
+                return _Holding(contest=frozenset(real))
+            (mac,) = real
+            return _Holding(mac, self._proven[mac][ip])
+        found = {mac: self._presumed[mac].candidates[ip] for mac in self._candidates.get(ip, ())}
+        if not found:
+            return _Holding()
+        hops = {mac: max(self.sights[mac][ip].hop_limits, default=0) for mac in found}
+        near = {mac for mac in found if hops[mac] == max(hops.values())}
+        near = {mac for mac in near if found[mac] != "presumed on-link"} or near
+        far = frozenset(found.keys() - near)
+        if len(near) > 1:
+            return _Holding(contest=frozenset(near), far=far)
+        (mac,) = near
+        return _Holding(mac, found[mac], far=far)
+
+    def _contest(self, state: State, ip: bytes, macs: Iterable[bytes]) -> Contest:
+        """Several MACs hold one IP: since when, whether at once, and what tells them apart."""
         firsts: dict[bytes, int] = {}
-        spans: dict[bytes, list[Span]] = {}
+        spans: dict[bytes, Spans] = {}
         for mac in macs:
-            told = list(self.told.get(frozenset((mac, ip)), ()))
+            told = [
+                (binding.ts_ns, binding.spans)
+                for protocol, message in self._proofs.get(mac, {}).get(ip, ())
+                for ends in ((mac, ip), (ip, mac))
+                if (binding := state.bindings.get((*ends, protocol, message))) is not None
+            ]
             if (sight := self.sights.get(mac, {}).get(ip)) is not None:
                 told.append((sight.first_ns, sight.spans))
             firsts[mac], spans[mac] = min(told)
-            self.contested[mac].add(ip)
         order = sorted(firsts, key=lambda mac: (firsts[mac], mac))
         last_start = firsts[order[-1]]
-        at_once = any(self._active_until(mac) > last_start for mac in order[:-1])
-        self.contests.append(
-            Contest(
-                ip,
-                tuple(order),
-                at_once,
-                self._split_by(ip, order),
-                last_start,
-                spans[order[0]] + spans[order[-1]],
-            )
+        return Contest(
+            ip,
+            tuple(order),
+            any(self._active_until(state, mac) > last_start for mac in order[:-1]),
+            self._split_by(ip, order),
+            last_start,
+            spans[order[0]] + spans[order[-1]],
         )
 
-    def _active_until(self, mac: bytes) -> int:
+    def _active_until(self, state: State, mac: bytes) -> int:
         """Latest time at which this MAC is known to have spoken."""
-        seen = (sight.last_ns for sight in self.sights.get(mac, {}).values())
-        return max(self.last_spoke.get(mac, 0), *seen, 0)
+        seen = [sight.last_ns for sight in self.sights.get(mac, {}).values()]
+        for id_ in self._mac_connections.get(mac, ()):
+            counts = state.count("connections", id_)
+            if counts is not None and counts[0]:
+                seen.append(counts[3])
+        return max(seen, default=0)
 
     def _split_by(self, ip: bytes, macs: list[bytes]) -> str:
         """What differs between the machines: `vlan`, `interface`, or `none`."""
         sights = [self.sights.get(mac, {}).get(ip) for mac in macs]
         for name in ("vlans", "interfaces"):
-            sets = [frozenset(getattr(sight, name)) if sight else frozenset() for sight in sights]
+            sets = [getattr(sight, name) if sight else frozenset() for sight in sights]
             if all(sets) and all(
                 not one & other for at, one in enumerate(sets) for other in sets[at + 1 :]
             ):
                 return name.removesuffix("s")
         return "none"
 
-    def _same_serial(self) -> None:
-        """Joins addresses whose machine told the same serial number and product about itself."""
-        told: dict[bytes, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for claim in self.state.claims.values():
-            endpoint = self.state.endpoints.get(claim.endpoint)
-            if (
-                claim.confidence == "high"
-                and endpoint is not None
-                and not endpoint.child
-                and endpoint.spoke
-                and claim.attribute in ("serial", "vendor_id", "vendor", "model")
-            ):
-                told[claim.endpoint][claim.attribute].add(claim.value)
-        machines: dict[tuple[str, str, str, str], set[bytes]] = defaultdict(set)
-        for id_, attributes in told.items():
-            space = self.state.endpoints[id_].space
-            makers = attributes["vendor_id"] | attributes["vendor"]
-            for serial in attributes["serial"]:
-                if serial.strip().lower() in _USELESS_SERIALS:
-                    continue
-                for maker in makers:
-                    for model in attributes["model"]:
-                        machines[space, serial, maker, model].add(id_)
-        for same in machines.values():
-            first, *others = sorted(same)
-            for other in others:
-                if self._find(first) != self._find(other):
-                    self._join(first, other)
-                    self.basis[other] = "same serial number"
-
-    def _find(self, id_: bytes) -> bytes:
-        root = id_
-        while (up := self.parent.get(root, root)) != root:
-            root = up
-        while (up := self.parent.get(id_, id_)) != root:
-            self.parent[id_] = root
-            id_ = up
-        return root
-
-    def _join(self, one: bytes, other: bytes) -> None:
-        one, other = self._find(one), self._find(other)
-        if one != other:
-            self.parent[max(one, other)] = min(one, other)
-
-    def _groups(self) -> list[Group]:
-        members: dict[bytes, list[bytes]] = defaultdict(list)
-        for id_ in (*self.macs, *self.ips):
-            members[self._find(id_)].append(id_)
-        groups = []
-        for ids in members.values():
-            ids.sort()
-            group = Group(ids, {id_: self.basis[id_] for id_ in ids if id_ in self.basis})
+    def _regroup(self, dirty: set[bytes]) -> set[bytes]:
+        """Makes the groups of these endpoints anew; gives all endpoints of old and new ones."""
+        affected = set(dirty)
+        for id_ in dirty:
+            if id_ in self.group_of:
+                affected.update(self.group_of[id_].endpoints)
+        left = {id_ for id_ in affected if id_ in self.macs or id_ in self.ips}
+        while left:
+            ids = self._reach(next(iter(left)))
+            left -= ids
             for id_ in ids:
-                group.routes += sorted(self.forwarded.get(id_, ()))
-                group.contested += sorted(self.contested.get(id_, ()))
-                if id_ in self.macs and is_virtual_mac(self.macs[id_].address):
-                    group.virtual = True
-            groups.append(group)
-        return groups
+                if (old := self.group_of.get(id_)) is not None:
+                    more = set(old.endpoints) - affected
+                    affected |= more
+                    left |= more - ids
+            affected |= ids
+            group = self._group(sorted(ids))
+            for id_ in ids:
+                self.group_of[id_] = group
+        return affected
+
+    def _next_to(self, id_: bytes) -> Iterator[bytes]:
+        """Endpoints that are the same machine by what was told of this one directly."""
+        yield from self._partners.get(id_, ())
+        yield from self._held.get(id_, ())
+        holding = self._holding.get(id_)
+        if holding is not None and holding.mac is not None:
+            yield holding.mac
+
+    def _reach(self, start: bytes) -> set[bytes]:
+        """All endpoints that belong to one machine with this one."""
+        found, todo = {start}, [start]
+        while todo:
+            id_ = todo.pop()
+            near = set(self._next_to(id_))
+            for product in self._products.get(id_, ()):
+                near |= self._told_product[product]
+            todo += near - found
+            found |= near
+        return found
+
+    def _group(self, ids: list[bytes]) -> Group:
+        basis: dict[bytes, str] = {}
+        for id_ in ids:
+            holding = self._holding.get(id_)
+            if holding is not None and holding.mac is not None:
+                basis[id_] = holding.reason
+            elif partners := self._partners.get(id_):
+                basis[id_] = min(partners.values())
+        self._by_serial(ids, basis)
+        routes: set[bytes] = set()
+        contested: set[bytes] = set()
+        for id_ in ids:
+            contested |= self._contested.get(id_, set())
+            routes |= self._far.get(id_, set()) | self._proxied.get(id_, set())
+            if (presumed := self._presumed.get(id_)) is not None:
+                routes |= presumed.forwarded
+        return Group(
+            ids,
+            basis,
+            sorted(routes),
+            sorted(contested),
+            any(id_ in self.macs and is_virtual_mac(self.macs[id_].address) for id_ in ids),
+        )
+
+    def _by_serial(self, ids: list[bytes], basis: dict[bytes, str]) -> None:
+        """Notes the addresses that only a serial number joins with the rest of the machine."""
+        part_of: dict[bytes, int] = {}
+        for number, id_ in enumerate(ids):
+            todo = [id_]
+            while todo:
+                at = todo.pop()
+                if at not in part_of:
+                    part_of[at] = number
+                    todo += self._next_to(at)
+        products = {product for id_ in ids for product in self._products.get(id_, ())}
+        for product in sorted(products):
+            first, *others = sorted(self._told_product[product])
+            for other in others:
+                if part_of[other] != part_of[first]:
+                    basis[other] = "same serial number"
+                    gone = part_of[other]
+                    for id_, number in part_of.items():
+                        if number == gone:
+                            part_of[id_] = part_of[first]

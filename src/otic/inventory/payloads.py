@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator
-
-import msgspec
+from collections.abc import Iterable, Iterator
 
 from otic.evidence import find
-from otic.facts import Claim, Payload, encode
-from otic.journal.fold import State
+from otic.facts import Claim, Payload, encode, unpack_spans
+from otic.journal.fold import Novelty, State
 
 MOST_VALUE = 256
 """Longest value kept, in characters."""
@@ -29,31 +27,61 @@ UPNP = {
 
 
 class PayloadReader:
-    """Reads each payload once and keeps the claims it gave."""
+    """Reads each payload once and keeps the claims it gave about its sender."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, list[tuple[str, str, str, str, str]]] = {}
+        self._claims: dict[bytes, dict[bytes, Claim]] = {}
+        self._waiting: set[bytes] = set()
 
-    def claims(self, state: State) -> Iterator[Claim]:
-        """The claims of all payloads about their senders."""
-        for payload in state.payloads.values():
+    def of(self, endpoint: bytes) -> Iterable[Claim]:
+        """What payloads say of this endpoint."""
+        return self._claims.get(endpoint, {}).values()
+
+    def update(self, state: State, new: Novelty) -> set[bytes]:
+        """Reads new payloads; gives the endpoints about which they say something."""
+        dirty: set[bytes] = set()
+        payloads = new.payloads | self._waiting
+        if new.corrections and any(
+            payload.connection in new.corrections for payload in state.payloads.values()
+        ):
+            # Senders were taken for receivers: tell anew who sent what.
+            dirty |= self._claims.keys()
+            self._claims.clear()
+            payloads = set(state.payloads)
+        self._waiting = set()
+        for id_ in sorted(payloads):
+            payload = state.payloads[id_]
             connection, exchanged = state.resolve(payload.connection)
             if connection is None:
+                self._waiting.add(id_)
                 continue
             sender = connection.server_id if payload.reversed != exchanged else connection.client_id
-            for attribute, value, protocol, message, confidence in self._read(payload):
-                key = encode(["claim", sender, attribute, value, protocol, message])
-                yield Claim(
-                    hashlib.blake2b(key, digest_size=16).digest(),
-                    sender,
-                    attribute,
-                    value,
-                    protocol,
-                    message,
-                    confidence,
-                    payload.ts_ns,
-                    find(payload.spans, payload.bytes, value),
-                )
+            for claim in self._told(payload, sender):
+                told = self._claims.setdefault(sender, {})
+                known = told.get(claim.id)
+                if known is None or (claim.ts_ns, claim.evidence.spans) < (
+                    known.ts_ns,
+                    known.evidence.spans,
+                ):
+                    told[claim.id] = claim
+                    dirty.add(sender)
+        return dirty
+
+    def _told(self, payload: Payload, sender: bytes) -> Iterator[Claim]:
+        for attribute, value, protocol, message, confidence in self._read(payload):
+            key = encode(["claim", sender, attribute, value, protocol, message])
+            yield Claim(
+                hashlib.blake2b(key, digest_size=16).digest(),
+                sender,
+                attribute,
+                value,
+                protocol,
+                message,
+                confidence,
+                payload.ts_ns,
+                find(unpack_spans(payload.spans), payload.bytes, value),
+            )
 
     def _read(self, payload: Payload) -> list[tuple[str, str, str, str, str]]:
         known = self._known.get(payload.id)
@@ -139,16 +167,3 @@ def _description(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
 
 
 _READERS = {"x509-certificate": _certificate, "http-body": _description}
-
-
-def all_claims(state: State, reader: PayloadReader) -> list[Claim]:
-    """The claims the core read and those read from payloads, one a key, earliest telling kept."""
-    found = dict(state.claims)
-    for claim in reader.claims(state):
-        known = found.get(claim.id)
-        if known is None or (claim.ts_ns, claim.evidence.spans) < (
-            known.ts_ns,
-            known.evidence.spans,
-        ):
-            found[claim.id] = msgspec.structs.replace(claim)
-    return list(found.values())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,25 +18,16 @@ if TYPE_CHECKING:
 BRIDGE_PROTOCOLS = {"stp"}
 
 
+Check = Callable[["Device", str], bool]
+"""One condition on a device and the text of what it says of itself."""
+
+
 class TypeRule(msgspec.Struct, frozen=True):
-    """One compiled rule; a condition that is none is not asked."""
+    """One compiled rule: the type it gives when all its conditions hold."""
 
     type: str
     reason: str
-    router: bool | None
-    group: bool | None
-    internet: bool | None
-    bridge: bool | None
-    serves: frozenset[str]
-    uses: frozenset[str]
-    publishes: frozenset[str]
-    does: frozenset[str]
-    receives: frozenset[str]
-    vendor: re.Pattern[str] | None
-    text: re.Pattern[str] | None
-    claims: tuple[tuple[str, re.Pattern[str]], ...]
-    child: str | None
-    targets: int
+    checks: tuple[Check, ...]
 
 
 @cache
@@ -51,35 +44,48 @@ def levels() -> dict[str, int]:
 @cache
 def rules() -> list[TypeRule]:
     """The rules in the order in which they are tried."""
-
-    def pattern(text: str | None) -> re.Pattern[str] | None:
-        return None if text is None else re.compile(text, re.I)
-
     return [
         TypeRule(
             row["type"],
             row["reason"],
-            row.get("router"),
-            row.get("group"),
-            row.get("internet"),
-            row.get("bridge"),
-            frozenset(row.get("serves", ())),
-            frozenset(row.get("uses", ())),
-            frozenset(row.get("publishes", ())),
-            frozenset(row.get("does", ())),
-            frozenset(row.get("receives", ())),
-            pattern(row.get("vendor")),
-            pattern(row.get("text")),
             tuple(
-                (key.removeprefix("claim."), re.compile(value, re.I))
-                for key, value in row.items()
-                if key.startswith("claim.")
+                _check(name, wanted)
+                for name, wanted in row.items()
+                if name not in ("type", "reason")
             ),
-            row.get("child"),
-            row.get("targets", 0),
         )
         for row in _table()["type"]
     ]
+
+
+def _check(name: str, wanted: Any) -> Check:
+    """The test for one condition of `device_types.toml`."""
+    match name:
+        case "router":
+            return lambda device, _: (device.routes > 1 and not device.internet) == wanted
+        case "group":
+            return lambda device, _: device.virtual == wanted
+        case "internet":
+            return lambda device, _: device.internet == wanted
+        case "bridge":
+            return lambda device, _: bool(device.activity.uses & BRIDGE_PROTOCOLS) == wanted
+        case "serves" | "uses" | "publishes" | "does" | "receives":
+            did, some = attrgetter(f"activity.{name}"), frozenset(wanted)
+            return lambda device, _: not some.isdisjoint(did(device))
+        case "targets":
+            return lambda device, _: len(device.activity.targets) >= wanted
+        case "child":
+            return lambda device, _: device.child_address.partition(" ")[0] == wanted
+    pattern = re.compile(wanted, re.I)
+    match name:
+        case "vendor":
+            return lambda device, _: bool(pattern.search(device.attributes.get("vendor", "")))
+        case "text":
+            return lambda _, says: bool(pattern.search(says))
+    attribute = name.removeprefix("claim.")
+    return lambda device, _: any(
+        claim.attribute == attribute and pattern.search(claim.value) for claim in device.claims
+    )
 
 
 def classify(device: Device) -> tuple[str, str]:
@@ -93,35 +99,6 @@ def classify(device: Device) -> tuple[str, str]:
         if attribute in device.attributes and device.reasons[attribute]["rule"] != "address"
     )
     for rule in rules():
-        if _fits(rule, device, says):
+        if all(check(device, says) for check in rule.checks):
             return rule.type, rule.reason
     return "Unknown", "nothing-known"
-
-
-def _fits(rule: TypeRule, device: Device, says: str) -> bool:
-    did = device.activity
-    # Every rule is asked about every device: the first thing that does not fit ends it.
-    if (
-        (rule.serves and rule.serves.isdisjoint(did.serves))
-        or (rule.uses and rule.uses.isdisjoint(did.uses))
-        or (rule.publishes and rule.publishes.isdisjoint(did.publishes))
-        or (rule.does and rule.does.isdisjoint(did.does))
-        or (rule.receives and rule.receives.isdisjoint(did.receives))
-        or rule.router not in (None, device.routes > 1 and not device.internet)
-        or rule.group not in (None, device.virtual)
-        or rule.internet not in (None, device.internet)
-        or rule.bridge not in (None, not BRIDGE_PROTOCOLS.isdisjoint(did.uses))
-    ):
-        return False
-    if rule.child is not None and device.child_address.partition(" ")[0] != rule.child:
-        return False
-    if rule.vendor is not None and not rule.vendor.search(device.attributes.get("vendor", "")):
-        return False
-    if rule.text is not None and not rule.text.search(says):
-        return False
-    if any(
-        not any(c.attribute == name and pattern.search(c.value) for c in device.claims)
-        for name, pattern in rule.claims
-    ):
-        return False
-    return len(did.targets) >= rule.targets

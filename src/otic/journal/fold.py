@@ -6,6 +6,8 @@ nothing (contracts.md §1). All else (devices, alerts, documents) is computed fr
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,11 +27,16 @@ from otic.facts import (
     Operation,
     Payload,
     Sighting,
+    Spans,
     Tallies,
     Violation,
     unpack_ids,
     unpack_numbers,
 )
+from otic.journal.keep import COUNTS_OF, KEPT, ON_CONNECTIONS, Counts, InMemory, Keep, batched
+
+AT_ONCE = 2000
+"""Facts brought to hand at once."""
 
 BUCKET_NS = 10_000_000_000
 """Width of the buckets in which occurrences and attempts are counted."""
@@ -41,12 +48,9 @@ _First = TypeVar("_First", Connection, Operation, Claim, Event, Violation, Paylo
 _Key = TypeVar("_Key")
 
 
-_SHARED: dict[type, tuple[str, ...]] = {
-    Endpoint: ("id", "space", "address", "child"),
+_TEXTS: dict[type, tuple[str, ...]] = {
+    Endpoint: ("space", "address", "child"),
     Connection: (
-        "id",
-        "client_id",
-        "server_id",
         "space",
         "client",
         "server",
@@ -56,7 +60,6 @@ _SHARED: dict[type, tuple[str, ...]] = {
         "protocol",
     ),
     Operation: (
-        "connection",
         "protocol",
         "name",
         "action",
@@ -66,30 +69,34 @@ _SHARED: dict[type, tuple[str, ...]] = {
         "server_child",
     ),
 }
+"""Texts that many facts of a kind have in common: one object each, to save memory."""
 
 
-class Sight(msgspec.Struct):
+class Sight(msgspec.Struct, gc=False):
     """All sightings of one MAC sending one IP (or, with `ip` none, layer-2 frames)."""
 
     mac: bytes
     ip: bytes | None
     first_ns: int
     last_ns: int
-    vlans: set[tuple[int, ...]]
-    interfaces: set[str]
-    hop_limits: set[int]
-    spans: list[tuple[int, int, int, int]]
+    vlans: frozenset[tuple[int, ...]]
+    interfaces: frozenset[str]
+    hop_limits: frozenset[int]
+    spans: Spans
 
 
-class Observed(msgspec.Struct):
+class Observed(msgspec.Struct, frozen=True, gc=False):
     """VLANs and interfaces seen on one connection."""
 
-    vlans: set[tuple[int, ...]]
-    interfaces: set[str]
+    vlans: frozenset[tuple[int, ...]]
+    interfaces: frozenset[str]
 
 
 class Novelty(msgspec.Struct):
-    """Keys of the facts one batch added or altered, by kind; counts alone are no novelty."""
+    """Keys of the facts one batch added or altered, by kind; counts alone are no novelty.
+
+    `answered` are connections whose server was seen to send for the first time.
+    """
 
     endpoints: set[bytes] = msgspec.field(default_factory=set)
     sightings: set[tuple[bytes, bytes | None]] = msgspec.field(default_factory=set)
@@ -105,12 +112,16 @@ class Novelty(msgspec.Struct):
     corrections: set[bytes] = msgspec.field(default_factory=set)
     epochs: set[tuple[int, int, str]] = msgspec.field(default_factory=set)
     observations: set[bytes] = msgspec.field(default_factory=set)
+    answered: set[bytes] = msgspec.field(default_factory=set)
     buckets: set[tuple[bytes, int]] = msgspec.field(default_factory=set)
     coverage: bool = False
 
-    def any_identity(self) -> bool:
-        """Whether devices may look different now."""
-        return bool(self.endpoints or self.sightings or self.bindings or self.claims)
+    def add(self, more: Novelty) -> None:
+        """Takes in what another batch changed."""
+        for name in self.__struct_fields__:
+            if name != "coverage":
+                getattr(self, name).update(getattr(more, name))
+        self.coverage |= more.coverage
 
 
 class Totals(msgspec.Struct):
@@ -145,45 +156,114 @@ class Totals(msgspec.Struct):
 class State:
     """Everything the facts so far say.
 
-    Counts are kept apart from facts: `connection_counts[id]` is [forward packets, reverse packets,
-    bytes, last ns], `operation_counts[id]` [count, unpaired, last ns], `occurrence_counts[id]`
-    [count, last ns] for events and violations.
+    Addresses and what is known of them is in memory; what there is much of is where `keep` says.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep: Keep | None = None) -> None:
+        self.keep = keep = keep or InMemory()
         self.endpoints: dict[bytes, Endpoint] = {}
         self.sightings: dict[tuple[bytes, bytes | None], Sight] = {}
         self.bindings: dict[tuple[bytes, bytes, str, str], Binding] = {}
-        self.connections: dict[bytes, Connection] = {}
-        self.operations: dict[bytes, Operation] = {}
+        self.connections: MutableMapping[bytes, Connection] = keep.facts("connections")
+        self.operations: MutableMapping[bytes, Operation] = keep.facts("operations")
         self.claims: dict[bytes, Claim] = {}
-        self.changes: dict[bytes, Change] = {}
-        self.events: dict[bytes, Event] = {}
-        self.violations: dict[bytes, Violation] = {}
-        self.payloads: dict[bytes, Payload] = {}
+        self._claims_of: dict[bytes, list[bytes]] = {}
+        self.changes: MutableMapping[bytes, Change] = keep.facts("changes")
+        self.events: MutableMapping[bytes, Event] = keep.facts("events")
+        self.violations: MutableMapping[bytes, Violation] = keep.facts("violations")
+        self.payloads: MutableMapping[bytes, Payload] = keep.facts("payloads")
         self.attempts: dict[tuple[bytes, str, int], Attempts] = {}
         self.corrections: dict[bytes, Correction] = {}
         self.epochs: dict[tuple[int, int, str], Epoch] = {}
-        self.observations: dict[bytes, Observed] = {}
+        self.observations: MutableMapping[bytes, Observed] = keep.facts("observations")
         self.buckets: dict[bytes, dict[int, int]] = {}
-        self.connection_counts: dict[bytes, list[int]] = {}
-        self.operation_counts: dict[bytes, list[int]] = {}
-        self.occurrence_counts: dict[bytes, list[int]] = {}
+        self._counts = {name: keep.counts(name) for name in set(COUNTS_OF.values())}
+        self.one_way: set[bytes] = set()
+        self.unpaired: set[bytes] = set()
         self.coverage = Totals()
         self.clock_ns = 0
         self.batches = 0
-        self._pool: dict[Any, Any] = {}
+        self._same: dict[Any, Any] = {}
 
-    def _share(self, fact: Any) -> None:
-        """Makes texts and ids that many facts hold one object each, to save memory."""
-        pool = self._pool.setdefault
-        for name in _SHARED[type(fact)]:
-            value = getattr(fact, name)
-            msgspec.structs.force_setattr(fact, name, pool(value, value))
+    def everything(self) -> Novelty:
+        """All that is known, as if one batch had brought it."""
+        return Novelty(
+            endpoints=set(self.endpoints),
+            sightings=set(self.sightings),
+            bindings=set(self.bindings),
+            connections=set(self.connections),
+            operations=set(self.operations),
+            claims=set(self.claims),
+            changes=set(self.changes),
+            events=set(self.events),
+            violations=set(self.violations),
+            payloads=set(self.payloads),
+            attempts=set(self.attempts),
+            corrections=set(self.corrections),
+            epochs=set(self.epochs),
+            observations=set(self.observations),
+            answered=set(self.connections) - self.one_way,
+            buckets={(id_, 0) for id_ in self.buckets},
+        )
+
+    def _share(self, fact: Any, ids: tuple[str, ...] = (), known: Any = ()) -> None:
+        """Makes texts and the named ids of a fact the objects that earlier facts hold."""
+        for name in _TEXTS[type(fact)]:
+            msgspec.structs.force_setattr(fact, name, sys.intern(getattr(fact, name)))
+        for name in ids:
+            earlier = known.get(getattr(fact, name))
+            if earlier is not None:
+                msgspec.structs.force_setattr(fact, name, earlier.id)
+
+    def _alike(self, value: _Key) -> _Key:
+        """The first equal value, so that equal small sets are one object."""
+        kept: _Key = self._same.setdefault(value, value)
+        return kept
+
+    def counts_of(self, name: str) -> Counts:
+        """Counts of the facts of this name.
+
+        connections: packets forward, packets back, bytes; operations: messages, responses without
+        request; events and violations: occurrences.
+        """
+        return self._counts[COUNTS_OF[name]]
+
+    def count(self, name: str, id_: bytes) -> Sequence[int] | None:
+        """The counts of one fact and its last time; none where nothing was counted."""
+        return self.counts_of(name).get(id_)
+
+    def in_turn(self, name: str, ids: Iterable[_Key]) -> Iterator[_Key]:
+        """These ids one by one, each with its fact (and the connection that names) at hand."""
+        for some in batched(ids, AT_ONCE):
+            if name in KEPT:
+                self.keep.expect(name, some)  # type: ignore[arg-type]
+            if name == "connections":
+                self.keep.expect("observations", some)  # type: ignore[arg-type]
+            if name in ON_CONNECTIONS:
+                facts = getattr(self, name)
+                named = {facts[id_].connection for id_ in some}
+                self.keep.expect("connections", {self.stands_for(id_)[0] for id_ in named})
+            yield from some
+
+    def counted(self, name: str) -> Iterator[tuple[bytes, Any, Sequence[int] | None]]:
+        """All facts of this name with their ids and counts."""
+        for some in batched(list(getattr(self, name)), AT_ONCE):
+            counts = self.counts_of(name).several(some)
+            for id_ in self.in_turn(name, some):
+                yield id_, getattr(self, name)[id_], counts.get(id_)
+
+    def connections_of(self, endpoints: set[bytes]) -> list[Connection]:
+        """The connections with one of these endpoints."""
+        return self.keep.connections_of(endpoints)
+
+    def facts_on(self, connections: set[bytes]) -> list[tuple[str, bytes]]:
+        """Name and id of operations, changes and violations that name one of these connections."""
+        return self.keep.facts_on(connections)
 
     def apply(self, batch: Batch) -> Novelty:
         """Folds one batch in and says what it changed."""
         new = Novelty()
+        self._expect(batch)
         for endpoint in batch.endpoints:
             self._share(endpoint)
             self._endpoint(endpoint, new)
@@ -193,13 +273,16 @@ class State:
             key = (binding.first, binding.second, binding.protocol, binding.message)
             _first(self.bindings, key, binding, new.bindings)
         for connection in batch.connections:
-            self._share(connection)
-            _first(self.connections, connection.id, connection, new.connections)
+            self._share(connection, ("client_id", "server_id"), self.endpoints)
+            if _first(self.connections, connection.id, connection, new.connections):
+                counted = self.counts_of("connections").recent.get(connection.id)
+                if counted is None or not counted[1]:
+                    self.one_way.add(connection.id)
         for operation in batch.operations:
-            self._share(operation)
+            self._share(operation, ("connection",), self.connections)
             _first(self.operations, operation.id, operation, new.operations)
         for claim in batch.claims:
-            _first(self.claims, claim.id, claim, new.claims)
+            self.keep_claim(claim, new)
         for change in batch.changes:
             self._change(change, new)
         for event in batch.events:
@@ -224,26 +307,41 @@ class State:
                 self.epochs[jump] = epoch
                 new.epochs.add(jump)
         for observation in batch.observations:
-            seen = self.observations.get(observation.connection)
-            if seen is None:
-                seen = self.observations[observation.connection] = Observed(set(), set())
-            before = len(seen.vlans), len(seen.interfaces)
-            if observation.vlans:
-                seen.vlans.add(tuple(observation.vlans))
-            if observation.interface:
-                seen.interfaces.add(observation.interface)
-            if before != (len(seen.vlans), len(seen.interfaces)):
-                new.observations.add(observation.connection)
+            seen = self.observations.get(observation.connection) or _NOTHING_OBSERVED
+            more = self._alike(
+                Observed(
+                    seen.vlans | ({tuple(observation.vlans)} if observation.vlans else set()),
+                    seen.interfaces | ({observation.interface} if observation.interface else set()),
+                )
+            )
+            if more != seen:
+                owner = self.connections.get(observation.connection)
+                id_ = observation.connection if owner is None else owner.id
+                self.observations[id_] = more
+                new.observations.add(id_)
         self.tally(batch.tallies, new)
         new.coverage = self.coverage.add(batch.coverage)
         self.clock_ns = batch.end_ns
         self.batches = batch.number + 1
         return new
 
+    def _expect(self, batch: Batch) -> None:
+        """Announces the facts that folding this batch will ask for."""
+        expect = self.keep.expect
+        named = {
+            *(fact.connection for fact in batch.operations),
+            *(fact.connection for fact in batch.observations),
+        }
+        expect("connections", {*(fact.id for fact in batch.connections), *named})
+        expect("observations", {fact.connection for fact in batch.observations})
+        for name in ("operations", "changes", "events", "violations", "payloads"):
+            expect(name, {fact.id for fact in getattr(batch, name)})
+
     def tally(self, tallies: Tallies, new: Novelty | None = None) -> None:
         """Adds the counts of one batch."""
+        new = new or Novelty()
         if tallies.connection_ids:
-            counts = self.connection_counts
+            add = self.counts_of("connections").add
             for id_, forward, reverse, size, last in zip(
                 unpack_ids(tallies.connection_ids),
                 unpack_numbers(tallies.forward_packets),
@@ -252,17 +350,12 @@ class State:
                 unpack_numbers(tallies.connection_last, signed=True),
                 strict=True,
             ):
-                row = counts.get(id_)
-                if row is None:
-                    counts[id_] = [forward, reverse, size, last]
-                else:
-                    row[0] += forward
-                    row[1] += reverse
-                    row[2] += size
-                    if last > row[3]:
-                        row[3] = last
+                if reverse and id_ in self.one_way:
+                    self.one_way.discard(id_)
+                    new.answered.add(id_)
+                add(id_, (forward, reverse, size), last)
         if tallies.operation_ids:
-            counts = self.operation_counts
+            add = self.counts_of("operations").add
             for id_, count, unpaired, last in zip(
                 unpack_ids(tallies.operation_ids),
                 unpack_numbers(tallies.operation_counts),
@@ -270,33 +363,29 @@ class State:
                 unpack_numbers(tallies.operation_last, signed=True),
                 strict=True,
             ):
-                row = counts.get(id_)
-                if row is None:
-                    counts[id_] = [count, unpaired, last]
-                else:
-                    row[0] += count
-                    row[1] += unpaired
-                    if last > row[2]:
-                        row[2] = last
+                if unpaired and id_ not in self.unpaired:
+                    self.unpaired.add(id_)
+                    if id_ in self.operations:
+                        new.operations.add(id_)
+                add(id_, (count, unpaired), last)
         if tallies.occurrence_ids:
-            counts = self.occurrence_counts
+            add = self.counts_of("events").add
             for id_, count, last in zip(
                 unpack_ids(tallies.occurrence_ids),
                 unpack_numbers(tallies.occurrence_counts),
                 unpack_numbers(tallies.occurrence_last, signed=True),
                 strict=True,
             ):
-                row = counts.get(id_)
-                if row is None:
-                    counts[id_] = [count, last]
-                else:
-                    row[0] += count
-                    if last > row[1]:
-                        row[1] = last
+                add(id_, (count,), last)
                 self._bucket(id_, count, last, new)
 
     def resolve(self, connection: bytes) -> tuple[Connection | None, bool]:
         """The connection that now stands for this id, and whether its roles were exchanged."""
+        id_, exchanged = self.stands_for(connection)
+        return self.connections.get(id_), exchanged
+
+    def stands_for(self, connection: bytes) -> tuple[bytes, bool]:
+        """Id of the connection that now stands for this one, and whether roles were exchanged."""
         exchanged = False
         seen = {connection}
         while (correction := self.corrections.get(connection)) is not None:
@@ -305,7 +394,22 @@ class State:
             seen.add(correction.new)
             connection = correction.new
             exchanged = not exchanged
-        return self.connections.get(connection), exchanged
+        return connection, exchanged
+
+    def keep_claim(self, claim: Claim, new: Novelty | None = None) -> None:
+        """Keeps a claim, the earliest telling of it."""
+        if claim.id not in self.claims:
+            self._claims_of.setdefault(claim.endpoint, []).append(claim.id)
+        _first(self.claims, claim.id, claim, set() if new is None else new.claims)
+
+    def claims_of(self, endpoint: bytes) -> list[Claim]:
+        """All claims about one endpoint."""
+        return [self.claims[id_] for id_ in self._claims_of.get(endpoint, ())]
+
+    def _known_id(self, endpoint: bytes) -> bytes:
+        """The id as the object that the endpoint itself holds."""
+        known = self.endpoints.get(endpoint)
+        return endpoint if known is None else known.id
 
     def _endpoint(self, endpoint: Endpoint, new: Novelty) -> None:
         known = self.endpoints.get(endpoint.id)
@@ -319,39 +423,25 @@ class State:
         new.endpoints.add(endpoint.id)
 
     def _sighting(self, fact: Sighting, new: Novelty) -> None:
-        key = (fact.mac, fact.ip)
+        key = (self._known_id(fact.mac), None if fact.ip is None else self._known_id(fact.ip))
         sight = self.sightings.get(key)
         if sight is None:
-            sight = Sight(
-                fact.mac, fact.ip, fact.ts_ns, fact.ts_ns, set(), set(), set(), fact.spans
-            )
+            nothing: frozenset[Any] = frozenset()
+            sight = Sight(*key, fact.ts_ns, fact.ts_ns, nothing, nothing, nothing, fact.spans)
             self.sightings[key] = sight
             new.sightings.add(key)
-        before = (
-            len(sight.vlans),
-            len(sight.interfaces),
-            len(sight.hop_limits),
-            sight.first_ns,
-            sight.last_ns,
-        )
+        before = msgspec.structs.astuple(sight)
         if (fact.ts_ns, fact.spans) < (sight.first_ns, sight.spans):
             sight.first_ns, sight.spans = fact.ts_ns, fact.spans
         if fact.ts_ns > sight.last_ns:
             sight.last_ns = fact.ts_ns
-        if fact.vlans:
-            sight.vlans.add(tuple(fact.vlans))
-        if fact.interface:
-            sight.interfaces.add(fact.interface)
-        if fact.hop_limit:
-            sight.hop_limits.add(fact.hop_limit)
-        after = (
-            len(sight.vlans),
-            len(sight.interfaces),
-            len(sight.hop_limits),
-            sight.first_ns,
-            sight.last_ns,
-        )
-        if before != after:
+        if fact.vlans and (stack := tuple(fact.vlans)) not in sight.vlans:
+            sight.vlans = self._alike(sight.vlans | {stack})
+        if fact.interface and fact.interface not in sight.interfaces:
+            sight.interfaces = self._alike(sight.interfaces | {fact.interface})
+        if fact.hop_limit and fact.hop_limit not in sight.hop_limits:
+            sight.hop_limits = self._alike(sight.hop_limits | {fact.hop_limit})
+        if before != msgspec.structs.astuple(sight):
             new.sightings.add(key)
 
     def _change(self, change: Change, new: Novelty) -> None:
@@ -367,7 +457,7 @@ class State:
         self.changes[change.id] = change
         new.changes.add(change.id)
 
-    def _bucket(self, id_: bytes, count: int, last_ns: int, new: Novelty | None) -> None:
+    def _bucket(self, id_: bytes, count: int, last_ns: int, new: Novelty) -> None:
         if id_ in self.violations:
             return
         buckets = self.buckets.setdefault(id_, {})
@@ -376,11 +466,13 @@ class State:
             self.coverage.capped["event-buckets"] = self.coverage.capped.get("event-buckets", 0) + 1
             return
         buckets[start] = buckets.get(start, 0) + count
-        if new is not None:
-            new.buckets.add((id_, start))
+        new.buckets.add((id_, start))
 
 
-def _first(facts: dict[_Key, _First], key: _Key, fact: _First, new: set[Any]) -> bool:
+_NOTHING_OBSERVED = Observed(frozenset(), frozenset())
+
+
+def _first(facts: Any, key: _Key, fact: _First, new: set[Any]) -> bool:
     """Keeps the earliest telling of a fact; whether it was altered."""
     known = facts.get(key)
     if known is not None and (known.ts_ns, _spans(known)) <= (fact.ts_ns, _spans(fact)):
@@ -390,10 +482,8 @@ def _first(facts: dict[_Key, _First], key: _Key, fact: _First, new: set[Any]) ->
     return True
 
 
-def _spans(fact: Any) -> list[tuple[int, int, int, int]]:
-    spans: list[tuple[int, int, int, int]] = (
-        fact.evidence.spans if isinstance(fact, Claim) else fact.spans
-    )
+def _spans(fact: Any) -> Spans:
+    spans: Spans = fact.evidence.spans if isinstance(fact, Claim) else fact.spans
     return spans
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import Any
 
 import msgspec
 
-from otic.detect.engine import Alert
-from otic.facts import Capture, Event, Evidence, Span
+from otic.detect.alerts import Alert
+from otic.facts import Capture, Event, Evidence, Spans, pack_spans, unpack_spans
 from otic.inventory.devices import Device, Inventory
 from otic.journal.fold import State
 from otic.times import iso
@@ -71,7 +70,7 @@ class Document:
             for capture in self.captures
         ]
 
-    def evidence(self, spans: Iterable[Span], decode: str = "derived") -> Row:
+    def evidence(self, spans: Spans, decode: str = "derived") -> Row:
         """Spans with file names, and the decoding that gives the value."""
         return {
             "spans": [
@@ -81,7 +80,7 @@ class Document:
                     "offset": offset,
                     "length": length,
                 }
-                for file, frame, offset, length in spans
+                for file, frame, offset, length in unpack_spans(spans)
             ],
             "decode": decode,
         }
@@ -146,11 +145,11 @@ class Document:
         """All connections; counts of corrected ones are with those that replaced them."""
         counted: dict[bytes, list[int]] = {}
         seen: dict[bytes, tuple[set[int], int]] = {}
-        for id_, connection in self.state.connections.items():
+        for id_, connection, counts in self.state.counted("connections"):
             now, exchanged = self.state.resolve(id_)
             if now is None:
                 continue
-            forward, reverse, size, last = self.state.connection_counts.get(id_, (0, 0, 0, 0))
+            forward, reverse, size, last = counts or (0, 0, 0, 0)
             if exchanged:
                 forward, reverse = reverse, forward
             row = counted.setdefault(now.id, [0, 0, 0, 0])
@@ -164,7 +163,8 @@ class Document:
                 vlans |= {vlan for stack in observed.vlans for vlan in stack}
             seen[now.id] = vlans, min(first, connection.ts_ns)
         rows = []
-        for id_, (forward, reverse, size, last) in counted.items():
+        for id_ in self.state.in_turn("connections", counted):
+            forward, reverse, size, last = counted[id_]
             connection = self.state.connections[id_]
             vlans, first = seen[id_]
             rows.append(
@@ -189,15 +189,15 @@ class Document:
 
     def operations(self) -> list[Row]:
         """All operations; those of corrected connections joined with their equals."""
-        joined: dict[tuple[Any, ...], tuple[Row, list[int], list[tuple[int, list[Span]]]]] = {}
-        for id_, operation in self.state.operations.items():
+        joined: dict[tuple[Any, ...], tuple[Row, list[int], list[tuple[int, Spans]]]] = {}
+        for _, operation, counts in self.state.counted("operations"):
             connection, exchanged = self.state.resolve(operation.connection)
             if connection is None:
                 continue
             client, server = connection.client, connection.server
             if operation.reversed != exchanged:
                 client, server = server, client
-            count, unpaired, last = self.state.operation_counts.get(id_, (0, 0, operation.ts_ns))
+            count, unpaired, last = counts or (0, 0, operation.ts_ns)
             row: Row = {
                 "client": client,
                 "server": server,
@@ -242,7 +242,8 @@ class Document:
     def changes(self) -> list[Row]:
         """Last write to each object with old and new value, and the range of values."""
         rows = []
-        for change in self.state.changes.values():
+        for id_ in self.state.in_turn("changes", list(self.state.changes)):
+            change = self.state.changes[id_]
             parties = self._parties(change.connection, change.reversed)
             if parties is not None:
                 rows.append(
@@ -265,8 +266,9 @@ class Document:
     def events(self) -> list[Row]:
         """What the core saw happen, and what only the whole inventory shows."""
         rows = []
-        for event in (*self.state.events.values(), *self.notices):
-            count, _ = self.state.occurrence_counts.get(event.id, (1, event.ts_ns))
+        derived = ((event.id, event, None) for event in self.notices)
+        for _, event, counts in chain(self.state.counted("events"), derived):
+            count = counts[0] if counts else 1
             rows.append(
                 {
                     "kind": event.kind,
@@ -303,10 +305,10 @@ class Document:
     def violations(self) -> list[Row]:
         """Broken rules of protocols; `client` is who sent the bytes."""
         rows = []
-        for violation in self.state.violations.values():
+        for _, violation, counts in self.state.counted("violations"):
             parties = self._parties(violation.connection, violation.reversed)
             if parties is not None:
-                count, _ = self.state.occurrence_counts.get(violation.id, (1, violation.ts_ns))
+                count = counts[0] if counts else 1
                 rows.append(
                     {"rule": violation.rule}
                     | parties[0]
@@ -346,7 +348,7 @@ class Document:
                     "last_seen": iso(alert.last_ns),
                     "count": alert.count,
                     "message": {"key": alert.key, "values": alert.values},
-                    "evidence": self.evidence(alert.spans),
+                    "evidence": self.evidence(pack_spans(alert.spans)),
                 }
                 for alert in self.all_alerts
                 if alert.policy == policy

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from otic.errors import CaptureError, StoreError
-from otic.facts import Span
-from otic.sensor.pipeline import Result
+from otic.facts import pack_spans, unpack_spans
+from otic.sensor.analysis import Result
 
 AROUND = 5
 """Frames kept before and after each cited one."""
@@ -71,14 +71,14 @@ def keep(result: Result, files: list[Path], database: Path, most_bytes: int) -> 
 def _cited(result: Result) -> dict[int, set[int]]:
     """Frame numbers by file ordinal: cited by alerts, claims, changes, events, violations."""
     state = result.state
-    spans: list[Iterable[Span]] = [alert.spans for alert in result.alerts]
-    spans += [claim.evidence.spans for claim in state.claims.values()]
-    spans += [change.evidence.spans for change in state.changes.values()]
-    spans += [event.spans for event in state.events.values()]
-    spans += [violation.spans for violation in state.violations.values()]
+    packed = {pack_spans(alert.spans) for alert in result.alerts}
+    packed |= {claim.evidence.spans for claim in state.claims.values()}
+    packed |= {change.evidence.spans for change in state.changes.values()}
+    packed |= {event.spans for event in state.events.values()}
+    packed |= {violation.spans for violation in state.violations.values()}
     found: dict[int, set[int]] = defaultdict(set)
-    for some in spans:
-        for file, frame, _, _ in some:
+    for spans in packed:
+        for file, frame, _, _ in unpack_spans(spans):
             found[file].update(range(max(1, frame - AROUND), frame + AROUND + 1))
     return found
 

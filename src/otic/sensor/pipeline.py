@@ -11,16 +11,10 @@ from typing import Protocol
 import msgspec
 
 from otic.baseline.baseline import Baseline
-from otic.baseline.fields import FieldMaker
-from otic.detect.engine import Alert, Detector
 from otic.detect.rules import Compiled
 from otic.errors import CaptureError, JournalError
-from otic.facts import Batch, Capture, Event, decode_batch, decode_captures
-from otic.inventory.addresses import plainness
-from otic.inventory.devices import Inventory, inventory
-from otic.inventory.notices import notices
-from otic.inventory.payloads import PayloadReader
-from otic.journal.fold import Novelty, State
+from otic.facts import decode_batch, decode_captures
+from otic.sensor.analysis import Analysis, Memory, Result, Sink
 from otic.settings import Settings
 
 AHEAD = 4
@@ -45,62 +39,6 @@ class Source(Protocol):
     def progress(self) -> tuple[int, int]:
         """Bytes read, and bytes in all."""
         ...
-
-
-class Sink(Protocol):
-    """Where the state is kept: a database, or nowhere."""
-
-    def stored(self) -> int:
-        """Batches already folded into what `load` gives."""
-        ...
-
-    def load(self) -> State:
-        """What was folded before."""
-        ...
-
-    def write(self, state: State, batch: Batch, new: Novelty) -> None:
-        """Keeps one more batch, whole or not at all."""
-        ...
-
-    def refresh(self, state: State, result: Result) -> None:
-        """Keeps how devices and alerts look meanwhile."""
-        ...
-
-    def finish(self, state: State, result: Result) -> None:
-        """Keeps the result."""
-        ...
-
-
-class Memory:
-    """Keeps nothing: the state lives as long as the run."""
-
-    def stored(self) -> int:
-        """Nothing was folded before."""
-        return 0
-
-    def load(self) -> State:
-        """An empty state."""
-        return State()
-
-    def write(self, state: State, batch: Batch, new: Novelty) -> None:
-        """Keeps nothing."""
-
-    def refresh(self, state: State, result: Result) -> None:
-        """Keeps nothing."""
-
-    def finish(self, state: State, result: Result) -> None:
-        """Keeps nothing."""
-
-
-class Result(msgspec.Struct):
-    """What a run found."""
-
-    state: State
-    inventory: Inventory
-    captures: list[Capture]
-    alerts: list[Alert]
-    notices: list[Event]
-    detector: Detector
 
 
 def open_captures(
@@ -198,14 +136,16 @@ def analyse(
     the learning time, and only later ones are compared with it.
     """
     sink = sink or Memory()
-    fields = FieldMaker(settings)
-    state = sink.load()
     stored = sink.stored()
-    detector = Detector(rules, fields, baseline, learned_until_ns)
     learning = baseline is not None and learned_until_ns is not None
-    payloads = PayloadReader()
-    if stored and not learning:
-        detector.everything(state)
+    analysis = Analysis(
+        settings,
+        rules,
+        sink,
+        baseline=baseline,
+        learned_until_ns=learned_until_ns,
+        learning=learning,
+    )
     since = 0
     for reading in read_ahead(source):
         batch = decode_batch(reading.batch)
@@ -213,55 +153,13 @@ def analyse(
             progress(*reading.progress)
         if batch.number < stored:
             continue
-        new = state.apply(batch)
-        if not learning:
-            detector.update(state, new)
-        sink.write(state, batch, new)
+        analysis.apply(batch)
         since += 1
-        if since >= _refresh_after(state) and not isinstance(sink, Memory) and not learning:
+        if since >= REFRESH_BATCHES and not isinstance(sink, Memory) and not learning:
             since = 0
-            looked = _result(state, settings, reading.captures, detector, payloads, policy=False)
-            sink.refresh(state, looked)
+            analysis.refresh()
     if learning and baseline is not None:
-        baseline.learn(state, fields, detector.guarded, learned_until_ns)
-        detector.everything(state)
-    result = _result(state, settings, source.captures(), detector, payloads)
-    sink.finish(state, result)
-    return result
-
-
-def _refresh_after(state: State) -> int:
-    """Batches between two looks at everything: more where a look takes longer."""
-    return max(REFRESH_BATCHES, (len(state.connections) + len(state.operations)) // 500)
-
-
-def _result(
-    state: State,
-    settings: Settings,
-    captures: bytes,
-    detector: Detector,
-    payloads: PayloadReader,
-    *,
-    policy: bool = True,
-) -> Result:
-    found = inventory(state, settings, payloads)
-    events = notices(state, found.contests)
-
-    def spoken_for(endpoint: bytes) -> bool:
-        device = found.device(endpoint)
-        if device is None:
-            return False
-        rank = plainness(state.endpoints[endpoint].address)
-        return any(
-            state.endpoints[other].spoke and plainness(state.endpoints[other].address) < rank
-            for other in device.endpoints
-        )
-
-    return Result(
-        state,
-        found,
-        decode_captures(captures),
-        detector.alerts(state, events, spoken_for, policy=policy),
-        events,
-        detector,
-    )
+        detector = analysis.detector
+        baseline.learn(analysis.state, analysis.fields, detector.guarded, learned_until_ns)
+        analysis.learned()
+    return analysis.result(decode_captures(source.captures()))

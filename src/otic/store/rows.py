@@ -20,7 +20,6 @@ from otic.facts import (
     Evidence,
     Operation,
     Payload,
-    Span,
     Value,
     Violation,
 )
@@ -29,7 +28,6 @@ from otic.journal.fold import Observed, Sight, State
 Row = dict[str, Any]
 
 _pack = msgspec.msgpack.Encoder().encode
-_spans = msgspec.msgpack.Decoder(list[Span]).decode
 _stacks = msgspec.msgpack.Decoder(list[tuple[int, ...]]).decode
 _texts = msgspec.msgpack.Decoder(list[str]).decode
 _numbers = msgspec.msgpack.Decoder(list[int]).decode
@@ -50,7 +48,7 @@ def _endpoint(state: State, id_: bytes) -> Row:
         "child": fact.child,
         "spoke": fact.spoke,
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
     }
 
 
@@ -64,7 +62,7 @@ def _sighting(state: State, key: tuple[bytes, bytes | None]) -> Row:
         "vlans": _pack(sorted(sight.vlans)),
         "interfaces": _pack(sorted(sight.interfaces)),
         "hop_limits": _pack(sorted(sight.hop_limits)),
-        "spans": _pack(sight.spans),
+        "spans": sight.spans,
     }
 
 
@@ -76,7 +74,7 @@ def _binding(state: State, key: tuple[bytes, bytes, str, str]) -> Row:
         "protocol": fact.protocol,
         "message": fact.message,
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
     }
 
 
@@ -95,7 +93,7 @@ def _connection(state: State, id_: bytes) -> Row:
         "port": fact.port,
         "protocol": fact.protocol,
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
         "forward_packets": 0,
         "reverse_packets": 0,
         "bytes": 0,
@@ -118,7 +116,7 @@ def _operation(state: State, id_: bytes) -> Row:
         "client_child": fact.client_child,
         "server_child": fact.server_child,
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
         "count": 0,
         "unpaired": 0,
         "last_ns": fact.ts_ns,
@@ -137,7 +135,7 @@ def _claim(state: State, id_: bytes) -> Row:
         "confidence": fact.confidence,
         "valid_from": fact.ts_ns,
         "valid_to": None,
-        "spans": _pack(fact.evidence.spans),
+        "spans": fact.evidence.spans,
         "decode": fact.evidence.decode,
     }
 
@@ -156,7 +154,7 @@ def _change(state: State, id_: bytes) -> Row:
         "max": fact.max,
         "count": fact.count,
         "last_ns": fact.ts_ns,
-        "spans": _pack(fact.evidence.spans),
+        "spans": fact.evidence.spans,
         "decode": fact.evidence.decode,
     }
 
@@ -174,7 +172,7 @@ def _event(state: State, id_: bytes) -> Row:
         "protocol": fact.protocol,
         "details": _pack(fact.values),
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
         "count": 0,
         "last_ns": fact.ts_ns,
     }
@@ -190,7 +188,7 @@ def _violation(state: State, id_: bytes) -> Row:
         "protocol": fact.protocol,
         "details": _pack(fact.values),
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
         "count": 0,
         "last_ns": fact.ts_ns,
     }
@@ -206,7 +204,7 @@ def _payload(state: State, id_: bytes) -> Row:
         "kind": fact.kind,
         "content": fact.bytes,
         "first_ns": fact.ts_ns,
-        "spans": _pack(fact.spans),
+        "spans": fact.spans,
     }
 
 
@@ -221,7 +219,7 @@ def _correction(state: State, id_: bytes) -> Row:
 
 
 def _epoch(state: State, key: tuple[int, int, str]) -> Row:
-    spans = _pack(state.epochs[key].spans)
+    spans = state.epochs[key].spans
     return {"before_ns": key[0], "after_ns": key[1], "cause": key[2], "spans": spans}
 
 
@@ -268,38 +266,52 @@ COUNTED = {
 
 def read(state: State, name: str, rows: Iterable[Any]) -> None:
     """Puts the rows of one table into the state, with the counts they hold."""
+    if name == "buckets":
+        for row in rows:
+            state.buckets.setdefault(row.id, {})[row.start_ns] = row.count
+        return
+    fact_of = FACTS[name]
+    counted = COUNTED.get(name)
+    counts = state.counts_of(name) if counted else None
     for row in rows:
-        _READERS[name](state, row)
+        key, fact = fact_of(row)
+        if name == "claims":
+            state.keep_claim(fact)
+        else:
+            getattr(state, name)[key] = fact
+        if counted and counts is not None:
+            *amounts, last = (getattr(row, column) for column in counted)
+            if any(amounts):
+                counts.add(key, amounts, last)
 
 
-def _read_endpoint(state: State, row: Any) -> None:
-    state.endpoints[row.id] = Endpoint(
-        row.id, row.space, row.address, row.child, row.spoke, row.first_ns, _spans(row.spans)
-    )
+def _endpoint_of(row: Any) -> tuple[bytes, Endpoint]:
+    spans = row.spans
+    fact = Endpoint(row.id, row.space, row.address, row.child, row.spoke, row.first_ns, spans)
+    return row.id, fact
 
 
-def _read_sighting(state: State, row: Any) -> None:
+def _sighting_of(row: Any) -> tuple[tuple[bytes, bytes | None], Sight]:
     ip = row.ip or None
-    state.sightings[row.mac, ip] = Sight(
+    return (row.mac, ip), Sight(
         row.mac,
         ip,
         row.first_ns,
         row.last_ns,
-        set(_stacks(row.vlans)),
-        set(_texts(row.interfaces)),
-        set(_numbers(row.hop_limits)),
-        _spans(row.spans),
+        frozenset(_stacks(row.vlans)),
+        frozenset(_texts(row.interfaces)),
+        frozenset(_numbers(row.hop_limits)),
+        row.spans,
     )
 
 
-def _read_binding(state: State, row: Any) -> None:
-    state.bindings[row.first, row.second, row.protocol, row.message] = Binding(
-        row.first, row.second, row.protocol, row.message, row.first_ns, _spans(row.spans)
-    )
+def _binding_of(row: Any) -> tuple[tuple[bytes, bytes, str, str], Binding]:
+    key = (row.first, row.second, row.protocol, row.message)
+    return key, Binding(*key, row.first_ns, row.spans)
 
 
-def _read_connection(state: State, row: Any) -> None:
-    state.connections[row.id] = Connection(
+def _connection_of(row: Any) -> tuple[bytes, Connection]:
+    return row.id, Connection(
         row.id,
         row.client_id,
         row.server_id,
@@ -312,15 +324,12 @@ def _read_connection(state: State, row: Any) -> None:
         row.port,
         row.protocol,
         row.first_ns,
-        _spans(row.spans),
+        row.spans,
     )
-    if row.forward_packets or row.reverse_packets:
-        counts = [row.forward_packets, row.reverse_packets, row.bytes, row.last_ns]
-        state.connection_counts[row.id] = counts
 
 
-def _read_operation(state: State, row: Any) -> None:
-    state.operations[row.id] = Operation(
+def _operation_of(row: Any) -> tuple[bytes, Operation]:
+    return row.id, Operation(
         row.id,
         row.connection,
         row.protocol,
@@ -333,14 +342,12 @@ def _read_operation(state: State, row: Any) -> None:
         row.client_child,
         row.server_child,
         row.first_ns,
-        _spans(row.spans),
+        row.spans,
     )
-    if row.count or row.unpaired:
-        state.operation_counts[row.id] = [row.count, row.unpaired, row.last_ns]
 
 
-def _read_claim(state: State, row: Any) -> None:
-    state.claims[row.id] = Claim(
+def _claim_of(row: Any) -> tuple[bytes, Claim]:
+    return row.id, Claim(
         row.id,
         row.endpoint,
         row.attribute,
@@ -349,13 +356,13 @@ def _read_claim(state: State, row: Any) -> None:
         row.message,
         row.confidence,
         row.valid_from,
-        Evidence(_spans(row.spans), row.decode),
+        Evidence(row.spans, row.decode),
     )
 
 
-def _read_change(state: State, row: Any) -> None:
+def _change_of(row: Any) -> tuple[bytes, Change]:
     new = _value(row.new)
-    state.changes[row.id] = Change(
+    return row.id, Change(
         row.id,
         row.connection,
         row.protocol,
@@ -367,12 +374,12 @@ def _read_change(state: State, row: Any) -> None:
         row.max,
         row.count,
         row.last_ns,
-        Evidence(_spans(row.spans), row.decode),
+        Evidence(row.spans, row.decode),
     )
 
 
-def _read_event(state: State, row: Any) -> None:
-    state.events[row.id] = Event(
+def _event_of(row: Any) -> tuple[bytes, Event]:
+    return row.id, Event(
         row.id,
         row.kind,
         row.space,
@@ -383,14 +390,12 @@ def _read_event(state: State, row: Any) -> None:
         row.protocol,
         _details(row.details),
         row.first_ns,
-        _spans(row.spans),
+        row.spans,
     )
-    if row.count:
-        state.occurrence_counts[row.id] = [row.count, row.last_ns]
 
 
-def _read_violation(state: State, row: Any) -> None:
-    state.violations[row.id] = Violation(
+def _violation_of(row: Any) -> tuple[bytes, Violation]:
+    return row.id, Violation(
         row.id,
         row.connection,
         row.reversed,
@@ -398,14 +403,12 @@ def _read_violation(state: State, row: Any) -> None:
         row.protocol,
         _details(row.details),
         row.first_ns,
-        _spans(row.spans),
+        row.spans,
     )
-    if row.count:
-        state.occurrence_counts[row.id] = [row.count, row.last_ns]
 
 
-def _read_payload(state: State, row: Any) -> None:
-    state.payloads[row.id] = Payload(
+def _payload_of(row: Any) -> tuple[bytes, Payload]:
+    return row.id, Payload(
         row.id,
         row.connection,
         row.reversed,
@@ -413,46 +416,42 @@ def _read_payload(state: State, row: Any) -> None:
         row.kind,
         row.content,
         row.first_ns,
-        _spans(row.spans),
+        row.spans,
     )
 
 
-def _read_attempt(state: State, row: Any) -> None:
-    state.attempts[row.source, row.transport, row.start_ns] = _attempts(row.body)
+def _attempt_of(row: Any) -> tuple[tuple[bytes, str, int], Attempts]:
+    return (row.source, row.transport, row.start_ns), _attempts(row.body)
 
 
-def _read_correction(state: State, row: Any) -> None:
-    state.corrections[row.old] = Correction(row.old, row.new, row.ts_ns)
+def _correction_of(row: Any) -> tuple[bytes, Correction]:
+    return row.old, Correction(row.old, row.new, row.ts_ns)
 
 
-def _read_epoch(state: State, row: Any) -> None:
+def _epoch_of(row: Any) -> tuple[tuple[int, int, str], Epoch]:
     key = row.before_ns, row.after_ns, row.cause
-    state.epochs[key] = Epoch(*key, _spans(row.spans))
+    return key, Epoch(*key, row.spans)
 
 
-def _read_observation(state: State, row: Any) -> None:
-    seen = Observed(set(_stacks(row.vlans)), set(_texts(row.interfaces)))
-    state.observations[row.connection] = seen
+def _observation_of(row: Any) -> tuple[bytes, Observed]:
+    seen = Observed(frozenset(_stacks(row.vlans)), frozenset(_texts(row.interfaces)))
+    return row.connection, seen
 
 
-def _read_bucket(state: State, row: Any) -> None:
-    state.buckets.setdefault(row.id, {})[row.start_ns] = row.count
-
-
-_READERS: dict[str, Callable[[State, Any], None]] = {
-    "endpoints": _read_endpoint,
-    "sightings": _read_sighting,
-    "bindings": _read_binding,
-    "connections": _read_connection,
-    "operations": _read_operation,
-    "claims": _read_claim,
-    "changes": _read_change,
-    "events": _read_event,
-    "violations": _read_violation,
-    "payloads": _read_payload,
-    "attempts": _read_attempt,
-    "corrections": _read_correction,
-    "epochs": _read_epoch,
-    "observations": _read_observation,
-    "buckets": _read_bucket,
+FACTS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
+    "endpoints": _endpoint_of,
+    "sightings": _sighting_of,
+    "bindings": _binding_of,
+    "connections": _connection_of,
+    "operations": _operation_of,
+    "claims": _claim_of,
+    "changes": _change_of,
+    "events": _event_of,
+    "violations": _violation_of,
+    "payloads": _payload_of,
+    "attempts": _attempt_of,
+    "corrections": _correction_of,
+    "epochs": _epoch_of,
+    "observations": _observation_of,
 }
+"""Key and fact that a row of each table holds."""

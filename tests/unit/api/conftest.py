@@ -37,15 +37,17 @@ def analysed(folder: Path) -> Path:
     capture, database, settings = folder / "demo.pcapng", folder / "demo.db", Settings()
     demo.write(capture)
     until_ns = observed_time(open_captures([capture], settings)).at(demo.LEARN_FRACTION)
+    sink = Database(database, settings, [capture])
     result = analyse(
         open_captures([capture], settings),
         settings=settings,
         rules=load_rules([], {}),
         baseline=Baseline(),
         learned_until_ns=until_ns,
-        sink=Database(database, settings, [capture]),
+        sink=sink,
     )
     keep(result, [capture], database, settings.packets_bytes)
+    sink.close()
     return database
 
 

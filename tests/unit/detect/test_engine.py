@@ -4,7 +4,7 @@ from typing import Any
 
 from builders import Source, at, batch, endpoint, event, tallies
 from otic.detect.rules import load
-from otic.facts import Attempts, Batch
+from otic.facts import Attempts, Batch, pack_spans
 from otic.sensor.pipeline import analyse
 from otic.settings import Known, Settings
 
@@ -34,7 +34,7 @@ def tried(
         False,
         samples[:16],
         sorted(addresses),
-        [(0, 1, 26, 8)],
+        pack_spans([(0, 1, 26, 8)]),
     )
 
 

@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID
 
 from builders import at, batch, connection, endpoint
 from otic.evidence import decode
-from otic.facts import Payload
+from otic.facts import Payload, pack_spans, unpack_spans
 from otic.inventory.devices import Device, inventory
 from otic.journal.fold import State
 from otic.settings import Settings
@@ -35,7 +35,7 @@ def certificate(name: str) -> bytes:
 def device_with(kind: str, content: bytes) -> Device:
     state = State()
     on = connection("10.0.0.2", "10.0.0.1", protocol="tls", port=443)
-    spans = [(0, 5, 100, len(content))]
+    spans = pack_spans([(0, 5, 100, len(content))])
     told = Payload(b"p" * 16, on.id, True, "tls", kind, content, at(0), spans)
     state.apply(batch(0, endpoint("10.0.0.1"), on, told))
     (device,) = inventory(state, Settings()).devices.values()
@@ -48,7 +48,9 @@ def test_a_certificate_says_who_sent_it() -> None:
     device = device_with("x509-certificate", content)
     told = {claim.attribute: claim for claim in device.claims}
     subject = told["certificate_subject"]
-    cited = b"".join(content[o - 100 : o - 100 + n] for _, _, o, n in subject.evidence.spans)
+    cited = b"".join(
+        content[o - 100 : o - 100 + n] for _, _, o, n in unpack_spans(subject.evidence.spans)
+    )
 
     assert "plc7.plant" == subject.value == decode(subject.evidence.decode, cited)
     assert "2024-12-31T00:00:00+00:00" == told["certificate_not_after"].value

@@ -1,6 +1,5 @@
 """The same facts give the same document, however they are cut, repeated or interrupted."""
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import Source, tallies
+from builders import Source
 from otic.baseline.baseline import Baseline
 from otic.detect.rules import load
 from otic.errors import StoreError
-from otic.facts import Batch, Coverage, Tallies, unpack_ids, unpack_numbers
+from otic.facts import Batch
+from otic.sensor.analysis import Result, Sink
 from otic.sensor.document import Document, encode
-from otic.sensor.pipeline import Result, Sink, analyse
+from otic.sensor.pipeline import analyse
 from otic.settings import Settings
 from otic.store.database import Database
-from plants import plant
+from plants import plant, shaken
 
 RULES = load()
-REPEATABLE = ("endpoints", "sightings", "bindings", "connections", "operations", "claims")
-REPEATABLE += ("events", "violations", "payloads", "attempts", "corrections", "epochs")
 
 
 def document(batches: list[Batch], sink: Sink | None = None) -> dict[str, Any]:
@@ -43,72 +41,31 @@ def text(batches: list[Batch], sink: Sink | None = None) -> bytes:
 EXPECTED = text(plant())
 
 
-def split(one: Batch, chance: random.Random) -> list[Batch]:
-    """The same batch as two: facts and counts fall into either half."""
-    halves: list[dict[str, list[Any]]] = [{}, {}]
-    for field in msgspec.structs.fields(Batch):
-        facts = getattr(one, field.name)
-        if isinstance(facts, list):
-            for fact in facts:
-                halves[chance.randrange(2)].setdefault(field.name, []).append(fact)
-    counts: list[list[list[tuple[Any, ...]]]] = [[[], [], []], [[], [], []]]
-    for kind, rows in enumerate(_rows(one.tallies)):
-        for row in rows:
-            counts[chance.randrange(2)][kind].append(row)
-    return [
-        msgspec.structs.replace(
-            Batch(one.schema, 0, one.start_ns, one.end_ns),
-            **halves[at],
-            tallies=tallies(*counts[at]),
-            coverage=one.coverage if at == 0 else Coverage(),
-        )
-        for at in (0, 1)
-    ]
-
-
-def _rows(counts: Tallies) -> list[list[tuple[Any, ...]]]:
-    columns = [
-        (
-            "connection_ids",
-            "forward_packets",
-            "reverse_packets",
-            "connection_bytes",
-            "connection_last",
-        ),
-        ("operation_ids", "operation_counts", "operation_unpaired", "operation_last"),
-        ("occurrence_ids", "occurrence_counts", "occurrence_last"),
-    ]
-    return [
-        list(
-            zip(
-                unpack_ids(getattr(counts, names[0])),
-                *(unpack_numbers(getattr(counts, name), signed=True) for name in names[1:]),
-                strict=True,
-            )
-        )
-        for names in columns
-    ]
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32))
 def test_facts_cut_and_sent_again_at_random_change_nothing(seed: int) -> None:
     """Re-batching and re-sending facts gives the same JSON, byte by byte."""
-    chance = random.Random(seed)
-    sent: dict[str, list[Any]] = {name: [] for name in REPEATABLE}
-    batches: list[Batch] = []
-    for one in plant():
-        for half in split(one, chance) if chance.random() < 0.6 else [one]:
-            again = {}
-            for name in REPEATABLE:
-                fresh = list(getattr(half, name))
-                sent[name] += fresh
-                known = sent[name]
-                again[name] = fresh + chance.sample(known, min(len(known), chance.randrange(3)))
-                chance.shuffle(again[name])
-            batches.append(msgspec.structs.replace(half, **again, number=len(batches)))
+    assert EXPECTED == text(shaken(seed))
 
-    assert EXPECTED == text(batches)
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_database_gives_what_memory_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Facts in tables behind small caches and counts in rows: the same JSON."""
+    monkeypatch.setattr("otic.store.database.CHECKPOINT_BATCHES", 1 + seed % 4)
+    monkeypatch.setattr("otic.store.keep.CACHED", seed % 3)
+    monkeypatch.setattr("otic.store.keep.ASKED_AT_ONCE", 2)
+    file = tmp_path / "made.pcap"
+    file.write_bytes(b"capture")
+    database = Database(tmp_path / "otic.db", Settings(), [file])
+    batches = shaken(seed)
+    state = database.load()
+    for one in batches[: seed % len(batches)]:
+        database.write(state, one, state.apply(one))
+    database.close()
+
+    assert EXPECTED == text(batches, Database(tmp_path / "otic.db", Settings(), [file]))
 
 
 @pytest.mark.parametrize("cut", range(10))
@@ -121,7 +78,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(tmp_path: Path, cut: int)
     state = first.load()
     for one in plant()[:cut]:
         first.write(state, one, state.apply(one))
-    first.connection.close()
+    first.close()
     again = Database(database, Settings(), [file])
 
     assert cut == again.stored()
@@ -138,7 +95,7 @@ def test_checkpoints_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     state = first.load()
     for one in plant()[:7]:
         first.write(state, one, state.apply(one))
-    first.connection.close()
+    first.close()
 
     assert EXPECTED == text(plant(), Database(tmp_path / "otic.db", Settings(), [file]))
 

@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from otic.errors import StoreError
-from otic.store.database import migrate, open_engine
+from otic.store.engine import migrate, open_engine
 from otic.store.tables import SCOPE, metadata
 
 

@@ -12,7 +12,6 @@ from otic.detect.messages import render
 from otic.detect.rules import Rule, techniques
 from otic.detect.rules import load as load_rules
 from otic.store import tables
-from otic.store.database import AlertBody
 from otic.store.queries.common import (
     Cited,
     Count,
@@ -26,6 +25,7 @@ from otic.store.queries.common import (
     whole_rows,
 )
 from otic.store.queries.devices import Body
+from otic.store.results import AlertBody
 from otic.times import iso
 
 Sort = Literal["severity", "last_seen", "first_seen", "title", "count"]

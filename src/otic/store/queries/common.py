@@ -12,13 +12,12 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, and_, f
 from sqlalchemy.exc import DatabaseError
 
 from otic.errors import StoreError
-from otic.facts import Capture, Span
+from otic.facts import Capture, Span, unpack_spans
 from otic.store import tables
-from otic.store.database import migrate, open_engine
+from otic.store.engine import migrate, open_engine
 
 T = TypeVar("T")
 
-_spans = msgspec.msgpack.Decoder(list[Span]).decode
 _capture = msgspec.msgpack.Decoder(Capture).decode
 
 MOST_ROWS = 500
@@ -190,7 +189,7 @@ def _follow(pairs: dict[bytes, bytes], start: bytes) -> tuple[bytes, bool]:
 
 def cited(spans: bytes | Sequence[Span], decode: str, files: list[str]) -> Cited:
     """Evidence with file names."""
-    told = _spans(spans) if isinstance(spans, bytes) else spans
+    told = unpack_spans(spans) if isinstance(spans, bytes) else spans
     return Cited(
         [
             BytesAt(files[file] if file < len(files) else str(file), frame, offset, length)

@@ -453,7 +453,9 @@ def _from_payloads(store: Store, connection: Connection, owners: set[bytes]) -> 
         "connections",
         connection.execute(select(talks).where(talks.c.id.in_(wanted), store.own(talks))),
     )
-    return [claim for claim in PayloadReader().claims(state) if claim.endpoint in owners]
+    reader = PayloadReader()
+    reader.update(state, state.everything())
+    return [claim for owner in owners for claim in reader.of(owner)]
 
 
 class Reach(msgspec.Struct, frozen=True):

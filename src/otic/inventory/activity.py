@@ -1,0 +1,231 @@
+"""What endpoints were seen to do, kept while connections and operations arrive."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import msgspec
+
+from otic.facts import Connection, Operation
+from otic.inventory.protocols import is_industrial
+from otic.journal.fold import Novelty, State
+
+PUBLISHED = {"goose", "sampled-values", "c37.118"}
+"""Protocols whose connection's client publishes to a group."""
+
+NOTHING: frozenset[str] = frozenset()
+
+
+def transfer_by_client(connection_protocol: str, action: str) -> bool:
+    """Whether the connection's client acts, whoever sends the request.
+
+    In an S7 block download the controller asks for the blocks that the station gives it.
+    """
+    return connection_protocol == "s7comm" and action.startswith("program-")
+
+
+class Activity(msgspec.Struct):
+    """What the endpoints of one device were seen to do."""
+
+    protocols: frozenset[str] = NOTHING
+    serves: frozenset[str] = NOTHING
+    uses: frozenset[str] = NOTHING
+    publishes: frozenset[str] = NOTHING
+    does: frozenset[str] = NOTHING
+    receives: frozenset[str] = NOTHING
+    targets: frozenset[bytes] = frozenset()
+    vlans: frozenset[int] = frozenset()
+
+    def add(self, other: Activity) -> None:
+        """Takes over what another one did."""
+        for name in self.__struct_fields__:
+            more = getattr(other, name)
+            if more:
+                mine = getattr(self, name)
+                setattr(self, name, mine | more if mine else more)
+
+
+class Activities:
+    """The activity of every endpoint, and which children of an address answered.
+
+    The same facts in any order give the same activities.
+    """
+
+    def __init__(self) -> None:
+        self.of: dict[bytes, Activity] = {}
+        self.answered: set[bytes] = set()
+        self._address: dict[tuple[str, str], bytes] = {}
+        self._child: dict[tuple[str, str, str], bytes] = {}
+        self._base: dict[bytes, bytes] = {}
+        self._behind: dict[bytes, set[bytes]] = defaultdict(set)
+        self._before_base: dict[tuple[str, str], set[bytes]] = defaultdict(set)
+        self._before_end: dict[bytes, set[bytes]] = defaultdict(set)
+        self._before_connection: dict[bytes, set[bytes]] = defaultdict(set)
+        self._before_child: dict[tuple[str, str, str], set[bytes]] = defaultdict(set)
+        self._dirty: set[bytes] = set()
+        self._alike: dict[frozenset[str] | frozenset[int], frozenset[str] | frozenset[int]] = {}
+
+    def update(self, state: State, new: Novelty) -> set[bytes]:
+        """Takes in what changed; gives the endpoints that now did something else."""
+        self._dirty = set()
+        connections = new.connections | new.observations | new.answered
+        operations = set(new.operations)
+        for id_ in new.endpoints:
+            self._endpoint(state, id_, connections, operations)
+        if new.corrections:
+            more = self._corrected(state, new)
+            connections |= more
+            named = more | {old for old in state.corrections if state.stands_for(old)[0] in more}
+            operations |= {id_ for name, id_ in state.facts_on(named) if name == "operations"}
+            for old in new.corrections:
+                operations |= self._before_connection.pop(old, set())
+        for id_ in state.in_turn("connections", connections):
+            if self._connection(state, id_):
+                operations |= self._before_connection.pop(id_, set())
+        for id_ in state.in_turn("operations", operations):
+            self._operation(state, id_)
+        return self._dirty
+
+    def base(self, endpoint: bytes) -> bytes:
+        """The endpoint of the address itself, for a child behind it."""
+        return self._base.get(endpoint, endpoint)
+
+    def child(self, state: State, base: bytes, child: str) -> bytes | None:
+        """The endpoint of this child behind an address."""
+        fact = state.endpoints.get(base)
+        return self._child.get((fact.space, fact.address, child)) if child and fact else None
+
+    def _endpoint(
+        self, state: State, id_: bytes, connections: set[bytes], operations: set[bytes]
+    ) -> None:
+        """Notes an address or child, and what can be read now that it is known."""
+        fact = state.endpoints[id_]
+        place = (fact.space, fact.address)
+        if fact.child:
+            key = (*place, fact.child)
+            self._child[key] = id_
+            operations |= self._before_child.pop(key, set())
+            if place not in self._address:
+                self._before_base[place].add(id_)
+                return
+            children = {id_}
+        else:
+            self._address[place] = id_
+            children = self._before_base.pop(place, set())
+        for child in children:
+            self._base[child] = self._address[place]
+            self._behind[self._address[place]].add(child)
+            connections |= self._before_end.pop(child, set())
+
+    def _corrected(self, state: State, new: Novelty) -> set[bytes]:
+        """Forgets what the parties of exchanged connections did; gives all their connections."""
+        parties: set[bytes] = set()
+        for old in new.corrections:
+            for id_ in (old, state.corrections[old].new):
+                connection = state.connections.get(id_)
+                if connection is not None:
+                    parties |= {self.base(connection.client_id), self.base(connection.server_id)}
+        self._dirty |= parties
+        ends = {end for base in parties for end in (base, *self._behind.get(base, ()))}
+        for end in ends:
+            self.of.pop(end, None)
+        self.answered -= ends
+        return {connection.id for connection in state.connections_of(ends)}
+
+    def _all_known(self, id_: bytes, connection: Connection) -> bool:
+        """Whether the addresses of both ends are known; else the connection waits for them."""
+        for endpoint, child in (
+            (connection.client_id, connection.client_child),
+            (connection.server_id, connection.server_child),
+        ):
+            if child and endpoint not in self._base:
+                self._before_end[endpoint].add(id_)
+                return False
+        return True
+
+    def _connection(self, state: State, id_: bytes) -> bool:
+        """Reads one connection; whether it can be read yet."""
+        connection = state.connections.get(id_)
+        if connection is None or not self._all_known(id_, connection):
+            return False
+        if id_ in state.corrections:
+            return True
+        name = connection.protocol
+        seen = state.observations.get(id_)
+        vlans = {vlan for stack in seen.vlans for vlan in stack} if seen else set()
+        known = {name} if name != "unknown" else set()
+        ends = (
+            (connection.client_id, connection.client_child),
+            (connection.server_id, connection.server_child),
+        )
+        for endpoint, child in ends:
+            base = self.base(endpoint)
+            self._add(base, protocols=known)
+            if vlans:
+                self._vlans(base, vlans)
+            if child:
+                self._add(endpoint, protocols=known)
+        published = {name} if name in PUBLISHED else ()
+        self._add(self.base(connection.client_id), uses={name}, publishes=published)
+        if id_ not in state.one_way:
+            self._add(self.base(connection.server_id), serves={name})
+            self._add(connection.server_id, serves={name})
+        return True
+
+    def _operation(self, state: State, id_: bytes) -> None:
+        operation = state.operations[id_]
+        connection, exchanged = state.resolve(operation.connection)
+        if connection is None or not self._all_known(connection.id, connection):
+            self._before_connection[state.stands_for(operation.connection)[0]].add(id_)
+            return
+        turned = operation.reversed != exchanged
+        client, server = connection.client_id, connection.server_id
+        if turned and not transfer_by_client(connection.protocol, operation.action):
+            client, server = server, client
+        client, server = self.base(client), self.base(server)
+        answered = operation.outcome in ("ok", "error") or id_ in state.unpaired
+        child = self.child(state, server, operation.server_child)
+        fact = state.endpoints.get(server)
+        if child is None and operation.server_child and fact is not None:
+            self._before_child[fact.space, fact.address, operation.server_child].add(id_)
+        elif answered and child is not None and child not in self.answered:
+            self.answered.add(child)
+            self._dirty.add(child)
+        if is_industrial(connection.protocol):
+            self._industrial(operation, connection, (client, server, child), answered, turned)
+
+    def _industrial(
+        self,
+        operation: Operation,
+        connection: Connection,
+        ends: tuple[bytes, bytes, bytes | None],
+        answered: bool,
+        turned: bool,
+    ) -> None:
+        client, server, child = ends
+        name, action = {connection.protocol}, {operation.action}
+        targets = {server} if operation.action not in ("identify", "session") else ()
+        self._add(client, does=action if operation.outcome != "error" else (), targets=targets)
+        if answered:
+            self._add(server, receives=action, serves=() if turned else name)
+            if child is not None:
+                self._add(child, receives=action, serves=name, protocols=name)
+
+    def _add(self, endpoint: bytes, **more: Iterable[str] | Iterable[bytes]) -> None:
+        activity = self.of.get(endpoint)
+        if activity is None:
+            activity = self.of[endpoint] = Activity()
+        for name, values in more.items():
+            known = getattr(activity, name)
+            if not known.issuperset(values):
+                both = known.union(values)
+                setattr(activity, name, self._alike.setdefault(both, both))
+                self._dirty.add(endpoint)
+
+    def _vlans(self, endpoint: bytes, vlans: set[int]) -> None:
+        activity = self.of[endpoint]
+        if not activity.vlans >= vlans:
+            both = activity.vlans | vlans
+            activity.vlans = self._alike.setdefault(both, both)  # type: ignore[assignment]
+            self._dirty.add(endpoint)

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use otic_capture::write::PcapngWriter;
 use otic_capture::{CaptureFile, LinkType};
@@ -16,6 +17,9 @@ use pyo3::types::PyBytes;
 use crate::facts::SCHEMA;
 use crate::journal;
 use crate::spaces::SpaceMap;
+
+/// How often a follower that waits looks for more.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 create_exception!(_core, JournalError, PyException, "A journal that cannot be read or written.");
 create_exception!(_core, CaptureError, PyException, "A file that is no readable capture.");
@@ -145,6 +149,57 @@ impl JournalWriter {
     }
 }
 
+/// Reads a stream in `folder` while another process writes it, behind the record `after`.
+#[pyclass]
+struct JournalFollower {
+    follower: Mutex<journal::Follower>,
+}
+
+#[pymethods]
+impl JournalFollower {
+    #[new]
+    #[pyo3(signature = (folder, stream, after = 0))]
+    fn new(folder: String, stream: String, after: u64) -> Self {
+        Self { follower: Mutex::new(journal::Follower::new(Path::new(&folder), &stream, after)) }
+    }
+
+    /// The next records, at most about `most`; waits up to `wait_ms` for the first.
+    fn read<'py>(
+        &mut self,
+        py: Python<'py>,
+        most: usize,
+        wait_ms: u64,
+    ) -> PyResult<JournalRows<'py>> {
+        let follower = self.follower.get_mut().map_err(|_| poisoned())?;
+        let rows = py
+            .detach(|| {
+                let until = Instant::now() + Duration::from_millis(wait_ms);
+                loop {
+                    let records = follower.read(most)?;
+                    if !records.is_empty() || Instant::now() >= until {
+                        return Ok(records);
+                    }
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+            })
+            .map_err(journal_error)?;
+        let row = |(segment, sequence, record): (u64, u64, Vec<u8>)| {
+            (segment, sequence, PyBytes::new(py, &record))
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// Torn records passed over since the last call, by file.
+    fn take_torn(&mut self) -> PyResult<Vec<String>> {
+        Ok(self.follower.get_mut().map_err(|_| poisoned())?.take_torn())
+    }
+
+    /// Puts a damaged segment aside and goes on with the next one.
+    fn quarantine(&mut self) -> PyResult<()> {
+        self.follower.get_mut().map_err(|_| poisoned())?.quarantine().map_err(journal_error)
+    }
+}
+
 /// (segment number, sequence, record) of every record.
 type JournalRows<'py> = Vec<(u64, u64, Bound<'py, PyBytes>)>;
 
@@ -249,6 +304,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("JournalError", module.py().get_type::<JournalError>())?;
     module.add("SCHEMA", SCHEMA)?;
     module.add_class::<JournalWriter>()?;
+    module.add_class::<JournalFollower>()?;
     module.add_function(wrap_pyfunction!(journal_segments, module)?)?;
     module.add_function(wrap_pyfunction!(read_journal, module)?)?;
     module.add_function(wrap_pyfunction!(read_frames, module)?)?;

@@ -52,8 +52,8 @@ class Sink(Protocol):
         """What was folded before."""
         ...
 
-    def write(self, state: State, batch: Batch, new: Novelty) -> None:
-        """Keeps one more batch, whole or not at all."""
+    def write(self, state: State, batch: Batch, new: Novelty, segment: int = 0) -> None:
+        """Keeps one more batch (of this journal segment), whole or not at all."""
         ...
 
     def refresh(self, state: State, inventory: Inventory, changes: Changes) -> None:
@@ -80,7 +80,7 @@ class Memory:
         """An empty state."""
         return State()
 
-    def write(self, state: State, batch: Batch, new: Novelty) -> None:
+    def write(self, state: State, batch: Batch, new: Novelty, segment: int = 0) -> None:
         """Keeps nothing."""
 
     def refresh(self, state: State, inventory: Inventory, changes: Changes) -> None:
@@ -120,13 +120,13 @@ class Analysis:
             if not learning:
                 self.detector.everything(self.state)
 
-    def apply(self, batch: Batch) -> Novelty:
-        """Folds one batch in; says what it changed."""
+    def apply(self, batch: Batch, segment: int = 0) -> Novelty:
+        """Folds one batch (of this journal segment) in; says what it changed."""
         new = self.state.apply(batch)
         self.inventory.note(new)
         if not self.learning:
             self.detector.update(self.state, new)
-        self.sink.write(self.state, batch, new)
+        self.sink.write(self.state, batch, new, segment)
         return new
 
     def learned(self) -> None:

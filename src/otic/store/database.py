@@ -22,7 +22,7 @@ from sqlalchemy.exc import DatabaseError
 from otic.errors import CaptureError, StoreError
 from otic.facts import SCHEMA, Batch, Tallies, encode
 from otic.inventory.devices import Inventory
-from otic.journal.fold import Novelty, State, Totals
+from otic.journal.fold import MINUTE_NS, Novelty, State, Totals
 from otic.sensor.analysis import Changes, Result
 from otic.settings import Settings
 from otic.store import tables
@@ -31,7 +31,10 @@ from otic.store.keep import StoredKeep, chunks
 from otic.store.results import Results
 from otic.store.rows import COUNTED, MAKERS, SINGLE, read
 
-STREAM = "facts"
+FACTS = "facts"
+LIVE = "live"
+"""In place of the fingerprint of captures: the facts came from the sensor's own journal."""
+
 CHECKPOINT_BATCHES = 64
 """Batches whose counts wait as packed columns before they are added to the rows."""
 
@@ -50,6 +53,8 @@ IN_MEMORY = (
     "attempts",
     "corrections",
     "epochs",
+    "interfaces",
+    "blinds",
 )
 """Facts that a state holds in memory; the others stay in their tables."""
 
@@ -94,8 +99,8 @@ def fingerprint(files: list[Path], settings: Settings) -> str:
 class Database:
     """Keeps a run's state, devices and alerts in a database file."""
 
-    def __init__(self, path: Path, settings: Settings, files: list[Path]) -> None:
-        """Opens or creates the database for these files.
+    def __init__(self, path: Path, settings: Settings, files: list[Path] | None = None) -> None:
+        """Opens or creates the database for these files; without files, for a live sensor.
 
         Raises:
             StoreError: it is damaged, newer than this program, or of other captures.
@@ -104,9 +109,9 @@ class Database:
         if path.is_dir() or not path.absolute().parent.is_dir():
             raise StoreError(f"{path}: not a place for a database")
         self.path = path
-        self.files = files
+        self.files = files or []
         self.scope = {name: getattr(settings, name) for name in tables.SCOPE}
-        self.fingerprint = fingerprint(files, settings)
+        self.fingerprint = LIVE if files is None else fingerprint(files, settings)
         if not path.exists():
             create(path)
         self.engine = open_engine(path)
@@ -119,13 +124,14 @@ class Database:
         self._whole = False
         position = self._position()
         if position is not None and position.fingerprint != self.fingerprint:
-            raise StoreError(f"{path.name}: holds the result of other captures or other spaces")
+            what = "captures" if LIVE == self.fingerprint else "other captures or other spaces"
+            raise StoreError(f"{path.name}: holds the result of {what}")
         if position is not None and position.schema > SCHEMA:
             raise StoreError(f"{path.name}: written by a newer program; update Otic to read it")
 
-    def stored(self) -> int:
-        """Batches already folded in."""
-        position = self._position()
+    def stored(self, stream: str = FACTS) -> int:
+        """Batches already folded in; of a journal's stream, the last sequence."""
+        position = self._position(stream)
         return 0 if position is None else int(position.batch)
 
     def load(self) -> State:
@@ -148,6 +154,9 @@ class Database:
             state.buckets.clear()
             read(state, "buckets", self._all(tables.buckets))
             position = self._position()
+            if position is not None:
+                recent = tables.minutes.c.start_ns >= position.clock_ns - 2 * MINUTE_NS
+                read(state, "minutes", self._all(tables.minutes, recent))
         except (DatabaseError, msgspec.MsgspecError) as error:
             raise StoreError(f"{self.path.name}: {error}") from None
         if position is not None:
@@ -157,7 +166,7 @@ class Database:
         self.connection.rollback()
         return state
 
-    def write(self, state: State, batch: Batch, new: Novelty) -> None:
+    def write(self, state: State, batch: Batch, new: Novelty, segment: int = 0) -> None:
         """Adds one batch: its novelty as rows, its counts as packed columns, the position."""
         for name, make in MAKERS.items():
             keys = getattr(new, name)
@@ -172,7 +181,8 @@ class Database:
             "positions",
             [
                 {
-                    "stream": STREAM,
+                    "stream": FACTS,
+                    "segment": segment,
                     "batch": batch.number + 1,
                     "fingerprint": self.fingerprint,
                     "schema": SCHEMA,
@@ -220,10 +230,10 @@ class Database:
         self.connection.close()
         self.engine.dispose()
 
-    def _position(self) -> Any:
+    def _position(self, stream: str = FACTS) -> Any:
         table = tables.positions
         found = self.connection.execute(
-            select(table).where(table.c.stream == STREAM, *self._own(table))
+            select(table).where(table.c.stream == stream, *self._own(table))
         ).first()
         self.connection.rollback()
         return found
@@ -234,8 +244,8 @@ class Database:
     def _ids(self, table: Table, where: Any) -> set[bytes]:
         return set(self.connection.scalars(select(table.c.id).where(where, *self._own(table))))
 
-    def _all(self, table: Table) -> Iterable[Any]:
-        return self.connection.execute(select(table).where(*self._own(table)))
+    def _all(self, table: Table, *where: Any) -> Iterable[Any]:
+        return self.connection.execute(select(table).where(*where, *self._own(table)))
 
     def _upsert(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Writes rows whole; columns that checkpoints own keep their values."""

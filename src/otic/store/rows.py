@@ -10,6 +10,7 @@ import msgspec
 from otic.facts import (
     Attempts,
     Binding,
+    Blind,
     Change,
     Claim,
     Connection,
@@ -20,10 +21,11 @@ from otic.facts import (
     Evidence,
     Operation,
     Payload,
+    Tick,
     Value,
     Violation,
 )
-from otic.journal.fold import Observed, Sight, State
+from otic.journal.fold import Interface, Minute, Observed, Sight, State
 
 Row = dict[str, Any]
 
@@ -33,6 +35,8 @@ _texts = msgspec.msgpack.Decoder(list[str]).decode
 _numbers = msgspec.msgpack.Decoder(list[int]).decode
 _details = msgspec.msgpack.Decoder(dict[str, str]).decode
 _value = msgspec.msgpack.Decoder(Value | None).decode
+_sums = msgspec.msgpack.Decoder(dict[str, int]).decode
+_tick = msgspec.msgpack.Decoder(Tick).decode
 _attempts = msgspec.msgpack.Decoder(Attempts).decode
 
 SINGLE = {"vendor", "vendor_id", "model", "order_number", "firmware", "hardware", "serial"}
@@ -236,6 +240,41 @@ def _bucket(state: State, key: tuple[bytes, int]) -> Row:
     return {"id": key[0], "start_ns": key[1], "count": state.buckets[key[0]].get(key[1], 0)}
 
 
+def _interface(state: State, name: str) -> Row:
+    interface = state.interfaces[name]
+    return {
+        "name": name,
+        "first_ns": interface.first_ns,
+        "last_ns": interface.last.wall_ns,
+        "up": interface.last.up,
+        "frames": interface.frames,
+        "bytes": interface.bytes,
+        "drops": _pack(interface.drops),
+        "last": _pack(interface.last),
+    }
+
+
+def _minute(state: State, key: tuple[str, int]) -> Row:
+    minute = state.minutes[key]
+    return {
+        "interface": key[0],
+        "start_ns": key[1],
+        "frames": minute.frames,
+        "bytes": minute.bytes,
+        "drops": _pack(minute.drops),
+    }
+
+
+def _blind(state: State, key: tuple[str, int]) -> Row:
+    blind = state.blinds[key]
+    return {
+        "interface": blind.interface,
+        "start_ns": blind.start_ns,
+        "end_ns": blind.end_ns,
+        "cause": blind.cause,
+    }
+
+
 MAKERS: dict[str, Callable[[State, Any], Row]] = {
     "endpoints": _endpoint,
     "sightings": _sighting,
@@ -251,6 +290,9 @@ MAKERS: dict[str, Callable[[State, Any], Row]] = {
     "corrections": _correction,
     "epochs": _epoch,
     "observations": _observation,
+    "interfaces": _interface,
+    "minutes": _minute,
+    "blinds": _blind,
     "buckets": _bucket,
 }
 """How a fact of each table becomes a row, given the state and its key."""
@@ -438,6 +480,21 @@ def _observation_of(row: Any) -> tuple[bytes, Observed]:
     return row.connection, seen
 
 
+def _interface_of(row: Any) -> tuple[str, Interface]:
+    return row.name, Interface(
+        row.first_ns, _tick(row.last), row.frames, row.bytes, _sums(row.drops)
+    )
+
+
+def _minute_of(row: Any) -> tuple[tuple[str, int], Minute]:
+    return (row.interface, row.start_ns), Minute(row.frames, row.bytes, _sums(row.drops))
+
+
+def _blind_of(row: Any) -> tuple[tuple[str, int], Blind]:
+    blind = Blind(row.interface, row.start_ns, row.end_ns, row.cause)
+    return (row.interface, row.start_ns), blind
+
+
 FACTS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "endpoints": _endpoint_of,
     "sightings": _sighting_of,
@@ -453,5 +510,8 @@ FACTS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "corrections": _correction_of,
     "epochs": _epoch_of,
     "observations": _observation_of,
+    "interfaces": _interface_of,
+    "minutes": _minute_of,
+    "blinds": _blind_of,
 }
 """Key and fact that a row of each table holds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -46,6 +46,38 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     flags: list[Flag] = []
 
 
+class Interface(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One monitored interface: nothing is ever sent on it.
+
+    `filter` is a pcap filter: frames that do not pass are counted and not read. `fanout` spreads
+    the interface over so many rings.
+    """
+
+    name: str
+    filter: str = ""
+    fanout: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    promiscuous: bool = True
+
+
+class Ring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The packet ring on disk: how much it may hold, how old, and how fast it may write.
+
+    0 bytes switches it off; 0 for the others means no limit of that kind.
+    """
+
+    bytes: Annotated[int, msgspec.Meta(ge=0)] = 10_000_000_000
+    hours: Annotated[int, msgspec.Meta(ge=0)] = 0
+    bytes_per_s: Annotated[int, msgspec.Meta(ge=0)] = 60_000_000
+
+
+class Console(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the sensor's console listens; never on a monitored interface."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8443
+    tls: bool = True
+
+
 class RuleSetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Overrides of one detection rule."""
 
@@ -68,6 +100,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rule: dict[str, RuleSetting] = {}
     rules: list[str] = []
     packets_bytes: int = 200_000_000
+    interface: list[Interface] = []
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    learning_s: Annotated[int, msgspec.Meta(ge=0)] = 14 * 86_400
+    journal_bytes: Annotated[int, msgspec.Meta(ge=64_000_000)] = 10_000_000_000
+    ring: Ring = Ring()
+    console: Console = Console()
 
     def spaces(self) -> list[tuple[str, str, str]]:
         """The space map as the core takes it: (kind, match, space name)."""

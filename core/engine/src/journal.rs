@@ -293,10 +293,8 @@ impl Follower {
                 continue;
             }
             // Nothing more in this segment: is it finished?
-            if self.later_than(open_number(&self.open))?.is_none() {
-                break;
-            }
-            let Some(mut open) = self.open.take() else { break };
+            let Some(next) = self.next_after(open_number(&self.open))? else { break };
+            let Some(mut open) = self.open.replace(next) else { break };
             // The writer may have added to it before it began the next one.
             open.read(self.after, usize::MAX, &mut records)?;
             if let Some((_, sequence, _)) = records.last() {
@@ -306,7 +304,6 @@ impl Follower {
                 let left = open.bytes.len();
                 self.torn.push(format!("{}: torn record of {left} bytes", open.path.display()));
             }
-            self.open = self.later_than(open.number)?.map(|path| Open::new(&path)).transpose()?;
         }
         Ok(records)
     }
@@ -320,7 +317,7 @@ impl Follower {
         let Some(open) = self.open.take() else { return Ok(()) };
         let failed = |error| Error::Io(open.path.clone(), error);
         fs::rename(&open.path, open.path.with_extension("quarantined")).map_err(failed)?;
-        self.open = self.later_than(open.number)?.map(|path| Open::new(&path)).transpose()?;
+        self.open = self.next_after(open.number)?;
         Ok(())
     }
 
@@ -351,11 +348,17 @@ impl Follower {
         Ok(found)
     }
 
-    fn later_than(&self, number: u64) -> Result<Option<PathBuf>, Error> {
+    /// The segment behind this one, once it has its header.
+    fn next_after(&self, number: u64) -> Result<Option<Open>, Error> {
         let name = segment_name(&self.stream, number);
-        Ok(segments(&self.folder, &self.stream)?
-            .into_iter()
-            .find(|path| path.file_name().is_some_and(|found| *found > *name)))
+        let later = |path: &PathBuf| path.file_name().is_some_and(|found| *found > *name);
+        let mut paths = segments(&self.folder, &self.stream)?.into_iter().filter(later);
+        let Some(path) = paths.next() else { return Ok(None) };
+        match Open::new(&path) {
+            Ok(open) => Ok(Some(open)),
+            Err(Error::NotASegment(_)) if paths.next().is_none() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -455,6 +458,7 @@ fn start(folder: &Path, header: &Header) -> Result<(BufWriter<File>, PathBuf, u6
         let mut file = BufWriter::new(file);
         file.write_all(MAGIC)?;
         file.write_all(&framed)?;
+        file.flush()?;
         Ok((file, (MAGIC.len() + framed.len()) as u64))
     };
     let (file, bytes) = write().map_err(|error| Error::Io(path.clone(), error))?;

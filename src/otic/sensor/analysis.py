@@ -17,6 +17,7 @@ from otic.inventory.addresses import plainness
 from otic.inventory.devices import Inventory
 from otic.inventory.notices import notices
 from otic.journal.fold import Novelty, State
+from otic.journal.segments import FACTS
 from otic.settings import Settings
 
 
@@ -44,8 +45,8 @@ class Result(msgspec.Struct):
 class Sink(Protocol):
     """Where the state is kept: a database, or nowhere."""
 
-    def stored(self) -> int:
-        """Batches already folded into what `load` gives."""
+    def stored(self, stream: str = FACTS) -> int:
+        """Batches already folded into what `load` gives; of a journal's stream, the sequence."""
         ...
 
     def load(self) -> State:
@@ -72,7 +73,7 @@ class Sink(Protocol):
 class Memory:
     """Keeps nothing: the state lives as long as the run."""
 
-    def stored(self) -> int:
+    def stored(self, stream: str = FACTS) -> int:
         """Nothing was folded before."""
         return 0
 

@@ -19,11 +19,15 @@ from sqlalchemy import Connection, Table, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 
+from otic.detect.alerts import Alert
 from otic.errors import CaptureError, StoreError
 from otic.facts import SCHEMA, Batch, Tallies, encode
 from otic.inventory.devices import Inventory
 from otic.journal.fold import MINUTE_NS, Novelty, State, Totals
+from otic.journal.segments import FACTS
 from otic.sensor.analysis import Changes, Result
+from otic.sensor.decisions import STREAM as DECISIONS
+from otic.sensor.decisions import Decision
 from otic.settings import Settings
 from otic.store import tables
 from otic.store.engine import create, migrate, open_engine
@@ -31,7 +35,6 @@ from otic.store.keep import StoredKeep, chunks
 from otic.store.results import Results
 from otic.store.rows import COUNTED, MAKERS, SINGLE, read
 
-FACTS = "facts"
 LIVE = "live"
 """In place of the fingerprint of captures: the facts came from the sensor's own journal."""
 
@@ -96,6 +99,23 @@ def fingerprint(files: list[Path], settings: Settings) -> str:
     return digest.hexdigest()
 
 
+class Marks(dict[str, str]):
+    """Small texts that live in the store; what changed is written with the next batch."""
+
+    def __init__(self, stored: dict[str, str]) -> None:
+        super().__init__(stored)
+        self._changed: set[str] = set()
+
+    def __setitem__(self, name: str, value: str) -> None:
+        super().__setitem__(name, value)
+        self._changed.add(name)
+
+    def take(self) -> list[dict[str, Any]]:
+        """Rows of what changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return [{"name": name, "value": self[name].encode()} for name in sorted(changed)]
+
+
 class Database:
     """Keeps a run's state, devices and alerts in a database file."""
 
@@ -119,12 +139,13 @@ class Database:
         self.connection: Connection = self.engine.connect()
         self.keep = StoredKeep(self.connection, self._own)
         self.results = Results(self.connection, self._own, self._upsert)
+        self.marks = Marks(self._stored_marks())
         self._statements: dict[str, Any] = {}
         self._unchecked = 0
         self._whole = False
         position = self._position()
         if position is not None and position.fingerprint != self.fingerprint:
-            what = "captures" if LIVE == self.fingerprint else "other captures or other spaces"
+            what = "captures" if self.fingerprint == LIVE else "other captures or other spaces"
             raise StoreError(f"{path.name}: holds the result of {what}")
         if position is not None and position.schema > SCHEMA:
             raise StoreError(f"{path.name}: written by a newer program; update Otic to read it")
@@ -133,6 +154,11 @@ class Database:
         """Batches already folded in; of a journal's stream, the last sequence."""
         position = self._position(stream)
         return 0 if position is None else int(position.batch)
+
+    def segment(self, stream: str = FACTS) -> int:
+        """The journal segment of the last record folded in."""
+        position = self._position(stream)
+        return 0 if position is None else int(position.segment)
 
     def load(self) -> State:
         """The state as of the last whole batch.
@@ -191,19 +217,64 @@ class Database:
                 }
             ],
         )
+        self._upsert("marks", self.marks.take())
         if self._unchecked >= CHECKPOINT_BATCHES:
             self._checkpoint(state, batch.number)
         self.connection.commit()
         self.keep.written()
 
+    def checkpoint(self, state: State) -> None:
+        """Brings the counts in all rows up to date."""
+        self._checkpoint(state, state.batches)
+        self.connection.commit()
+
+    def recounted(self, alerts: list[Alert]) -> None:
+        """Writes alerts whose facts happened again."""
+        self.results.alerts(alerts, [])
+        self.connection.commit()
+
+    def decided(self, sequence: int, decision: Decision) -> None:
+        """Notes that a decision was applied, and who took it."""
+        self._upsert(
+            "positions",
+            [
+                {
+                    "stream": DECISIONS,
+                    "segment": 0,
+                    "batch": sequence,
+                    "fingerprint": self.fingerprint,
+                    "schema": SCHEMA,
+                    "clock_ns": decision.ts_ns,
+                    "coverage": encode(Totals()),
+                }
+            ],
+        )
+        self._upsert("marks", self.marks.take())
+        values = " ".join(f"{name}={value}" for name, value in sorted(decision.values.items()))
+        self._upsert(
+            "audit",
+            [
+                {
+                    "id": hashlib.blake2b(encode([DECISIONS, sequence]), digest_size=16).digest(),
+                    "ts_ns": decision.ts_ns,
+                    "person": decision.person,
+                    "action": decision.kind,
+                    "target": values,
+                }
+            ],
+        )
+        self.connection.commit()
+
     def refresh(self, state: State, inventory: Inventory, changes: Changes) -> None:
         """Writes the devices and alerts that changed."""
         if self._whole:
             self.results.devices(state, inventory, changes.devices)
+            self.results.alerts(changes.alerts, changes.gone)
         else:
+            # The first look after a start tells everything: what it does not tell is gone.
             self.results.whole_inventory(state, inventory)
+            self.results.all_alerts(changes.alerts)
             self._whole = True
-        self.results.alerts(changes.alerts, changes.gone)
         self.connection.commit()
 
     def finish(self, state: State, result: Result) -> None:
@@ -229,6 +300,12 @@ class Database:
         """Gives the database back; the state it loaded can no longer be asked."""
         self.connection.close()
         self.engine.dispose()
+
+    def _stored_marks(self) -> dict[str, str]:
+        rows = self._all(tables.marks)
+        found = {row.name: row.value.decode() for row in rows}
+        self.connection.rollback()
+        return found
 
     def _position(self, stream: str = FACTS) -> Any:
         table = tables.positions

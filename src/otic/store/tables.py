@@ -257,6 +257,7 @@ blinds = _table(
     _number("end_ns"),
     _text("cause"),
 )
+marks = _table("marks", _text("name", key=True), _packed("value"))
 buckets = _table("buckets", _id("id", key=True), _number("start_ns", key=True), _number("count"))
 tallies = _table("tallies", _number("batch", key=True), _packed("body"))
 

@@ -63,6 +63,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", "sensor", "interface", "start_ns"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "marks",
+        *_scope(),
+        sa.Column("name", sa.String(), nullable=False),
+        _packed("value"),
+        sa.PrimaryKeyConstraint("tenant", "sensor", "name"),
+        sqlite_with_rowid=False,
+    )
     op.create_index("violations_connection", "violations", ["connection"])
     with op.batch_alter_table("positions") as batch_op:
         batch_op.add_column(
@@ -77,5 +85,5 @@ def downgrade() -> None:
     with op.batch_alter_table("positions") as batch_op:
         batch_op.drop_column("segment")
     op.drop_index("violations_connection", "violations")
-    for name in ("blinds", "minutes", "interfaces"):
+    for name in ("marks", "blinds", "minutes", "interfaces"):
         op.drop_table(name)

@@ -1,0 +1,71 @@
+"""The sensor's data folder: where everything it keeps is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from otic.errors import OticError
+
+SUBFOLDERS = ("journal", "packets", "keys")
+
+
+class DataFolder(msgspec.Struct, frozen=True):
+    """Places in one data folder; processes of one sensor share it."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        """`otic.toml`: what people told this sensor."""
+        return self.path / "otic.toml"
+
+    @property
+    def journal(self) -> Path:
+        """Segments of the streams `facts` (written by capture) and `decisions` (by analysis)."""
+        return self.path / "journal"
+
+    @property
+    def packets(self) -> Path:
+        """The packet ring."""
+        return self.path / "packets"
+
+    @property
+    def keys(self) -> Path:
+        """Certificate and keys of this sensor, readable by it alone."""
+        return self.path / "keys"
+
+    @property
+    def database(self) -> Path:
+        """The store; analysis is its only writer."""
+        return self.path / "store.db"
+
+    @property
+    def baseline(self) -> Path:
+        """What was learned, as text."""
+        return self.path / "baseline.txt"
+
+    @property
+    def analysis_socket(self) -> Path:
+        """Where analysis takes decisions."""
+        return self.path / "analysis.sock"
+
+    @property
+    def status(self) -> Path:
+        """What the supervisor says of its processes, anew every second."""
+        return self.path / "status.json"
+
+    def create(self) -> None:
+        """Makes the folder and those in it.
+
+        Raises:
+            OticError: it cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in SUBFOLDERS:
+                mode = 0o700 if name == "keys" else 0o755
+                (self.path / name).mkdir(mode=mode, exist_ok=True)
+        except OSError as error:
+            raise OticError(f"{self.path}: {error.strerror}") from None

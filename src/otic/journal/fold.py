@@ -437,6 +437,14 @@ class State:
             self._claims_of.setdefault(claim.endpoint, []).append(claim.id)
         _first(self.claims, claim.id, claim, set() if new is None else new.claims)
 
+    def keep_sighting(self, sight: Sight) -> None:
+        """Keeps a sighting as it was before."""
+        sight.mac = self._known_id(sight.mac)
+        sight.ip = None if sight.ip is None else self._known_id(sight.ip)
+        for name in ("vlans", "interfaces", "hop_limits"):
+            setattr(sight, name, self._alike(getattr(sight, name)))
+        self.sightings[sight.mac, sight.ip] = sight
+
     def claims_of(self, endpoint: bytes) -> list[Claim]:
         """All claims about one endpoint."""
         return [self.claims[id_] for id_ in self._claims_of.get(endpoint, ())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -28,6 +29,9 @@ from otic.facts import (
 from otic.journal.fold import Interface, Minute, Observed, Sight, State
 
 Row = dict[str, Any]
+
+_same = sys.intern
+"""One object for equal texts, which many facts hold."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _stacks = msgspec.msgpack.Decoder(list[tuple[int, ...]]).decode
@@ -319,6 +323,8 @@ def read(state: State, name: str, rows: Iterable[Any]) -> None:
         key, fact = fact_of(row)
         if name == "claims":
             state.keep_claim(fact)
+        elif name == "sightings":
+            state.keep_sighting(fact)
         else:
             getattr(state, name)[key] = fact
         if counted and counts is not None:
@@ -329,7 +335,8 @@ def read(state: State, name: str, rows: Iterable[Any]) -> None:
 
 def _endpoint_of(row: Any) -> tuple[bytes, Endpoint]:
     spans = row.spans
-    fact = Endpoint(row.id, row.space, row.address, row.child, row.spoke, row.first_ns, spans)
+    space, address, child = map(_same, (row.space, row.address, row.child))
+    fact = Endpoint(row.id, space, address, child, row.spoke, row.first_ns, spans)
     return row.id, fact
 
 
@@ -357,14 +364,14 @@ def _connection_of(row: Any) -> tuple[bytes, Connection]:
         row.id,
         row.client_id,
         row.server_id,
-        row.space,
-        row.client,
-        row.server,
-        row.client_child,
-        row.server_child,
-        row.transport,
+        _same(row.space),
+        _same(row.client),
+        _same(row.server),
+        _same(row.client_child),
+        _same(row.server_child),
+        _same(row.transport),
         row.port,
-        row.protocol,
+        _same(row.protocol),
         row.first_ns,
         row.spans,
     )
@@ -374,15 +381,15 @@ def _operation_of(row: Any) -> tuple[bytes, Operation]:
     return row.id, Operation(
         row.id,
         row.connection,
-        row.protocol,
+        _same(row.protocol),
         row.reversed,
         row.code,
-        row.name,
-        row.action,
-        row.object,
-        row.outcome,
-        row.client_child,
-        row.server_child,
+        _same(row.name),
+        _same(row.action),
+        _same(row.object),
+        _same(row.outcome),
+        _same(row.client_child),
+        _same(row.server_child),
         row.first_ns,
         row.spans,
     )

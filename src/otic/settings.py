@@ -50,10 +50,12 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """One monitored interface: nothing is ever sent on it.
 
     `filter` is a pcap filter: frames that do not pass are counted and not read. `fanout` spreads
-    the interface over so many rings.
+    the interface over so many rings. With `pipe`, frames come as a pcap stream out of that named
+    pipe, which another program writes.
     """
 
     name: str
+    pipe: str = ""
     filter: str = ""
     fanout: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     promiscuous: bool = True
@@ -106,6 +108,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     journal_bytes: Annotated[int, msgspec.Meta(ge=64_000_000)] = 10_000_000_000
     ring: Ring = Ring()
     console: Console = Console()
+
+    def scope(self) -> dict[str, str]:
+        """Where the sensor stands, as every row of the store names it."""
+        return {"tenant": self.tenant, "site": self.site, "zone": self.zone, "sensor": self.sensor}
 
     def spaces(self) -> list[tuple[str, str, str]]:
         """The space map as the core takes it: (kind, match, space name)."""

@@ -1,4 +1,4 @@
-//! Where frames come from: capture files, read up to the break.
+//! Where frames come from and where they stay: capture files, live sources, the packet ring.
 //!
 //! | module | subject |
 //! |---|---|
@@ -6,6 +6,8 @@
 //! | [`merge`] | several files as one stream in time order |
 //! | [`link_type`] | names of link types |
 //! | [`write`] | frames back into a pcapng file |
+//! | [`source`] | live sources, and a pipe as one |
+//! | [`packet_ring`] | the latest frames on disk, with an index |
 
 #![cfg_attr(
     test,
@@ -15,6 +17,8 @@
 pub mod file;
 pub mod link_type;
 pub mod merge;
+pub mod packet_ring;
+pub mod source;
 pub mod write;
 
 pub use file::{CaptureFile, Error, FrameHeader};

@@ -364,9 +364,9 @@ pub struct Epoch {
     pub before_ns: i64,
     /// Clock after.
     pub after_ns: i64,
-    /// "gap" or "backward".
+    /// "gap" or "backward" between two frames, "step" when the machine's clock was set.
     pub cause: &'static str,
-    /// The frame that showed it.
+    /// The frame that showed it, if one did.
     #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
 }

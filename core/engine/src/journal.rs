@@ -10,7 +10,7 @@
 //! end quarantines the segment: it is renamed to `*.quarantined` and named, never skipped silently.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,8 @@ pub struct Writer {
     path: PathBuf,
     next_sequence: u64,
     bytes: u64,
+    /// Size and next sequence at the last sync.
+    durable: (u64, u64),
     started_ns: Option<i64>,
     unsynced: u64,
     synced: Instant,
@@ -126,6 +128,7 @@ impl Writer {
                 path,
                 next_sequence,
                 bytes,
+                durable: (bytes, next_sequence),
                 started_ns: None,
                 unsynced: 0,
                 synced: Instant::now(),
@@ -166,10 +169,31 @@ impl Writer {
     /// What the disk says.
     pub fn rotate(&mut self) -> Result<(), Error> {
         self.sync()?;
-        self.header.segment += 1;
-        self.header.first_sequence = self.next_sequence;
-        (self.file, self.path, self.bytes) = start(&self.folder, &self.header)?;
+        let mut header = self.header.clone();
+        header.segment += 1;
+        header.first_sequence = self.next_sequence;
+        (self.file, self.path, self.bytes) = start(&self.folder, &header)?;
+        self.header = header;
+        self.durable = (self.bytes, self.next_sequence);
         self.started_ns = None;
+        Ok(())
+    }
+
+    /// After an error: takes back what was appended since the last sync, so that the segment is whole
+    /// and the same records can be appended again.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn rewind(&mut self) -> Result<(), Error> {
+        let failed = |error| Error::Io(self.path.clone(), error);
+        let (bytes, next_sequence) = self.durable;
+        let mut file = self.file.get_ref().try_clone().map_err(failed)?;
+        file.set_len(bytes).map_err(failed)?;
+        file.seek(SeekFrom::Start(bytes)).map_err(failed)?;
+        // What the old buffer holds is not written any more.
+        let _ = std::mem::replace(&mut self.file, BufWriter::new(file)).into_parts();
+        (self.bytes, self.next_sequence) = (bytes, next_sequence);
+        self.unsynced = 0;
         Ok(())
     }
 
@@ -183,6 +207,7 @@ impl Writer {
         self.file.get_ref().sync_data().map_err(failed)?;
         self.unsynced = 0;
         self.synced = Instant::now();
+        self.durable = (self.bytes, self.next_sequence);
         Ok(())
     }
 }
@@ -461,7 +486,13 @@ fn start(folder: &Path, header: &Header) -> Result<(BufWriter<File>, PathBuf, u6
         file.flush()?;
         Ok((file, (MAGIC.len() + framed.len()) as u64))
     };
-    let (file, bytes) = write().map_err(|error| Error::Io(path.clone(), error))?;
+    let (file, bytes) = write().map_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            // A segment without its header would be in the way of the next try.
+            let _ = fs::remove_file(&path);
+        }
+        Error::Io(path.clone(), error)
+    })?;
     Ok((file, path, bytes))
 }
 

@@ -3,12 +3,15 @@
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use otic_capture::packet_ring::{self, Limits};
+use otic_capture::source::{PcapStream, Source};
 use otic_capture::write::PcapngWriter;
 use otic_capture::{CaptureFile, LinkType};
+use otic_wire::Address;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -16,6 +19,7 @@ use pyo3::types::PyBytes;
 
 use crate::facts::SCHEMA;
 use crate::journal;
+use crate::live::{Live, Options, Packets};
 use crate::spaces::SpaceMap;
 
 /// How often a follower that waits looks for more.
@@ -115,6 +119,70 @@ fn encode(batch: &crate::facts::Batch) -> PyResult<Vec<u8>> {
 
 fn journal_error(error: journal::Error) -> PyErr {
     JournalError::new_err(error.to_string())
+}
+
+/// A run over live sources, in threads of its own: facts into the journal, frames into the packet ring.
+///
+/// `pipes` holds (interface name, path): pcap streams that other programs write. `packets` is
+/// (folder, bytes, age in ns, bytes a second); 0 for no limit but the first.
+#[pyclass]
+struct Capture {
+    live: Mutex<Live>,
+}
+
+#[pymethods]
+impl Capture {
+    #[new]
+    #[pyo3(signature = (
+        *, journal, pipes = Vec::new(), packets = None, sensor = String::new(),
+        spaces = Vec::new(), content = String::new(), threads = 1, last_seen_ns = None
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "named in every call")]
+    fn new(
+        py: Python<'_>,
+        journal: PathBuf,
+        pipes: Vec<(String, PathBuf)>,
+        packets: Option<(PathBuf, u64, i64, u64)>,
+        sensor: String,
+        spaces: Vec<(String, String, String)>,
+        content: String,
+        threads: usize,
+        last_seen_ns: Option<i64>,
+    ) -> PyResult<Self> {
+        let packets = packets.map(|(folder, bytes, age_ns, bytes_per_s)| Packets {
+            folder,
+            limits: Limits { bytes, age_ns },
+            bytes_per_s,
+        });
+        let options = Options { journal, packets, sensor, spaces, content, threads, last_seen_ns };
+        let live = py.detach(move || {
+            let mut sources: Vec<Box<dyn Source>> = Vec::new();
+            for (name, path) in pipes {
+                let source = File::open(&path).and_then(|file| PcapStream::open(&name, file));
+                sources.push(Box::new(source.map_err(|error| {
+                    CaptureError::new_err(format!("{}: {error}", path.display()))
+                })?));
+            }
+            Live::start(sources, options).map_err(CaptureError::new_err)
+        })?;
+        Ok(Self { live: Mutex::new(live) })
+    }
+
+    /// Whether it ended: all sources are over.
+    fn is_over(&self) -> PyResult<bool> {
+        Ok(self.live.lock().map_err(|_| poisoned())?.is_over())
+    }
+
+    /// What is wrong at the moment, in words.
+    fn trouble(&self) -> PyResult<Option<String>> {
+        Ok(self.live.lock().map_err(|_| poisoned())?.trouble())
+    }
+
+    /// Ends it: what arrived is read and written. False when a thread of it had died.
+    fn stop(&mut self, py: Python<'_>) -> PyResult<bool> {
+        let live = self.live.get_mut().map_err(|_| poisoned())?;
+        Ok(py.detach(|| live.stop()))
+    }
 }
 
 /// Appends records to the newest segment of a stream in `folder`.
@@ -279,6 +347,93 @@ fn write_pcapng(path: String, frames: Vec<(i64, u32, String, Vec<u8>)>) -> PyRes
     Ok(())
 }
 
+/// (segment, frame number, time in ns, length on the wire, link type name, interface, bytes captured).
+type RingRow<'py> = (u32, u64, i64, u32, String, String, Bound<'py, PyBytes>);
+
+fn ring_rows<'py>(
+    py: Python<'py>,
+    folder: &Path,
+    found: std::io::Result<Vec<packet_ring::Found>>,
+) -> PyResult<Vec<RingRow<'py>>> {
+    let found =
+        found.map_err(|error| PyOSError::new_err(format!("{}: {error}", folder.display())))?;
+    let row = |frame: packet_ring::Found| {
+        let link = frame.link_type.to_string();
+        let bytes = PyBytes::new(py, &frame.bytes);
+        let (segment, number) = (frame.segment, frame.number);
+        (segment, number, frame.ts_ns, frame.original_length, link, frame.interface, bytes)
+    };
+    Ok(found.into_iter().map(row).collect())
+}
+
+/// The frames with these numbers of a segment of the packet ring; missing ones are left out.
+#[pyfunction]
+fn ring_frames(
+    py: Python<'_>,
+    folder: PathBuf,
+    segment: u32,
+    numbers: Vec<u64>,
+) -> PyResult<Vec<RingRow<'_>>> {
+    let found = py.detach(|| packet_ring::frames(&folder, segment, &numbers));
+    ring_rows(py, &folder, found)
+}
+
+/// A frame of the packet ring and up to `each_side` of the same address pair before and after it.
+#[pyfunction]
+fn ring_around(
+    py: Python<'_>,
+    folder: PathBuf,
+    segment: u32,
+    number: u64,
+    each_side: usize,
+) -> PyResult<Vec<RingRow<'_>>> {
+    let found = py.detach(|| packet_ring::around(&folder, segment, number, each_side));
+    ring_rows(py, &folder, found)
+}
+
+/// Frames of the packet ring between two times (ns), of these address pairs or of all.
+#[pyfunction]
+fn ring_slice(
+    py: Python<'_>,
+    folder: PathBuf,
+    start_ns: i64,
+    end_ns: i64,
+    pairs: Vec<(String, String)>,
+    most_bytes: usize,
+) -> PyResult<Vec<RingRow<'_>>> {
+    let mut names = Vec::new();
+    for (a, b) in &pairs {
+        let number = |text: &str| {
+            let address = Address::by_text(text);
+            address.ok_or_else(|| PyValueError::new_err(format!("{text:?} is no address")))
+        };
+        let ends = (Some((&number(a)?).into()), Some((&number(b)?).into()));
+        names.push(crate::keys::pair(&ends));
+    }
+    let found = py.detach(|| packet_ring::slice(&folder, start_ns, end_ns, &names, most_bytes));
+    ring_rows(py, &folder, found)
+}
+
+/// Writes frames of (time in ns, length on the wire, link type name, interface, bytes, comment) as a
+/// pcapng file.
+#[pyfunction]
+fn write_slice(
+    path: PathBuf,
+    frames: Vec<(i64, u32, String, String, Vec<u8>, String)>,
+) -> PyResult<()> {
+    let failed = |error: std::io::Error| PyOSError::new_err(format!("{}: {error}", path.display()));
+    let file = File::create(&path).map_err(failed)?;
+    let mut writer = PcapngWriter::new(BufWriter::new(file)).map_err(failed)?;
+    for (ts_ns, original_length, link, interface, bytes, comment) in frames {
+        let link_type = LinkType::by_name(&link)
+            .ok_or_else(|| PyValueError::new_err(format!("unknown link type {link:?}")))?;
+        let interface = writer.interface(&interface, link_type).map_err(failed)?;
+        writer.frame_of(interface, ts_ns, original_length, &bytes, &comment).map_err(failed)?;
+    }
+    writer.finish().map_err(failed)?;
+    Ok(())
+}
+
 /// Rows of the protocol table: (name, title, client role, server role, source).
 #[pyfunction]
 fn protocols() -> Vec<(&'static str, &'static str, &'static str, &'static str, &'static str)> {
@@ -303,12 +458,21 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
     module.add("JournalError", module.py().get_type::<JournalError>())?;
     module.add("SCHEMA", SCHEMA)?;
+    module.add_class::<Capture>()?;
     module.add_class::<JournalWriter>()?;
     module.add_class::<JournalFollower>()?;
     module.add_function(wrap_pyfunction!(journal_segments, module)?)?;
     module.add_function(wrap_pyfunction!(read_journal, module)?)?;
     module.add_function(wrap_pyfunction!(read_frames, module)?)?;
     module.add_function(wrap_pyfunction!(write_pcapng, module)?)?;
+    for function in [
+        wrap_pyfunction!(ring_frames, module)?,
+        wrap_pyfunction!(ring_around, module)?,
+        wrap_pyfunction!(ring_slice, module)?,
+        wrap_pyfunction!(write_slice, module)?,
+    ] {
+        module.add_function(function)?;
+    }
     module.add_function(wrap_pyfunction!(protocols, module)?)?;
     module.add_function(wrap_pyfunction!(carriers, module)?)?;
     Ok(())

@@ -181,6 +181,22 @@ def rules(*, config: Path | None = None) -> int:
 
 
 @app.command
+def sensor(*, data: Path, config: Path | None = None) -> int:
+    """Run a sensor: capture, analysis and console, until it is stopped.
+
+    Parameters
+    ----------
+    data
+        Folder for everything that the sensor keeps; made when it is not there.
+    config
+        Settings (otic.toml); otic.toml in the data folder when there is one.
+    """
+    from otic.cli.sensor import run
+
+    return run(data=data, config=config)
+
+
+@app.command
 def demo(
     *,
     host: str = "127.0.0.1",

@@ -16,12 +16,12 @@ from otic.detect.alerts import Alert
 from otic.detect.rules import load as load_rules
 from otic.errors import JournalError
 from otic.facts import Batch, decode_batch
+from otic.folder import DataFolder
 from otic.journal.fold import Novelty, State
 from otic.journal.segments import FACTS
 from otic.sensor.analysis import Analysis, Sink
 from otic.sensor.decisions import STREAM as DECISIONS
 from otic.sensor.decisions import Answer, Decision, Inbox, RefusedError, decode, encode
-from otic.sensor.folder import DataFolder
 from otic.sensor.learning import Learning
 from otic.settings import Settings
 
@@ -39,7 +39,10 @@ BREATH = 3
 class Store(Sink, Protocol):
     """The store of a live sensor; `otic.store.database.Database` is one."""
 
-    marks: MutableMapping[str, str]
+    @property
+    def marks(self) -> MutableMapping[str, str]:
+        """Small texts that live in the store."""
+        ...
 
     def segment(self, stream: str = ...) -> int:
         """The journal segment of the last record folded in."""

@@ -13,9 +13,9 @@ from builders import at
 from otic import _core
 from otic.errors import OticError
 from otic.facts import Batch, Tick, encode
+from otic.folder import DataFolder
 from otic.sensor.analyst import Analyst
 from otic.sensor.decisions import Decision, RefusedError, send
-from otic.sensor.folder import DataFolder
 from otic.settings import Settings
 from otic.store import tables
 from otic.store.database import Database

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DatabaseError
 
 from otic.errors import StoreError
 from otic.facts import Capture, Span, unpack_spans
+from otic.folder import DataFolder
 from otic.store import tables
 from otic.store.engine import create, migrate, open_engine
 
@@ -85,11 +86,17 @@ class Store:
     """A database of one sensor, opened for questions; people who may log in are in another file."""
 
     def __init__(
-        self, path: Path, *, scope: dict[str, str] | None = None, people: Path | None = None
+        self,
+        path: Path,
+        *,
+        scope: dict[str, str] | None = None,
+        people: Path | None = None,
+        live: DataFolder | None = None,
     ) -> None:
         """Opens it and brings its tables to this program's version.
 
-        A sensor that has not seen anything yet says its `scope` itself.
+        A sensor that has not seen anything yet says its `scope` itself. `live` is the data folder
+        of a sensor at work: frames come from its packet ring, decisions go to its analysis.
 
         Raises:
             StoreError: there is no such database, it is damaged, or a newer program wrote it.
@@ -97,6 +104,7 @@ class Store:
         if not path.is_file():
             raise StoreError(f"{path}: no such database")
         self.path = path
+        self.live = live
         self.engine: Engine = open_engine(path)
         migrate(self.engine, path.name)
         with self.engine.connect() as connection:

@@ -8,7 +8,7 @@ import msgspec
 
 from otic.errors import OticError
 
-SUBFOLDERS = ("journal", "packets", "keys")
+SUBFOLDERS = ("journal", "packets", "packets/pinned", "keys")
 
 
 class DataFolder(msgspec.Struct, frozen=True):
@@ -42,6 +42,16 @@ class DataFolder(msgspec.Struct, frozen=True):
         return self.path / "store.db"
 
     @property
+    def people(self) -> Path:
+        """People who may log in, and their sessions; the console is its only writer."""
+        return self.path / "people.db"
+
+    @property
+    def pins(self) -> Path:
+        """Frames that prove alerts, kept when the packet ring has moved on."""
+        return self.packets / "pinned"
+
+    @property
     def baseline(self) -> Path:
         """What was learned, as text."""
         return self.path / "baseline.txt"
@@ -55,6 +65,10 @@ class DataFolder(msgspec.Struct, frozen=True):
     def status(self) -> Path:
         """What the supervisor says of its processes, anew every second."""
         return self.path / "status.json"
+
+    def settings_if_there(self) -> Path | None:
+        """`otic.toml`, when there is one."""
+        return self.settings if self.settings.exists() else None
 
     def create(self) -> None:
         """Makes the folder and those in it.

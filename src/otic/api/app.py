@@ -22,7 +22,7 @@ from otic import __version__
 from otic.api.auth import COOKIE, LOGGED_IN, PUBLIC, Throttle, first_user, require_permission
 from otic.api.files import console_file
 from otic.api.problems import HANDLERS, Problem, problem
-from otic.api.routes import alerts, devices, evidence, overview, session, traffic, users
+from otic.api.routes import alerts, capture, devices, evidence, overview, session, traffic, users
 from otic.errors import ServeError
 from otic.logs import configure_logs
 from otic.store.queries.common import Store
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8443
 
-NOUNS = (session, overview, devices, traffic, alerts, evidence, users)
+NOUNS = (session, overview, capture, devices, traffic, alerts, evidence, users)
 """Files with routes; a new one is added here."""
 
 SECURITY_HEADERS = {
@@ -92,7 +92,9 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
         dependencies={"store": Provide(lambda: store, sync_to_thread=False)},
         exception_handlers=HANDLERS,
         before_send=[add_headers],
-        compression_config=CompressionConfig(backend="gzip", minimum_size=1024),
+        compression_config=CompressionConfig(
+            backend="gzip", minimum_size=1024, exclude=["/api/live"]
+        ),
         openapi_config=OpenAPIConfig(
             title="Otic",
             version=__version__,

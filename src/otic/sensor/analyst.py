@@ -23,6 +23,7 @@ from otic.sensor.analysis import Analysis, Sink
 from otic.sensor.decisions import STREAM as DECISIONS
 from otic.sensor.decisions import Answer, Decision, Inbox, RefusedError, decode, encode
 from otic.sensor.learning import Learning
+from otic.sensor.pins import Pins
 from otic.settings import Settings
 
 log = structlog.get_logger()
@@ -50,6 +51,10 @@ class Store(Sink, Protocol):
 
     def checkpoint(self, state: State) -> None:
         """Brings the counts in all rows up to date."""
+        ...
+
+    def marked(self) -> None:
+        """Keeps the marks that changed."""
         ...
 
     def recounted(self, alerts: list[Alert]) -> None:
@@ -92,6 +97,7 @@ class Analyst:
             str(folder.journal), DECISIONS, settings.sensor, content=""
         )
         self._inbox = Inbox(folder.analysis_socket)
+        self._pins = Pins(folder, settings.packets_bytes)
         self._news = True
         self._look_at = 0.0
         self._recount_at = 0.0
@@ -127,6 +133,7 @@ class Analyst:
         now = time.monotonic()
         if self._news and now >= self._look_at:
             self.look()
+        self._pins.work()
         if now >= self._recount_at:
             self._recount_at = now + RECOUNT_S
             self._recount()
@@ -135,7 +142,12 @@ class Analyst:
     def look(self) -> None:
         """Works out devices and alerts where something changed."""
         started = time.monotonic()
-        self.analysis.refresh()
+        changes = self.analysis.refresh()
+        self._pins.ask(changes.alerts)
+        if changes.devices or changes.alerts or changes.gone:
+            looks = int(self.database.marks.get("looks", "0"))
+            self.database.marks["looks"] = str(looks + 1)
+            self.database.marked()
         self._news = False
         self._look_at = time.monotonic() + BREATH * (time.monotonic() - started)
 

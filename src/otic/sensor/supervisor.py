@@ -17,6 +17,7 @@ import structlog
 
 from otic.errors import OticError
 from otic.folder import DataFolder
+from otic.status import ProcessStatus, Status
 
 log = structlog.get_logger()
 
@@ -33,34 +34,6 @@ HEALTHY_S = 60.0
 
 PATIENCE_S = 20.0
 """So long a process may take to end when it is told to."""
-
-
-class ProcessStatus(msgspec.Struct, kw_only=True):
-    """One process of the sensor; `since` is when it was started last (wall clock, ns)."""
-
-    name: str
-    pid: int | None = None
-    since: int = 0
-    restarts: int = 0
-    last_exit: int | None = None
-
-
-class Status(msgspec.Struct, kw_only=True):
-    """What the supervisor says of the sensor, as it is in `status.json`."""
-
-    written: int
-    started: int
-    processes: list[ProcessStatus]
-    disk_bytes: int
-    disk_free: int
-
-
-def read_status(folder: DataFolder) -> Status | None:
-    """What the supervisor said last; none when no sensor ever ran here."""
-    try:
-        return msgspec.json.decode(folder.status.read_bytes(), type=Status)
-    except (OSError, msgspec.MsgspecError):
-        return None
 
 
 class _Process:

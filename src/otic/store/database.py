@@ -228,6 +228,11 @@ class Database:
         self._checkpoint(state, state.batches)
         self.connection.commit()
 
+    def marked(self) -> None:
+        """Writes the marks that changed."""
+        self._upsert("marks", self.marks.take())
+        self.connection.commit()
+
     def recounted(self, alerts: list[Alert]) -> None:
         """Writes alerts whose facts happened again."""
         self.results.alerts(alerts, [])

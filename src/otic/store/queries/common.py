@@ -14,6 +14,7 @@ from sqlalchemy.exc import DatabaseError
 from otic.errors import StoreError
 from otic.facts import Capture, Span, unpack_spans
 from otic.folder import DataFolder
+from otic.journal.segments import FACTS
 from otic.store import tables
 from otic.store.engine import create, migrate, open_engine
 
@@ -190,7 +191,10 @@ class Store:
     def corrected(self, connection: Connection) -> dict[bytes, tuple[bytes, bool]]:
         """Connections whose roles were corrected: what stands for them, and whether exchanged."""
         table = tables.positions
-        batch = connection.scalar(select(func.max(table.c.batch)).where(self.own(table))) or 0
+        batch = (
+            connection.scalar(select(table.c.batch).where(table.c.stream == FACTS, self.own(table)))
+            or 0
+        )
         if self._corrected[0] != batch:
             pairs = {
                 row.old: row.new

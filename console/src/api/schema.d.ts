@@ -830,6 +830,7 @@ export interface components {
         /** SessionInfo */
         SessionInfo: {
             csrf: string;
+            live: boolean;
             name: string;
             permissions: string[];
             role: string;

@@ -1,4 +1,4 @@
-//! Where frames come from: capture files, read up to the break.
+//! Where frames come from: capture files, read up to the break, and live interfaces.
 //!
 //! | module | subject |
 //! |---|---|
@@ -6,6 +6,9 @@
 //! | [`merge`] | several files as one stream in time order |
 //! | [`link_type`] | names of link types |
 //! | [`write`] | frames back into a pcapng file |
+//! | [`filter`] | which frames are wanted: classic BPF programs |
+//! | `ring` | frames of a live interface (Linux) |
+//! | `nic` | what is known of an interface (Linux) |
 
 #![cfg_attr(
     test,
@@ -13,8 +16,13 @@
 )]
 
 pub mod file;
+pub mod filter;
 pub mod link_type;
 pub mod merge;
+#[cfg(target_os = "linux")]
+pub mod nic;
+#[cfg(target_os = "linux")]
+pub mod ring;
 pub mod write;
 
 pub use file::{CaptureFile, Error, FrameHeader};

@@ -19,6 +19,7 @@ mod system;
 use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::SystemTime;
 
 use libc::{tpacket_block_desc, tpacket_hdr_v1, tpacket_hdr_variant1, tpacket3_hdr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -37,6 +38,8 @@ const FRAME_SLOT: u32 = 2048;
 /// Rings live at descriptors from here up, out of reach of files opened later: the sandbox forbids
 /// writing to a ring by its number.
 const LOWEST_DESCRIPTOR: i32 = 900;
+/// A frame that a filter has chosen gets its time at most this much later, nanoseconds.
+const SETTLED_NS: i64 = 100_000_000;
 /// Where a VLAN tag stands: behind the two MAC addresses.
 const TAG_OFFSET: usize = 12;
 /// Ethertype of a tag where the kernel names none.
@@ -121,6 +124,16 @@ pub enum Link {
     Gone,
 }
 
+/// A filter that was replaced lately: the ring may still hold frames that it chose.
+#[derive(Debug)]
+struct Replaced {
+    program: Program,
+    /// Frames later than this were chosen by the filter after it, nanoseconds since 1970 UTC.
+    until_ns: i64,
+    /// Blocks that may still hold its frames, whatever happens to the clock.
+    blocks: usize,
+}
+
 /// A receive ring of one interface.
 #[derive(Debug)]
 pub struct Ring {
@@ -135,8 +148,8 @@ pub struct Ring {
     next: usize,
     counters: RingCounters,
     filter: Program,
-    /// Filters before the current one, each with the blocks that may still hold its frames.
-    replaced: Vec<(Program, usize)>,
+    /// Filters before the current one whose frames may still be in the ring.
+    replaced: Vec<Replaced>,
     snap_length: u32,
     /// A frame with its tag back in place.
     tagged: Vec<u8>,
@@ -302,7 +315,7 @@ impl Ring {
         let Some(block) = self.mapping.block(self.next) else { return Ok(false) };
         // Only a filter that runs here, now or until lately, leaves anything to decide.
         let kernel_decided =
-            !self.filter.sees_tags() && self.replaced.iter().all(|(old, _)| !old.sees_tags());
+            !self.filter.sees_tags() && self.replaced.iter().all(|old| !old.program.sees_tags());
         let mut reader = Frames::new(block);
         for frame in &mut reader {
             let (bytes, original_length) = match frame.tag {
@@ -322,7 +335,10 @@ impl Ring {
                 |program: &Program| program.accepts(self.link_type, bytes, original_length);
             if !kernel_decided
                 && !accepts(&self.filter)
-                && !self.replaced.iter().any(|(old, _)| accepts(old))
+                && !self
+                    .replaced
+                    .iter()
+                    .any(|old| frame.ts_ns <= old.until_ns && accepts(&old.program))
             {
                 self.counters.filtered += 1;
                 continue;
@@ -337,10 +353,10 @@ impl Ring {
         let whole = reader.left == 0;
         self.mapping.give_back(self.next);
         self.next = (self.next + 1) % self.mapping.blocks();
-        for (_, blocks) in &mut self.replaced {
-            *blocks -= 1;
-        }
-        self.replaced.retain(|&(_, blocks)| blocks > 0);
+        self.replaced.retain_mut(|old| {
+            old.blocks -= 1;
+            old.blocks > 0
+        });
         match whole {
             true => Ok(true),
             false => Err(io::Error::new(
@@ -375,9 +391,13 @@ impl Ring {
         let filter = Program::new(filter)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
         attach(self.fd(), &kernel_program(&filter, self.snap_length))?;
-        let old = std::mem::replace(&mut self.filter, filter);
-        // A processor in the middle of a frame may put it into one block more.
-        self.replaced.push((old, self.mapping.blocks() + 1));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.replaced.push(Replaced {
+            program: std::mem::replace(&mut self.filter, filter),
+            until_ns: now.as_nanos() as i64 + SETTLED_NS,
+            // A processor in the middle of a frame may put it into one block more.
+            blocks: self.mapping.blocks() + 1,
+        });
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 //! | [`filter`] | which frames are wanted: classic BPF programs |
 //! | `ring` | frames of a live interface (Linux) |
 //! | `nic` | what is known of an interface (Linux) |
+//! | `sandbox` | giving up every right that capture does not need (Linux) |
 
 #![cfg_attr(
     test,
@@ -23,6 +24,8 @@ pub mod merge;
 pub mod nic;
 #[cfg(target_os = "linux")]
 pub mod ring;
+#[cfg(target_os = "linux")]
+pub mod sandbox;
 pub mod write;
 
 pub use file::{CaptureFile, Error, FrameHeader};

@@ -28,7 +28,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use crate::LinkType;
 use crate::filter::{FilterInstruction, Program};
 use system::{Mapping, attach_filter, bind, get_option, hardware_type, set_option};
-pub(crate) use system::{ethtool_value, has_ipv4, interface_flags, interface_index};
+pub(crate) use system::{SIOCETHTOOL, ethtool_value, has_ipv4, interface_flags, interface_index};
 
 /// Smallest block, bytes: the largest frame that GRO makes (64 KiB) and the block's own heads.
 pub const SMALLEST_BLOCK: usize = 1 << 17;

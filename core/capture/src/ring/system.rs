@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::filter::FilterInstruction;
 
 /// `SIOCETHTOOL` of `linux/sockios.h`.
-const SIOCETHTOOL: u32 = 0x8946;
+pub(crate) const SIOCETHTOOL: u32 = 0x8946;
 
 /// Types that are plain numbers: any bytes are a value, and there is no padding to leak.
 ///

@@ -1,6 +1,5 @@
 //! Two network namespaces and the cable between them: `mon0` is ours, `mir0` the plant's.
 
-use std::fs;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -160,12 +159,6 @@ impl Cable {
         let path = format!("/sys/class/net/{MIRROR}/statistics/{name}");
         let done = self.in_plant().args(["cat", &path]).output().unwrap();
         String::from_utf8(done.stdout).unwrap().trim().parse().unwrap()
-    }
-
-    /// A counter of our end.
-    pub fn our_counter(&self, name: &str) -> u64 {
-        let path = format!("/sys/class/net/{MONITOR}/statistics/{name}");
-        fs::read_to_string(path).unwrap().trim().parse().unwrap()
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod cable;
 mod ring;
+mod sandbox;
 
 use std::io::Write;
 use std::process::{Command, ExitCode, Stdio};
@@ -18,9 +19,10 @@ type Test = (&'static str, fn(&Cable));
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let tests: Vec<Test> = ring::TESTS.iter().copied().collect();
+    let tests: Vec<Test> = ring::TESTS.iter().chain(sandbox::TESTS).copied().collect();
     match arguments.first().map(String::as_str) {
         Some("--inside") => return inside(&tests, &arguments[1], &arguments[2]),
+        Some("--sandboxed") => return sandbox::sandboxed(&arguments[1..]),
         Some("--plant") => return cable::plant(&arguments[1..]),
         Some("--list") => {
             for (name, _) in tests {

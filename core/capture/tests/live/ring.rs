@@ -42,7 +42,7 @@ pub fn options() -> RingOptions {
 }
 
 /// A frame of 64 bytes with this ethertype and number.
-fn numbered(ethertype: u16, number: u32) -> Vec<u8> {
+pub fn numbered(ethertype: u16, number: u32) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     frame.extend(ethertype.to_be_bytes());
     frame.extend(number.to_be_bytes());
@@ -59,7 +59,7 @@ fn number(frame: &[u8]) -> (u16, u32) {
 }
 
 /// Frames as (bytes, length on the wire), until none came for a while.
-fn everything(ring: &mut Ring) -> Vec<(Vec<u8>, u32)> {
+pub fn everything(ring: &mut Ring) -> Vec<(Vec<u8>, u32)> {
     let mut frames = Vec::new();
     let mut last = Instant::now();
     while last.elapsed() < Duration::from_millis(300) {

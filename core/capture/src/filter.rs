@@ -178,17 +178,40 @@ pub fn verify(program: &[FilterInstruction]) -> Result<(), FilterError> {
     }
 }
 
-/// Whether a program asks for VLAN tags: it compares with a tag's ethertype, as `vlan` and
-/// `ether proto 0x8100` do.
+/// Whether a program asks for VLAN tags: it compares the frame's first ethertype with a tag's, as
+/// `vlan` and `ether proto 0x8100` do.
 ///
 /// A text that reaches behind a tag by bare offsets only (`ether[16:2]`) does not show here: it
 /// looks at the frame without its outer tag.
 #[must_use]
 pub fn sees_tags(program: &[FilterInstruction]) -> bool {
-    program.iter().any(|step| {
-        step.code == JMP | JEQ && TAGS.contains(&step.k)
-            || step.code == JMP | JSET && step.k == 0x8100
-    })
+    // For each instruction whether A may hold that ethertype when it is reached; jumps go forward
+    // only, so one pass is enough.
+    let mut holds = vec![false; program.len() + 1];
+    for (at, step) in program.iter().enumerate() {
+        let held = holds.get(at).copied().unwrap_or(false);
+        let mut pass = |distance: u32, value: bool| {
+            if let Some(next) = holds.get_mut((at + 1).saturating_add(distance as usize)) {
+                *next |= value;
+            }
+        };
+        match step.code {
+            RET_K | RET_A => {}
+            JA => pass(step.k, held),
+            code if code & CLASS == JMP => {
+                if held && code == JMP | JEQ && TAGS.contains(&step.k) {
+                    return true;
+                }
+                pass(step.jt.into(), held);
+                pass(step.jf.into(), held);
+            }
+            LD_H_ABS => pass(0, step.k == 12),
+            // What is left leaves A alone.
+            LDX_IMM | LDX_MEM | LDX_W_LEN | LDX_B_MSH | ST | STX | TAX => pass(0, held),
+            _ => pass(0, false),
+        }
+    }
+    false
 }
 
 /// The frame as a program sees it.
@@ -378,6 +401,77 @@ mod tests {
         assert!(accepts(&VLAN_7, &frame(Some([0x81, 0, 0xe0, 7]))));
         assert!(!accepts(&VLAN_7, &frame(Some([0x81, 0, 0, 8]))));
         assert!(!accepts(&VLAN_7, &frame(None)));
+    }
+
+    /// What libpcap 1.10 makes of `vlan 7 and tcp port 502`.
+    const VLAN_AND_PORT: [(u16, u8, u8, u32); 27] = [
+        (0x28, 0, 0, 12),
+        (0x15, 2, 0, 0x8100),
+        (0x15, 1, 0, 0x88a8),
+        (0x15, 0, 22, 0x9100),
+        (0x28, 0, 0, 14),
+        (0x54, 0, 0, 0xfff),
+        (0x15, 0, 19, 7),
+        (0x28, 0, 0, 16),
+        (0x15, 0, 6, 0x86dd),
+        (0x30, 0, 0, 24),
+        (0x15, 0, 15, 6),
+        (0x28, 0, 0, 58),
+        (0x15, 12, 0, 502),
+        (0x28, 0, 0, 60),
+        (0x15, 10, 11, 502),
+        (0x15, 0, 10, 0x800),
+        (0x30, 0, 0, 27),
+        (0x15, 0, 8, 6),
+        (0x28, 0, 0, 24),
+        (0x45, 6, 0, 0x1fff),
+        (0xb1, 0, 0, 18),
+        (0x48, 0, 0, 18),
+        (0x15, 2, 0, 502),
+        (0x48, 0, 0, 20),
+        (0x15, 0, 1, 502),
+        (0x06, 0, 0, 0x40000),
+        (0x06, 0, 0, 0),
+    ];
+
+    #[test]
+    fn a_compiled_text_is_proven_and_chooses() {
+        let program = VLAN_AND_PORT.map(|(code, jt, jf, k)| step(code, jt, jf, k));
+        let segment = |vlan: u8, port: u16| {
+            let mut bytes = vec![2; 12];
+            bytes.extend([0x81, 0, 0, vlan, 8, 0, 0x45, 0, 0, 40, 0, 1, 0x40, 0, 64, 6, 0, 0]);
+            bytes.extend([10, 0, 0, 1, 10, 0, 0, 2, 0x9c, 0x40]);
+            bytes.extend(port.to_be_bytes());
+            bytes.extend([0; 16]);
+            bytes
+        };
+        assert!(sees_tags(&program));
+        assert!(accepts(&program, &segment(7, 502)));
+        assert!(!accepts(&program, &segment(7, 503)));
+        assert!(!accepts(&program, &segment(8, 502)));
+    }
+
+    #[test]
+    fn a_port_with_the_number_of_a_tag_asks_for_no_tag() {
+        let port = [
+            step(LD_H_ABS, 0, 0, 12),
+            step(JMP | JEQ, 0, 3, 0x0800),
+            step(LD_H_ABS, 0, 0, 36),
+            step(JMP | JEQ, 0, 1, 0x8100),
+            step(RET_K, 0, 0, 262_144),
+            step(RET_K, 0, 0, 0),
+        ];
+        assert!(!sees_tags(&port));
+        // Reached by a jump, the first ethertype is still there.
+        let after_jump = [
+            step(LD_H_ABS, 0, 0, 12),
+            step(JMP | JEQ, 0, 1, 0x0800),
+            step(RET_K, 0, 0, 262_144),
+            step(JMP | JEQ, 0, 1, 0x88a8),
+            step(RET_K, 0, 0, 262_144),
+            step(RET_K, 0, 0, 0),
+        ];
+        assert!(sees_tags(&after_jump));
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn overload(cable: &Cable) {
         while !sender.is_done() {
             ring.next_block(&mut |_| delivered += 1).unwrap();
             ring.counters().unwrap();
-            std::thread::sleep(Duration::from_millis(30));
+            std::thread::sleep(Duration::from_millis(100));
         }
         assert_eq!(100_000, sender.sent());
         delivered += everything(&mut ring).len() as u64;

@@ -73,7 +73,8 @@ pub struct RingOptions {
     pub blocks: usize,
     /// Milliseconds after which a block that is not full is handed over.
     pub block_timeout_ms: u32,
-    /// Group id and mode, when several rings share the interface's frames.
+    /// Group id and mode, when several rings share the interface's frames. While one more joins a
+    /// group, the frames that fall to it are lost until it is open: open all before counting.
     pub fanout: Option<(u16, FanoutMode)>,
     /// Whether frames to other stations are wanted.
     pub promiscuous: bool,
@@ -618,4 +619,122 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|number| u16::from_ne_bytes(*number))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Ethertype and tag control, and the bytes of a frame.
+    type Written<'a> = (Option<(u16, u16)>, &'a [u8]);
+
+    /// A block with frames as the kernel writes them.
+    fn block(frames: &[Written<'_>]) -> Vec<u8> {
+        let mut block = vec![0; 4096];
+        let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
+        put(BLOCK + offset_of!(tpacket_hdr_v1, num_pkts), &(frames.len() as u32).to_ne_bytes());
+        put(BLOCK + offset_of!(tpacket_hdr_v1, offset_to_first_pkt), &48_u32.to_ne_bytes());
+        let mut at = 48;
+        for (tag, bytes) in frames {
+            let variant = at + offset_of!(tpacket3_hdr, hv1);
+            let length = bytes.len() as u32;
+            put(at + offset_of!(tpacket3_hdr, tp_sec), &5_u32.to_ne_bytes());
+            put(at + offset_of!(tpacket3_hdr, tp_nsec), &7_u32.to_ne_bytes());
+            put(at + offset_of!(tpacket3_hdr, tp_snaplen), &length.to_ne_bytes());
+            put(at + offset_of!(tpacket3_hdr, tp_len), &(length + 1).to_ne_bytes());
+            put(at + offset_of!(tpacket3_hdr, tp_mac), &82_u16.to_ne_bytes());
+            put(at + offset_of!(tpacket3_hdr, tp_next_offset), &256_u32.to_ne_bytes());
+            if let Some((ethertype, control)) = tag {
+                let mut status = libc::TP_STATUS_USER | libc::TP_STATUS_VLAN_VALID;
+                if *ethertype != 0 {
+                    status |= libc::TP_STATUS_VLAN_TPID_VALID;
+                }
+                put(at + offset_of!(tpacket3_hdr, tp_status), &status.to_ne_bytes());
+                let control = u32::from(*control).to_ne_bytes();
+                put(variant + offset_of!(tpacket_hdr_variant1, tp_vlan_tci), &control);
+                let ethertype = ethertype.to_ne_bytes();
+                put(variant + offset_of!(tpacket_hdr_variant1, tp_vlan_tpid), &ethertype);
+            }
+            put(at + 48 + offset_of!(libc::sockaddr_ll, sll_pkttype), &[libc::PACKET_OUTGOING]);
+            put(at + 82, bytes);
+            at += 256;
+        }
+        block
+    }
+
+    #[test]
+    fn a_block_is_read_to_its_last_frame() {
+        let block = block(&[
+            (None, b"one"),
+            (Some((0x88a8, 0x2007)), b"two"),
+            // Kernels that name no ethertype mean 802.1Q.
+            (Some((0, 5)), b"three"),
+        ]);
+        let mut frames = Frames::new(&block);
+        let seen: Vec<_> = (&mut frames).map(|frame| (frame.tag, frame.bytes)).collect();
+        assert_eq!(
+            vec![
+                (None, b"one".as_slice()),
+                (Some([0x88, 0xa8, 0x20, 7]), b"two"),
+                (Some([0x81, 0, 0, 5]), b"three"),
+            ],
+            seen
+        );
+        assert_eq!(0, frames.left);
+        let first = Frames::new(&block).next().unwrap();
+        assert_eq!((5_000_000_007, 4, true), (first.ts_ns, first.original_length, first.outgoing));
+    }
+
+    #[test]
+    fn a_block_that_claims_more_than_it_has_says_so() {
+        let mut block = block(&[(None, b"one"), (None, b"two")]);
+        block[48..52].copy_from_slice(&8000_u32.to_ne_bytes());
+        let mut frames = Frames::new(&block);
+        assert_eq!(1, (&mut frames).count());
+        assert_eq!(1, frames.left);
+    }
+
+    #[test]
+    fn only_known_kinds_of_interfaces_are_captured() {
+        assert_eq!(LinkType::ETHERNET, link_type(libc::ARPHRD_ETHER).unwrap());
+        assert_eq!(LinkType::ETHERNET, link_type(libc::ARPHRD_LOOPBACK).unwrap());
+        assert_eq!(LinkType::RAW, link_type(libc::ARPHRD_NONE).unwrap());
+        assert_eq!(LinkType::RAW, link_type(ARPHRD_RAWIP).unwrap());
+        let error = link_type(libc::ARPHRD_IEEE80211).unwrap_err();
+        assert!(error.to_string().contains("hardware type 801"), "{error}");
+    }
+
+    #[test]
+    fn the_kernel_cuts_frames_where_it_filters() {
+        let refuse = FilterInstruction::returning(0);
+        let accept = FilterInstruction::returning(262_144);
+        let load = FilterInstruction::new(0x28, 12);
+        let asks = FilterInstruction { code: 0x15, jt: 0, jf: 1, k: 0x8100 };
+        let given =
+            |program: &[FilterInstruction]| kernel_program(&Program::new(program).unwrap(), 96);
+        let cut = FilterInstruction::returning(96);
+        assert_eq!(vec![cut], given(&[]));
+        assert_eq!(vec![load, cut], given(&[load, accept]));
+        assert_eq!(vec![refuse], given(&[refuse]));
+        let whole = FilterInstruction::returning(u32::MAX);
+        assert_eq!(vec![whole], given(&[load, asks, accept, refuse]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_block_ends(bytes in prop::collection::vec(any::<u8>(), 0..600), small in any::<bool>()) {
+            let mut bytes = bytes;
+            if small && bytes.len() > 64 {
+                // Offsets that stay inside reach further.
+                for word in bytes.chunks_exact_mut(4) {
+                    word[1..].fill(0);
+                }
+            }
+            let mut frames = Frames::new(&bytes);
+            let count = (&mut frames).count();
+            prop_assert!(count <= bytes.len());
+        }
+    }
 }

@@ -74,8 +74,10 @@ pub struct Proof {
     pub seccomp_mode: u32,
     /// What Landlock does.
     pub landlock: Landlock,
-    /// What was tried and how it ended.
+    /// What would lead to sending or to more rights, tried.
     pub attempts: Vec<Attempt>,
+    /// Writing a file outside the folders, tried; without Landlock only the rights of files hold.
+    pub write_elsewhere: Attempt,
 }
 
 /// What Landlock does for this process.
@@ -277,11 +279,9 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_readahead,
     libc::SYS_readlinkat,
     libc::SYS_readv,
-    libc::SYS_renameat,
     libc::SYS_renameat2,
     libc::SYS_statfs,
     libc::SYS_statx,
-    libc::SYS_sync_file_range,
     libc::SYS_umask,
     libc::SYS_unlinkat,
     libc::SYS_utimensat,
@@ -316,7 +316,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_shutdown,
 ];
 
-/// The same under older names, which only this architecture has.
+/// What only this architecture has, or has under an older name.
 #[cfg(target_arch = "x86_64")]
 const ALLOWED_HERE: &[c_long] = &[
     libc::SYS_access,
@@ -331,13 +331,18 @@ const ALLOWED_HERE: &[c_long] = &[
     libc::SYS_poll,
     libc::SYS_readlink,
     libc::SYS_rename,
+    libc::SYS_renameat,
     libc::SYS_rmdir,
     libc::SYS_select,
     libc::SYS_stat,
+    libc::SYS_sync_file_range,
     libc::SYS_time,
     libc::SYS_unlink,
 ];
-#[cfg(not(target_arch = "x86_64"))]
+/// `renameat` and `sync_file_range` of `asm-generic/unistd.h`, which the crate leaves out here.
+#[cfg(target_arch = "aarch64")]
+const ALLOWED_HERE: &[c_long] = &[38, 84];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const ALLOWED_HERE: &[c_long] = &[];
 
 /// Calls that write to a descriptor, or make another number for one.
@@ -503,6 +508,7 @@ fn prove(options: &SandboxOptions<'_>, status: &RestrictionStatus) -> io::Result
         seccomp_mode: number("Seccomp")?,
         landlock: landlock(options, status),
         attempts: attempts(&options.sockets),
+        write_elsewhere: write_elsewhere(),
     })
 }
 
@@ -527,31 +533,39 @@ fn landlock(options: &SandboxOptions<'_>, status: &RestrictionStatus) -> Landloc
     Landlock { abi, write_folders: options.write_folders.clone(), missing }
 }
 
+fn tried(act: String, outcome: io::Result<()>) -> Attempt {
+    let refused =
+        outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    let outcome = outcome.map_or_else(|error| error.to_string(), |()| "done".to_owned());
+    Attempt { act, refused, outcome }
+}
+
 /// Tries what is forbidden, in forms that do no harm where they succeed.
 fn attempts(sockets: &[BorrowedFd<'_>]) -> Vec<Attempt> {
-    let mut attempts = Vec::new();
-    let mut tried = |act: String, outcome: io::Result<()>| {
-        let refused =
-            outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-        let outcome = outcome.map_or_else(|error| error.to_string(), |()| "done".to_owned());
-        attempts.push(Attempt { act, refused, outcome });
-    };
-    tried("make a network socket".to_owned(), UdpSocket::bind("127.0.0.1:0").map(drop));
-    tried("make a local socket".to_owned(), UnixDatagram::unbound().map(drop));
+    let mut attempts = vec![
+        tried("make a network socket".to_owned(), UdpSocket::bind("127.0.0.1:0").map(drop)),
+        tried("make a local socket".to_owned(), UnixDatagram::unbound().map(drop)),
+        // A folder is no program: nothing starts where it is allowed.
+        tried("start a program".to_owned(), Command::new("/").spawn().map(drop)),
+    ];
     for fd in sockets {
         // Nothing is too short for any link: where it is allowed, it still sends nothing.
         let sent = rustix::net::send(fd, &[], rustix::net::SendFlags::empty());
-        tried(format!("send by ring {}", fd.as_raw_fd()), sent.map(drop).map_err(Into::into));
         let written = rustix::io::write(fd, &[]);
-        tried(format!("write to ring {}", fd.as_raw_fd()), written.map(drop).map_err(Into::into));
         let copied = fd.try_clone_to_owned();
-        tried(format!("copy ring {}", fd.as_raw_fd()), copied.map(drop));
+        let number = fd.as_raw_fd();
+        attempts.extend([
+            tried(format!("send by ring {number}"), sent.map(drop).map_err(Into::into)),
+            tried(format!("write to ring {number}"), written.map(drop).map_err(Into::into)),
+            tried(format!("copy ring {number}"), copied.map(drop)),
+        ]);
     }
-    // A folder is no program: nothing starts where it is allowed.
-    tried("start a program".to_owned(), Command::new("/").spawn().map(drop));
-    // A file without a name, which ends when it is closed.
-    let nameless =
-        fs::OpenOptions::new().write(true).custom_flags(libc::O_TMPFILE).open("/").map(drop);
-    tried("write a file in /".to_owned(), nameless);
     attempts
+}
+
+fn write_elsewhere() -> Attempt {
+    // A file without a name, which ends when it is closed.
+    let mut options = fs::OpenOptions::new();
+    let nameless = options.write(true).custom_flags(libc::O_TMPFILE).open("/");
+    tried("write a file in /".to_owned(), nameless.map(drop))
 }

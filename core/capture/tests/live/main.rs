@@ -33,7 +33,6 @@ fn main() -> ExitCode {
         _ => {}
     }
     let wanted: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
-    let quiet = arguments.iter().any(|word| word == "--quiet" || word == "-q");
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);
     println!("\nrunning {} tests", tests.len());
     for (name, _) in tests {
@@ -56,9 +55,7 @@ fn main() -> ExitCode {
             .output()
             .unwrap();
         if done.status.success() {
-            if !quiet {
-                println!("test {name} ... ok");
-            }
+            println!("test {name} ... ok");
             passed += 1;
         } else {
             println!("test {name} ... FAILED ({})", done.status);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
 
 use otic_capture::LinkType;
@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = &[
     ("fan_out_gives_each_frame_once_and_a_flow_to_one_ring", fan_out_by_flow),
     ("fan_out_by_addresses_keeps_fragments_together", fan_out_by_addresses),
     ("an_interface_that_goes_and_comes_is_a_state", link_states),
+    ("the_loopback_interface_gives_each_frame_once", loopback),
     ("a_missing_interface_and_bad_options_are_named", refusals),
     ("facts_of_an_interface", facts),
 ];
@@ -458,6 +459,20 @@ fn link_states(cable: &Cable) {
     assert_eq!(Link::Down, early.link().unwrap());
     cable.ours(&["link", "set", MONITOR, "up"]);
     arrives(&mut early, 5);
+}
+
+fn loopback(cable: &Cable) {
+    cable.ours(&["link", "set", "lo", "up"]);
+    let mut ring = Ring::open(&RingOptions { interface: "lo".to_owned(), ..options() }).unwrap();
+    assert_eq!(LinkType::ETHERNET, ring.link_type());
+    let (from, to) = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap()).into();
+    for number in 0..10_u8 {
+        from.send_to(&[number; 30], to.local_addr().unwrap()).unwrap();
+    }
+    let payloads: Vec<Vec<u8>> =
+        everything(&mut ring).into_iter().map(|(frame, _)| frame[42..].to_vec()).collect();
+
+    assert_eq!((0..10).map(|number| vec![number; 30]).collect::<Vec<_>>(), payloads);
 }
 
 fn refusals(_: &Cable) {

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
@@ -15,6 +16,7 @@ use otic_capture::ring::{Link, Ring};
 use otic_capture::sandbox::{Proof, SandboxOptions, drop_rights};
 use rustix::io::IoSlice;
 use rustix::net::{AddressFamily, SendFlags, SocketType};
+use rustix::thread::move_into_link_name_space;
 
 use crate::Test;
 use crate::cable::{Cable, MIRROR, MONITOR};
@@ -150,6 +152,8 @@ pub fn sandboxed(words: &[String]) -> ExitCode {
         // The process' own memory is the way around what its pages may be used for.
         refused("own memory", OpenOptions::new().write(true).open("/proc/self/mem"));
     }
+    let namespace = File::open("/proc/self/ns/net").unwrap();
+    refused("namespace", move_into_link_name_space(namespace.as_fd(), None));
     refused("option", rustix::net::sockopt::set_socket_broadcast(ring.fd(), true));
     std::thread::spawn(move || {
         refused(
@@ -190,7 +194,8 @@ fn check_proof(proof: &Proof, user: u32, folder: &Path) {
     assert_eq!(vec![user; 4], proof.group_ids);
     assert!(proof.capabilities.values().all(|bits| *bits == 0), "{proof:?}");
     assert_eq!((true, 2), (proof.no_new_privs, proof.seccomp_mode));
-    assert!(proof.attempts.len() >= 7);
+    assert_eq!(6, proof.attempts.len());
+    assert!(proof.write_elsewhere.refused || proof.landlock.abi.is_none(), "{proof:?}");
     assert_eq!(vec![folder.to_owned()], proof.landlock.write_folders);
     match proof.landlock.abi {
         Some(abi) if abi >= 6 => assert_eq!(None, proof.landlock.missing),

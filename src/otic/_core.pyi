@@ -25,17 +25,23 @@ class Capture:
         self,
         *,
         journal: Path,
-        pipes: list[tuple[str, str]] = ...,
+        interfaces: list[tuple[str, list[tuple[int, int, int, int]], int, int, bool]] = ...,
+        pipes: list[tuple[str, str, list[tuple[int, int, int, int]]]] = ...,
         packets: tuple[Path, int, int, int] | None = None,
         sensor: str = "",
         spaces: list[tuple[str, str, str]] = ...,
         content: str = "",
         threads: int = 1,
         last_seen_ns: int | None = None,
+        sandbox: tuple[tuple[int, int] | None, list[Path]] | None = None,
     ) -> None: ...
+    def proof(self) -> str | None: ...
+    def set_filter(self, interface: str, program: list[tuple[int, int, int, int]]) -> bool: ...
     def is_over(self) -> bool: ...
     def trouble(self) -> str | None: ...
     def stop(self) -> bool: ...
+
+def interface_facts(name: str) -> str: ...
 
 RingRow = tuple[int, int, int, int, str, str, bytes]
 

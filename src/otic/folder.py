@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
@@ -15,6 +16,9 @@ class DataFolder(msgspec.Struct, frozen=True):
     """Places in one data folder; processes of one sensor share it."""
 
     path: Path
+
+    PROOF: ClassVar[str] = "capture-rights.json"
+    """In the journal folder: what the kernel said of the rights of the capture process."""
 
     @property
     def settings(self) -> Path:

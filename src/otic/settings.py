@@ -50,8 +50,8 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """One monitored interface: nothing is ever sent on it.
 
     `filter` is a pcap filter: frames that do not pass are counted and not read. `fanout` spreads
-    the interface over so many rings. With `pipe`, frames come as a pcap stream out of that named
-    pipe, which another program writes.
+    the interface over so many rings of `ring_bytes` each. With `pipe`, frames come as a pcap stream
+    out of that named pipe, which another program writes.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     filter: str = ""
     fanout: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     promiscuous: bool = True
+    ring_bytes: Annotated[int, msgspec.Meta(ge=2_097_152, le=4_294_967_296)] = 67_108_864
 
 
 class Ring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,7 +91,10 @@ class RuleSetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of `otic.toml`; every part may be left out."""
+    """All of `otic.toml`; every part may be left out.
+
+    `user` is whom the capture process becomes when it is started by root.
+    """
 
     tenant: str = "local"
     site: str = "local"
@@ -103,6 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rules: list[str] = []
     packets_bytes: int = 200_000_000
     interface: list[Interface] = []
+    user: str = ""
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     learning_s: Annotated[int, msgspec.Meta(ge=0)] = 14 * 86_400
     journal_bytes: Annotated[int, msgspec.Meta(ge=64_000_000)] = 10_000_000_000

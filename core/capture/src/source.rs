@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use crate::LinkType;
+use crate::filter::{FilterInstruction, Program};
 
 /// Bytes of a parcel after which a source hands it over.
 pub const PARCEL_BYTES: usize = 1 << 20;
@@ -92,6 +93,12 @@ pub trait Source: Send {
     /// # Errors
     /// What the system says.
     fn status(&mut self) -> io::Result<Status>;
+
+    /// Wants other frames from now on; none of those that either filter wants is lost.
+    ///
+    /// # Errors
+    /// A program that is not valid, or a source that has no filter.
+    fn set_filter(&mut self, program: &[FilterInstruction]) -> io::Result<()>;
 }
 
 /// Frames that another program writes as a pcap file into a pipe (`tcpdump -U -w -`): as they come.
@@ -105,6 +112,8 @@ pub struct PcapStream<R> {
     /// Bytes read and not yet used up.
     bytes: Vec<u8>,
     used: usize,
+    filter: Program,
+    filtered: u64,
 }
 
 impl<R: Read> PcapStream<R> {
@@ -131,7 +140,17 @@ impl<R: Read> PcapStream<R> {
         // The upper bits say whether frames end with a check sequence.
         let link_type = LinkType(network as u16);
         let interface = interface.to_owned();
-        Ok(Self { interface, input, link_type, big_endian, unit_ns, bytes: Vec::new(), used: 0 })
+        Ok(Self {
+            interface,
+            input,
+            link_type,
+            big_endian,
+            unit_ns,
+            bytes: Vec::new(),
+            used: 0,
+            filter: Program::default(),
+            filtered: 0,
+        })
     }
 
     /// Takes whole records out of the bytes read; false where one is larger than any frame.
@@ -157,7 +176,11 @@ impl<R: Read> PcapStream<R> {
             }
             let Some(frame) = rest.get(16..16 + captured) else { break };
             let ts_ns = i64::from(seconds) * 1_000_000_000 + i64::from(part) * self.unit_ns;
-            parcel.push(ts_ns, original, frame);
+            if self.filter.accepts(self.link_type, frame, original) {
+                parcel.push(ts_ns, original, frame);
+            } else {
+                self.filtered += 1;
+            }
             self.used += 16 + captured;
         }
         true
@@ -202,7 +225,14 @@ impl<R: Read + Send> Source for PcapStream<R> {
     }
 
     fn status(&mut self) -> io::Result<Status> {
-        Ok(Status { up: true, drops: BTreeMap::new() })
+        Ok(Status { up: true, drops: BTreeMap::from([("filter", self.filtered)]) })
+    }
+
+    fn set_filter(&mut self, program: &[FilterInstruction]) -> io::Result<()> {
+        let program = Program::new(program)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+        self.filter = program;
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use compact_str::{CompactString, ToCompactString};
 use otic_capture::LinkType;
+use otic_capture::filter::{FilterInstruction, Program};
 use otic_capture::packet_ring::{Kept, Limits, PacketRing};
 use otic_capture::source::{Parcel, Source, Status};
 use otic_wire::Packet;
@@ -83,8 +84,13 @@ pub struct Options {
 pub struct Live {
     stop: Arc<AtomicBool>,
     trouble: Arc<Mutex<Option<String>>>,
+    /// Of each interface, the filters that its readers shall take next.
+    filters: BTreeMap<String, Vec<WantedFilter>>,
     engine: Option<JoinHandle<()>>,
 }
+
+/// A filter that a reader shall take, until it has.
+type WantedFilter = Arc<Mutex<Option<Vec<FilterInstruction>>>>;
 
 impl Live {
     /// Starts the threads on these sources.
@@ -105,10 +111,18 @@ impl Live {
         let stop = Arc::new(AtomicBool::new(false));
         let trouble = Arc::new(Mutex::new(None));
 
-        let described: Vec<(String, LinkType)> = sources
-            .iter()
-            .map(|source| (source.interface().to_owned(), source.link_type()))
-            .collect();
+        // Several rings may share one interface.
+        let mut described: Vec<(String, LinkType)> = Vec::new();
+        let mut interface_of = Vec::new();
+        for source in &sources {
+            let one = (source.interface().to_owned(), source.link_type());
+            let known = described.iter().position(|other| *other == one);
+            interface_of.push(known.unwrap_or(described.len()));
+            if known.is_none() {
+                described.push(one);
+            }
+        }
+        let mut filters: BTreeMap<String, Vec<WantedFilter>> = BTreeMap::new();
         let mut engine = Engine::new(&described, spaces, options.threads);
         if let Some(last_ns) = options.last_seen_ns {
             engine.blinds.push(Blind {
@@ -129,13 +143,18 @@ impl Live {
         let journal = JournalLine::start(writer, Arc::clone(&stop), Arc::clone(&trouble));
 
         let (parcels, arriving) = sync_channel(PARCELS);
-        for (index, (source, interface)) in sources.into_iter().zip(&engine.interfaces).enumerate()
-        {
+        for (source, index) in sources.into_iter().zip(interface_of) {
+            let Some(interface) = engine.interfaces.get_mut(index) else { continue };
+            let seen = Arc::new(Seen::default());
+            interface.seen.push(Arc::clone(&seen));
+            let filter = WantedFilter::default();
+            filters.entry(source.interface().to_owned()).or_default().push(filter.clone());
             let reader = Reader {
                 index,
                 source,
                 parcels: parcels.clone(),
-                seen: Arc::clone(&interface.seen),
+                seen,
+                filter,
                 spare: Arc::clone(&engine.spare),
                 stop: Arc::clone(&stop),
             };
@@ -150,7 +169,7 @@ impl Live {
             .name("engine".to_owned())
             .spawn(move || engine.run(&arriving, journal, &ending))
             .map_err(|error| error.to_string())?;
-        Ok(Self { stop, trouble, engine: Some(engine) })
+        Ok(Self { stop, trouble, filters, engine: Some(engine) })
     }
 
     /// Whether it ended: all sources are over, or it was stopped.
@@ -163,6 +182,22 @@ impl Live {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().ok().and_then(|trouble| trouble.clone())
+    }
+
+    /// Other frames of an interface are wanted from now on. False where no such interface is read, or
+    /// the program is not valid.
+    #[must_use]
+    pub fn set_filter(&self, interface: &str, program: &[FilterInstruction]) -> bool {
+        let Some(readers) = self.filters.get(interface) else { return false };
+        if Program::new(program).is_err() {
+            return false;
+        }
+        for wanted in readers {
+            if let Ok(mut wanted) = wanted.lock() {
+                *wanted = Some(program.to_vec());
+            }
+        }
+        true
     }
 
     /// Ends it: what arrived is read and written. False when a thread of it had died.
@@ -178,7 +213,8 @@ struct Seen {
     frames: AtomicU64,
     bytes: AtomicU64,
     over: AtomicBool,
-    status: Mutex<Status>,
+    /// None until the reader looked for the first time.
+    status: Mutex<Option<Status>>,
 }
 
 /// Reads one source.
@@ -187,6 +223,7 @@ struct Reader {
     source: Box<dyn Source>,
     parcels: SyncSender<(usize, Parcel)>,
     seen: Arc<Seen>,
+    filter: WantedFilter,
     spare: Arc<Mutex<Vec<Parcel>>>,
     stop: Arc<AtomicBool>,
 }
@@ -198,6 +235,10 @@ impl Reader {
             let mut parcel =
                 self.spare.lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default();
             parcel.clear();
+            if let Some(program) = self.filter.lock().ok().and_then(|mut wanted| wanted.take()) {
+                // It was proven valid before; a source that has no filter keeps all frames.
+                let _ = self.source.set_filter(&program);
+            }
             let more = self.source.receive(&mut parcel, RECEIVE);
             if looked.is_none_or(|looked| looked.elapsed() >= TICK / 4) {
                 looked = Some(Instant::now());
@@ -217,7 +258,7 @@ impl Reader {
                 // An interface that went away may come back.
                 Err(_) => {
                     if let Ok(mut status) = self.seen.status.lock() {
-                        status.up = false;
+                        status.get_or_insert_default().up = false;
                     }
                     std::thread::sleep(TRY_AGAIN);
                 }
@@ -229,7 +270,7 @@ impl Reader {
 
     fn look(&mut self) {
         if let (Ok(now), Ok(mut status)) = (self.source.status(), self.seen.status.lock()) {
-            *status = now;
+            *status = Some(now);
         }
     }
 }
@@ -238,7 +279,8 @@ impl Reader {
 struct Interface {
     name: CompactString,
     link_type: LinkType,
-    seen: Arc<Seen>,
+    /// What its readers say.
+    seen: Vec<Arc<Seen>>,
     /// Counters at the last tick.
     frames: u64,
     bytes: u64,
@@ -303,7 +345,7 @@ impl Engine {
             .map(|(name, link_type)| Interface {
                 name: name.to_compact_string(),
                 link_type: *link_type,
-                seen: Arc::new(Seen::default()),
+                seen: Vec::new(),
                 frames: 0,
                 bytes: 0,
                 drops: BTreeMap::new(),
@@ -482,15 +524,23 @@ impl Interface {
         ticks: &mut Vec<Tick>,
         blinds: &mut Vec<Blind>,
     ) {
-        let status = self.seen.status.lock().map(|status| status.clone()).unwrap_or_default();
-        let over = self.seen.over.load(Ordering::Relaxed);
-        let up = status.up && !over;
-        let frames = self.seen.frames.load(Ordering::Relaxed);
-        let bytes = self.seen.bytes.load(Ordering::Relaxed);
+        let (mut frames, mut bytes, mut up) = (0, 0, true);
+        let mut totals: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for seen in &self.seen {
+            let status = seen.status.lock().ok().and_then(|status| status.clone());
+            // A reader that has not looked yet has nothing to say.
+            let Some(status) = status else { return };
+            frames += seen.frames.load(Ordering::Relaxed);
+            bytes += seen.bytes.load(Ordering::Relaxed);
+            up = up && status.up && !seen.over.load(Ordering::Relaxed);
+            for (cause, total) in status.drops {
+                *totals.entry(cause).or_default() += total;
+            }
+        }
         let mut drops = BTreeMap::new();
-        for (cause, total) in &status.drops {
-            let before = self.drops.insert(cause, *total).unwrap_or_default();
-            if *total > before {
+        for (cause, total) in totals {
+            let before = self.drops.insert(cause, total).unwrap_or_default();
+            if total > before {
                 drops.insert(CompactString::const_new(cause), total - before);
             }
         }

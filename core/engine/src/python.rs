@@ -7,7 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use otic_capture::filter::FilterInstruction;
+use otic_capture::interface::InterfaceSource;
+use otic_capture::nic::NicFacts;
 use otic_capture::packet_ring::{self, Limits};
+use otic_capture::ring::{FanoutMode, RingOptions};
+use otic_capture::sandbox::{SandboxOptions, drop_rights};
 use otic_capture::source::{PcapStream, Source};
 use otic_capture::write::PcapngWriter;
 use otic_capture::{CaptureFile, LinkType};
@@ -121,33 +126,87 @@ fn journal_error(error: journal::Error) -> PyErr {
     JournalError::new_err(error.to_string())
 }
 
-/// A run over live sources, in threads of its own: facts into the journal, frames into the packet ring.
+/// A run over live sources, in threads of its own: facts into the journal, frames into the packet
+/// ring.
 ///
-/// `pipes` holds (interface name, path): pcap streams that other programs write. `packets` is
-/// (folder, bytes, age in ns, bytes a second); 0 for no limit but the first.
+/// `interfaces` holds (name, filter program as (code, jt, jf, k), rings, bytes of a ring,
+/// promiscuous); `pipes` holds (interface name, path, filter program): pcap streams that other
+/// programs write. `packets` is (folder, bytes, age in ns, bytes a second); 0 for no limit but the
+/// first. With `sandbox`, (user and group id or none, folders to write in), the process gives up
+/// all other rights once the sources are open; it must have one thread then.
 #[pyclass]
 struct Capture {
     live: Mutex<Live>,
+    proof: Option<String>,
+}
+
+type ProgramRow = Vec<(u16, u8, u8, u32)>;
+type InterfaceRow = (String, ProgramRow, u16, usize, bool);
+type SandboxRow = (Option<(u32, u32)>, Vec<PathBuf>);
+
+fn instructions(program: ProgramRow) -> Vec<FilterInstruction> {
+    let row = |(code, jt, jf, k)| FilterInstruction { code, jt, jf, k };
+    program.into_iter().map(row).collect()
+}
+
+/// Bytes of a block of a ring: frames that the kernel joined fit.
+const BLOCK_BYTES: usize = 1 << 20;
+/// Longest time that a frame waits for a block to fill, ms.
+const BLOCK_TIMEOUT_MS: u32 = 10;
+/// Most bytes of a frame that are read: more than joined frames have.
+const SNAP_LENGTH: u32 = 1 << 18;
+
+fn open_rings(interfaces: Vec<InterfaceRow>) -> PyResult<Vec<InterfaceSource>> {
+    let mut opened = Vec::new();
+    for (at, (name, program, rings, ring_bytes, promiscuous)) in interfaces.into_iter().enumerate()
+    {
+        let filter = instructions(program);
+        // Fan-out groups are the whole machine's: two sensors must not share one.
+        let group = (std::process::id() as u16).wrapping_mul(31).wrapping_add(at as u16);
+        for ring in 0..rings.max(1) {
+            let options = RingOptions {
+                interface: name.clone(),
+                block_bytes: BLOCK_BYTES,
+                blocks: (ring_bytes / BLOCK_BYTES).max(2),
+                block_timeout_ms: BLOCK_TIMEOUT_MS,
+                fanout: (rings > 1).then_some((group, FanoutMode::AddressPair)),
+                promiscuous,
+                filter: filter.clone(),
+                snap_length: SNAP_LENGTH,
+            };
+            let source = InterfaceSource::open(&options, ring == 0);
+            opened.push(source.map_err(|error| {
+                // The ring names its interface where the kernel's words do not.
+                let text = error.to_string();
+                let named = if text.contains(&name) { text } else { format!("{name}: {text}") };
+                CaptureError::new_err(named)
+            })?);
+        }
+    }
+    Ok(opened)
 }
 
 #[pymethods]
 impl Capture {
     #[new]
     #[pyo3(signature = (
-        *, journal, pipes = Vec::new(), packets = None, sensor = String::new(),
-        spaces = Vec::new(), content = String::new(), threads = 1, last_seen_ns = None
+        *, journal, interfaces = Vec::new(), pipes = Vec::new(), packets = None,
+        sensor = String::new(), spaces = Vec::new(), content = String::new(), threads = 1,
+        last_seen_ns = None, sandbox = None
     ))]
     #[allow(clippy::too_many_arguments, reason = "named in every call")]
     fn new(
         py: Python<'_>,
         journal: PathBuf,
-        pipes: Vec<(String, PathBuf)>,
+        interfaces: Vec<InterfaceRow>,
+        pipes: Vec<(String, PathBuf, ProgramRow)>,
         packets: Option<(PathBuf, u64, i64, u64)>,
         sensor: String,
         spaces: Vec<(String, String, String)>,
         content: String,
         threads: usize,
         last_seen_ns: Option<i64>,
+        sandbox: Option<SandboxRow>,
     ) -> PyResult<Self> {
         let packets = packets.map(|(folder, bytes, age_ns, bytes_per_s)| Packets {
             folder,
@@ -155,17 +214,48 @@ impl Capture {
             bytes_per_s,
         });
         let options = Options { journal, packets, sensor, spaces, content, threads, last_seen_ns };
-        let live = py.detach(move || {
+        py.detach(move || {
+            let rings = open_rings(interfaces)?;
             let mut sources: Vec<Box<dyn Source>> = Vec::new();
-            for (name, path) in pipes {
-                let source = File::open(&path).and_then(|file| PcapStream::open(&name, file));
-                sources.push(Box::new(source.map_err(|error| {
+            for (name, path, program) in pipes {
+                let named = |error: std::io::Error| {
                     CaptureError::new_err(format!("{}: {error}", path.display()))
-                })?));
+                };
+                let mut source = File::open(&path)
+                    .and_then(|file| PcapStream::open(&name, file))
+                    .map_err(named)?;
+                source.set_filter(&instructions(program)).map_err(named)?;
+                sources.push(Box::new(source));
             }
-            Live::start(sources, options).map_err(CaptureError::new_err)
-        })?;
-        Ok(Self { live: Mutex::new(live) })
+            let proof = match sandbox {
+                Some((user, write_folders)) => {
+                    let sockets = rings.iter().map(|source| source.ring().fd()).collect();
+                    let wanted = SandboxOptions { user, write_folders, sockets };
+                    let proof = drop_rights(&wanted)
+                        .map_err(|error| CaptureError::new_err(format!("sandbox: {error}")))?;
+                    let text = serde_json::to_string(&proof);
+                    Some(text.map_err(|error| CaptureError::new_err(error.to_string()))?)
+                }
+                None => None,
+            };
+            for source in rings {
+                sources.push(Box::new(source));
+            }
+            let live = Live::start(sources, options).map_err(CaptureError::new_err)?;
+            Ok(Self { live: Mutex::new(live), proof })
+        })
+    }
+
+    /// What the kernel says of this process's rights, as JSON; none without a sandbox.
+    fn proof(&self) -> Option<&str> {
+        self.proof.as_deref()
+    }
+
+    /// Other frames of an interface are wanted from now on; false where it is not read or the program
+    /// is not valid.
+    fn set_filter(&self, interface: &str, program: ProgramRow) -> PyResult<bool> {
+        let live = self.live.lock().map_err(|_| poisoned())?;
+        Ok(live.set_filter(interface, &instructions(program)))
     }
 
     /// Whether it ended: all sources are over.
@@ -434,6 +524,13 @@ fn write_slice(
     Ok(())
 }
 
+/// What is known of a network interface, as JSON (`otic_capture::nic::NicFacts`).
+#[pyfunction]
+fn interface_facts(name: &str) -> PyResult<String> {
+    let facts = NicFacts::read(name)?;
+    serde_json::to_string(&facts).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
 /// Rows of the protocol table: (name, title, client role, server role, source).
 #[pyfunction]
 fn protocols() -> Vec<(&'static str, &'static str, &'static str, &'static str, &'static str)> {
@@ -466,6 +563,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(read_frames, module)?)?;
     module.add_function(wrap_pyfunction!(write_pcapng, module)?)?;
     for function in [
+        wrap_pyfunction!(interface_facts, module)?,
         wrap_pyfunction!(ring_frames, module)?,
         wrap_pyfunction!(ring_around, module)?,
         wrap_pyfunction!(ring_slice, module)?,

@@ -70,5 +70,7 @@ def _show(folder: DataFolder, host: str, port: int, tls: bool) -> int:
         flush=True,
     )
     with log:
-        Supervisor(folder, command_for(folder, None), log_to=log).run(stopped.is_set)
+        Supervisor(folder, command_for(folder, None), config=folder.settings, log_to=log).run(
+            stopped.is_set
+        )
     return 0

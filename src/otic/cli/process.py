@@ -29,10 +29,9 @@ def main(arguments: list[str]) -> int:
     configure_logs()
     name, data, *config = arguments
     folder = DataFolder(Path(data))
-    ended = _until_input_ends()
     try:
         settings = load(Path(config[0]) if config else folder.settings_if_there())
-        return _RUN[name](folder, settings, ended)
+        return _RUN[name](folder, settings)
     except OticError as error:
         refuse(f"{name}: {error}")
 
@@ -52,24 +51,29 @@ def _until_input_ends() -> threading.Event:
     return ended
 
 
-def _capture(folder: DataFolder, settings: Settings, ended: threading.Event) -> int:
-    from otic.sensor.capture import run
+def _capture(folder: DataFolder, settings: Settings) -> int:
+    from otic.sensor.capture import Control, run
 
-    return run(folder, settings, ended.wait)
+    control = Control()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: setattr(control, "ended", True))
+    return run(folder, settings, control)
 
 
-def _analysis(folder: DataFolder, settings: Settings, ended: threading.Event) -> int:
+def _analysis(folder: DataFolder, settings: Settings) -> int:
     from otic.sensor.analyst import Analyst
     from otic.store.database import Database
 
+    ended = _until_input_ends()
     Analyst(folder, settings, Database(folder.database, settings)).run(ended.is_set)
     return 0
 
 
-def _web(folder: DataFolder, settings: Settings, ended: threading.Event) -> int:
+def _web(folder: DataFolder, settings: Settings) -> int:
     from otic.api.app import serve
     from otic.store.queries.common import Store
 
+    ended = _until_input_ends()
     while not folder.database.exists():
         if ended.wait(STORE_S):
             return 0

@@ -27,5 +27,5 @@ def run(*, data: Path, config: Path | None) -> int:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    Supervisor(folder, command_for(folder, config)).run(stopped.is_set)
+    Supervisor(folder, command_for(folder, path), config=path).run(stopped.is_set)
     return 0

@@ -8,15 +8,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import msgspec
 import structlog
 
-from otic.errors import OticError
+from otic.errors import OticError, SettingsError
 from otic.folder import DataFolder
+from otic.sensor.capture import program_of
+from otic.settings import Settings, load
 from otic.status import ProcessStatus, Status
 
 log = structlog.get_logger()
@@ -78,9 +80,27 @@ class _Process:
             code = self._child.wait()
         self._forget(code)
 
+    def tell(self, line: bytes) -> None:
+        """Says a line to it, when it runs."""
+        if self._child is not None and self._child.stdin is not None:
+            try:
+                self._child.stdin.write(line + b"\n")
+                self._child.stdin.flush()
+            except BrokenPipeError:
+                pass  # It ends, and starts with the new settings.
+
+    def again(self) -> None:
+        """Ends it, so that it starts at once with the settings as they are."""
+        self.end()
+        self._start_at = 0.0
+
     def _start(self, now: float) -> None:
         self._child = subprocess.Popen(  # noqa: S603 our own program
-            self.command, stdin=subprocess.PIPE, stderr=self._log_to
+            self.command,
+            stdin=subprocess.PIPE,
+            stderr=self._log_to,
+            # Ctrl-C is for the supervisor alone: it ends its processes in their order.
+            start_new_session=True,
         )
         self._started_at = now
         self.status.pid = self._child.pid
@@ -100,9 +120,12 @@ class Supervisor:
         folder: DataFolder,
         command: Callable[[str], list[str]],
         *,
+        config: Path | None = None,
         log_to: IO[bytes] | None = None,
     ) -> None:
         """`command` gives the command line of a process; their logs go to `log_to` or to stderr.
+
+        When the settings in `config` change, the processes get to know.
 
         Raises:
             OticError: another sensor runs on this folder.
@@ -115,6 +138,9 @@ class Supervisor:
             raise OticError(f"{folder.path}: another sensor runs on this folder") from None
         self._started = time.time_ns()
         self._processes = [_Process(name, command(name), log_to) for name in PROCESSES]
+        self._config = config
+        self._config_ns = _changed_ns(config)
+        self._settings = load(config)
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Works until told to stop."""
@@ -128,6 +154,7 @@ class Supervisor:
                 if now >= status_at:
                     status_at = now + STATUS_S
                     self._write_status()
+                    self._read_settings()
                     notify("WATCHDOG=1")
                 time.sleep(LOOK_S)
         finally:
@@ -136,6 +163,27 @@ class Supervisor:
                 process.end()
             self._write_status()
             self._lock.close()
+
+    def _read_settings(self) -> None:
+        """Takes over settings that changed; what means nothing is named and changes nothing."""
+        changed_ns = _changed_ns(self._config)
+        if changed_ns == self._config_ns:
+            return
+        self._config_ns = changed_ns
+        try:
+            new = load(self._config)
+            filters = {one.name: program_of(one) for one in new.interface}
+        except SettingsError as error:
+            log.error("settings_refused", reason=str(error))
+            return
+        for process in self._processes:
+            need = needs(process.status.name, self._settings, new)
+            if need == "again":
+                process.again()
+            elif need == "filters":
+                process.tell(msgspec.json.encode({"filters": filters}))
+        self._settings = new
+        log.info("settings_changed")
 
     def _write_status(self) -> None:
         disk = os.statvfs(self.folder.path)
@@ -152,6 +200,38 @@ class Supervisor:
             new.replace(self.folder.status)
         except OSError as error:
             log.error("status_cannot_be_written", reason=error.strerror)
+
+
+OF_CAPTURE = ("sensor", "space", "threads", "user", "ring")
+NOT_OF_ANALYSIS = ("interface", "threads", "user", "ring", "console")
+OF_CONSOLE = ("console", "tenant", "site", "zone", "sensor")
+
+
+def needs(process: str, old: Settings, new: Settings) -> Literal["nothing", "filters", "again"]:
+    """What a process needs when the settings change."""
+
+    def differ(names: Iterable[str]) -> bool:
+        return any(getattr(old, name) != getattr(new, name) for name in names)
+
+    if process == "web":
+        return "again" if differ(OF_CONSOLE) else "nothing"
+    if process == "analysis":
+        others = (name for name in Settings.__struct_fields__ if name not in NOT_OF_ANALYSIS)
+        return "again" if differ(others) else "nothing"
+    unfiltered = [
+        [msgspec.structs.replace(one, filter="") for one in settings.interface]
+        for settings in (old, new)
+    ]
+    if differ(OF_CAPTURE) or unfiltered[0] != unfiltered[1]:
+        return "again"
+    return "filters" if old.interface != new.interface else "nothing"
+
+
+def _changed_ns(config: Path | None) -> int:
+    try:
+        return config.stat().st_mtime_ns if config is not None else 0
+    except OSError:
+        return 0
 
 
 def command_for(folder: DataFolder, config: Path | None) -> Callable[[str], list[str]]:

@@ -36,6 +36,7 @@ pub mod nbns;
 pub mod ntp;
 pub mod out;
 pub mod pending;
+pub mod profinet;
 pub mod registry;
 pub mod s7comm;
 pub mod session;

@@ -96,6 +96,8 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::lldp::PROTOCOL,
     crate::cdp::PROTOCOL,
     crate::stp::PROTOCOL,
+    crate::profinet::dcp::PROTOCOL,
+    crate::profinet::rt::PROTOCOL,
     crate::icmp::ICMP,
     crate::icmp::ICMPV6,
     crate::icmp::IGMP,

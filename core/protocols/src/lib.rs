@@ -34,6 +34,7 @@ pub mod lldp;
 pub mod modbus;
 pub mod nbns;
 pub mod ntp;
+pub mod opc_ua;
 pub mod out;
 pub mod pending;
 pub mod profinet;

@@ -106,6 +106,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ethernet_ip::io::PROTOCOL,
     crate::bacnet::PROTOCOL,
     crate::dnp3::PROTOCOL,
+    crate::opc_ua::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

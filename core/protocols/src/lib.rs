@@ -20,6 +20,7 @@
 
 pub mod arp;
 pub mod bacnet;
+pub mod ber;
 pub mod cdp;
 pub mod dhcp;
 pub mod dnp3;
@@ -31,6 +32,7 @@ pub mod icmp;
 pub mod iec104;
 pub mod iso_transport;
 pub mod lldp;
+pub mod mms;
 pub mod modbus;
 pub mod nbns;
 pub mod ntp;

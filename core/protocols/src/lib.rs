@@ -30,6 +30,7 @@ pub mod ftp;
 pub mod http;
 pub mod icmp;
 pub mod iec104;
+pub mod iec61850;
 pub mod iso_transport;
 pub mod lldp;
 pub mod mms;

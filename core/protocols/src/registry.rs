@@ -103,6 +103,8 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::icmp::ICMPV6,
     crate::icmp::IGMP,
     crate::iec104::PROTOCOL,
+    crate::iec61850::goose::PROTOCOL,
+    crate::iec61850::sampled_values::PROTOCOL,
     crate::ethernet_ip::PROTOCOL,
     crate::ethernet_ip::io::PROTOCOL,
     crate::bacnet::PROTOCOL,

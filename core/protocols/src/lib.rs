@@ -26,6 +26,7 @@ pub mod dhcp;
 pub mod dnp3;
 pub mod dns;
 pub mod ethernet_ip;
+pub mod fins;
 pub mod ftp;
 pub mod http;
 pub mod icmp;

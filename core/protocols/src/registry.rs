@@ -110,6 +110,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::bacnet::PROTOCOL,
     crate::dnp3::PROTOCOL,
     crate::opc_ua::PROTOCOL,
+    crate::fins::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

@@ -34,6 +34,7 @@ pub const PROTOCOL: Protocol = Protocol {
 };
 
 const NAME: &str = "goose";
+const MESSAGE: &str = "goose-message";
 
 /// Application tag of goosePdu.
 const PDU: u32 = 1;
@@ -107,7 +108,7 @@ impl Session for Goose {
             _data,
         ] = fields(frame.pdu);
         let Some(control_block) = control_block else {
-            publish(input, NAME, "goose-message", CompactString::default(), frame.pdu.content, out);
+            publish(input, NAME, MESSAGE, CompactString::default(), frame.pdu.content, out);
             return input.bytes.len();
         };
         let reference = name(control_block.content);
@@ -131,13 +132,14 @@ impl Session for Goose {
                 ("conf_rev", number(revision)),
                 ("data_set", text(data_set)),
                 ("entries", number(entries)),
+                ("function", MESSAGE.into()),
                 ("goose_id", text(id)),
                 ("time_allowed_to_live_ms", number(live)),
             ];
             // A frame cut short does not say that fields are missing.
             if !frame.cut && known.settings != settings {
                 if known.settings.is_empty() {
-                    let told_in = (NAME, "goose-message");
+                    let told_in = (NAME, MESSAGE);
                     if let Some(id) = id {
                         out.claim(input.own_text(told_in, "goose_id", id.content));
                     }
@@ -169,7 +171,7 @@ impl Session for Goose {
                 }
             }
         }
-        publish(input, NAME, "goose-message", reference, control_block.content, out);
+        publish(input, NAME, MESSAGE, reference, control_block.content, out);
         input.bytes.len()
     }
 }

@@ -33,6 +33,7 @@ pub const PROTOCOL: Protocol = Protocol {
 };
 
 const NAME: &str = "sampled-values";
+const MESSAGE: &str = "samples";
 
 /// Application tag of savPdu.
 const PDU: u32 = 0;
@@ -74,12 +75,13 @@ impl SampledValues {
             ("app_id", format_compact!("0x{app_id:04x}")),
             ("conf_rev", number(asdu.part(3))),
             ("data_set", data_set),
+            ("function", MESSAGE.into()),
             ("sample_rate", number(asdu.part(6))),
             ("sv_id", sv_id.clone()),
         ];
         if known.settings != settings {
             if known.settings.is_empty() {
-                out.claim(input.own_text((NAME, "samples"), "sv_id", id.content));
+                out.claim(input.own_text((NAME, MESSAGE), "sv_id", id.content));
             }
             out.push(Item::Event(Event {
                 kind: "sampled-values-settings",
@@ -142,7 +144,7 @@ impl Session for SampledValues {
         }
         let content = id.map_or(frame.pdu.content.get(..8).unwrap_or_default(), |id| id.content);
         let object = id.map(|id| name(id.content)).unwrap_or_default();
-        publish(input, NAME, "samples", object, content, out);
+        publish(input, NAME, MESSAGE, object, content, out);
         input.bytes.len()
     }
 }

@@ -99,6 +99,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::stp::PROTOCOL,
     crate::profinet::dcp::PROTOCOL,
     crate::profinet::rt::PROTOCOL,
+    crate::profinet::cm::PROTOCOL,
     crate::icmp::ICMP,
     crate::icmp::ICMPV6,
     crate::icmp::IGMP,

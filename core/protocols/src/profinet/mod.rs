@@ -1,13 +1,15 @@
-//! PROFINET on EtherType 0x8892: DCP, cyclic data, alarms and time share the frames between two
-//! stations, and the frame id says which of them a frame is.
+//! PROFINET. On EtherType 0x8892 DCP, cyclic data, alarms and time share the frames between two
+//! stations, and the frame id says which of them a frame is; devices are set up over UDP.
 //!
 //! Source: IEC 61158-6-10 §4.2.2.3 (FrameID).
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`cm`] | set-up of devices, records, over UDP |
 //! | [`dcp`] | finding, naming and addressing devices |
 //! | [`rt`] | cyclic data, alarms, time synchronisation |
 
+pub mod cm;
 pub mod dcp;
 pub mod rt;
 

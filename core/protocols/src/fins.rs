@@ -23,6 +23,7 @@ use crate::out::{
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
+use crate::text;
 
 /// OMRON FINS.
 pub const PROTOCOL: Protocol = Protocol {
@@ -610,10 +611,14 @@ fn target<'a>(message: &Message<'a>) -> Result<Target<'a>, Short> {
     })
 }
 
-/// Model and version of the controller, 20 characters each (W342 §5-3-15).
+/// Model and version of the controller, 20 characters each (W342 §5-3-15). A command with parameter
+/// 1 asks for the second part of the data, which has none.
 fn controller_data(input: &Input<'_>, data: &[u8], out: &mut Out) {
     let told_in = (NAME, "controller-data-read");
-    if let (Some(model), Some(version)) = (data.get(..20), data.get(20..40)) {
+    if let (Some(model), Some(version)) = (data.get(..20), data.get(20..40))
+        && text::is_printable(text::trim(model))
+        && text::is_printable(text::trim(version))
+    {
         out.claim(input.own_text(told_in, "model", model));
         out.claim(input.own_text(told_in, "firmware", version));
     }
@@ -794,6 +799,17 @@ mod tests {
         )));
         let outcomes: Vec<_> = operations(&items).into_iter().map(|(.., end)| end).collect();
         assert_eq!(vec![Outcome::Ok, Outcome::Ok], outcomes);
+    }
+
+    #[test]
+    fn the_second_part_of_controller_data_is_no_identity() {
+        let mut data = vec![0, 0, 1, 11];
+        data.extend([0; 60]);
+        let items = testing::items(
+            &PROTOCOL,
+            &[(Side::A, &request(1, 0x0501, &[1])), (Side::B, &response(1, 0x0501, &data))],
+        );
+        assert!(!items.iter().any(|item| matches!(item, Item::Claim(_))));
     }
 
     #[test]

@@ -16,7 +16,7 @@
 
 use compact_str::{CompactString, format_compact};
 
-use super::{STREAMS, frame, name, number, publish, violation};
+use super::{STREAMS, changed, content, frame, name, number, publish, violation};
 use crate::ber::{self, Element};
 use crate::out::{Event, Item, Out};
 use crate::registry::{Carrier, Probe, Protocol};
@@ -42,7 +42,8 @@ const PDU: u32 = 1;
 /// What is remembered of a control block.
 struct ControlBlock {
     reference: CompactString,
-    settings: Vec<(&'static str, CompactString)>,
+    /// The bytes of its settings; empty before they are known.
+    settings: Vec<u8>,
     state: Option<u32>,
     needs_commissioning: bool,
     simulation: bool,
@@ -127,18 +128,19 @@ impl Session for Goose {
             let text = |field: Option<Element<'_>>| {
                 field.map(|field| name(field.content)).unwrap_or_default()
             };
-            let settings = vec![
-                ("app_id", format_compact!("0x{:04x}", frame.app_id)),
-                ("conf_rev", number(revision)),
-                ("data_set", text(data_set)),
-                ("entries", number(entries)),
-                ("function", MESSAGE.into()),
-                ("goose_id", text(id)),
-                ("time_allowed_to_live_ms", number(live)),
+            let app_id = frame.app_id.to_be_bytes();
+            let settings = [
+                app_id.as_slice(),
+                content(revision),
+                content(data_set),
+                content(entries),
+                content(id),
+                content(live),
             ];
+            let first = known.settings.is_empty();
             // A frame cut short does not say that fields are missing.
-            if !frame.cut && known.settings != settings {
-                if known.settings.is_empty() {
+            if !frame.cut && changed(&mut known.settings, &settings) {
+                if first {
                     let told_in = (NAME, MESSAGE);
                     if let Some(id) = id {
                         out.claim(input.own_text(told_in, "goose_id", id.content));
@@ -148,8 +150,16 @@ impl Session for Goose {
                         out.claim(input.own_text(told_in, "logical_device", device));
                     }
                 }
-                out.push(event("goose-settings", settings.clone(), frame.pdu.content));
-                known.settings = settings;
+                let values = vec![
+                    ("app_id", format_compact!("0x{:04x}", frame.app_id)),
+                    ("conf_rev", number(revision)),
+                    ("data_set", text(data_set)),
+                    ("entries", number(entries)),
+                    ("function", MESSAGE.into()),
+                    ("goose_id", text(id)),
+                    ("time_allowed_to_live_ms", number(live)),
+                ];
+                out.push(event("goose-settings", values, frame.pdu.content));
             }
             if let Some(field) = state
                 && let Some(number) = ber::unsigned(field.content)

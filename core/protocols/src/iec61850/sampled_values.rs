@@ -15,7 +15,7 @@
 
 use compact_str::{CompactString, format_compact};
 
-use super::{STREAMS, frame, name, number, publish, violation};
+use super::{STREAMS, changed, content, frame, name, number, publish, violation};
 use crate::ber::{self, Element};
 use crate::out::{Event, Item, Out};
 use crate::registry::{Carrier, Probe, Protocol};
@@ -44,7 +44,8 @@ const ASDUS: usize = 16;
 /// What is remembered of a stream.
 struct Stream {
     id: CompactString,
-    settings: Vec<(&'static str, CompactString)>,
+    /// The bytes of its settings; empty before they are known.
+    settings: Vec<u8>,
     synchronisation: Option<u8>,
 }
 
@@ -70,27 +71,29 @@ impl SampledValues {
         let Some(id) = asdu.part(0) else { return };
         let sv_id = name(id.content);
         let Some(known) = self.stream(&sv_id) else { return };
-        let data_set = asdu.part(1).map(|field| name(field.content)).unwrap_or_default();
-        let settings = vec![
-            ("app_id", format_compact!("0x{app_id:04x}")),
-            ("conf_rev", number(asdu.part(3))),
-            ("data_set", data_set),
-            ("function", MESSAGE.into()),
-            ("sample_rate", number(asdu.part(6))),
-            ("sv_id", sv_id.clone()),
-        ];
-        if known.settings != settings {
-            if known.settings.is_empty() {
+        let [data_set, revision, rate] = [1, 3, 6].map(|number| asdu.part(number));
+        let application = app_id.to_be_bytes();
+        let settings =
+            [application.as_slice(), content(data_set), content(revision), content(rate)];
+        let first = known.settings.is_empty();
+        if changed(&mut known.settings, &settings) {
+            if first {
                 out.claim(input.own_text((NAME, MESSAGE), "sv_id", id.content));
             }
             out.push(Item::Event(Event {
                 kind: "sampled-values-settings",
                 protocol: NAME,
                 sender: input.side,
-                values: settings.clone(),
+                values: vec![
+                    ("app_id", format_compact!("0x{app_id:04x}")),
+                    ("conf_rev", number(revision)),
+                    ("data_set", name(content(data_set))),
+                    ("function", MESSAGE.into()),
+                    ("sample_rate", number(rate)),
+                    ("sv_id", sv_id.clone()),
+                ],
                 evidence: input.locate(asdu.content.get(..64).unwrap_or(asdu.content)),
             }));
-            known.settings = settings;
         }
         if let Some(field) = asdu.part(5)
             && let [state] = *field.content
@@ -142,9 +145,9 @@ impl Session for SampledValues {
         if cut && !input.truncated && !std::mem::replace(&mut self.reported, true) {
             violation(input, NAME, "sampled-values-length", out);
         }
-        let content = id.map_or(frame.pdu.content.get(..8).unwrap_or_default(), |id| id.content);
+        let cited = id.map_or(frame.pdu.content.get(..8).unwrap_or_default(), |id| id.content);
         let object = id.map(|id| name(id.content)).unwrap_or_default();
-        publish(input, NAME, MESSAGE, object, content, out);
+        publish(input, NAME, MESSAGE, object, cited, out);
         input.bytes.len()
     }
 }

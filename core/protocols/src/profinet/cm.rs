@@ -5,7 +5,8 @@
 //! C706 "DCE 1.1: Remote Procedure Call" chapter 12 (connectionless PDU header).
 //!
 //! The code of an operation is the RPC operation number. The object UUID of a call names vendor
-//! and device id of the station that is called (§4.10.2.4).
+//! and device id of the station that is called (§4.10.2.4). Many stations answer from another port
+//! than the one they were called at: their answers are in another flow and count as unpaired.
 //!
 //! Rules broken on the wire:
 //! * `profinet-cm-length`: a call ends before its header or its blocks do.

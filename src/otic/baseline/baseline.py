@@ -135,13 +135,6 @@ class Baseline:
 
 def row_of(kind: str, fields: dict[str, Any]) -> Row:
     """The learned form of a fact with these fields."""
-    if kind == "event":
-        told = sorted(
-            f"{name.removeprefix('values.')}={_text(value)}"
-            for name, value in fields.items()
-            if name.startswith("values.")
-        )
-        fields = fields | {"values": " ".join(told)}
     return tuple(_text(fields.get(name)) for name in FIELDS[kind])
 
 

@@ -122,10 +122,11 @@ class FieldMaker:
         }
 
     def event(self, fact: Event) -> dict[str, Any]:
-        """Fields of an event."""
+        """Fields of an event; `values` is all its distinguishing values in one text."""
+        values = " ".join(f"{name}={value}" for name, value in sorted(fact.values.items()))
         return (
             self.parties(fact.space, fact.client, fact.server)
-            | {"kind": fact.kind, "protocol": fact.protocol}
+            | {"kind": fact.kind, "protocol": fact.protocol, "values": values}
             | {f"values.{name}": value for name, value in fact.values.items()}
         )
 

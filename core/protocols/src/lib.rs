@@ -10,6 +10,8 @@
 //! | [`session`] | what a dissector is given and must provide |
 //! | [`out`] | what a dissector can say |
 //! | [`pending`] | requests that wait for their response |
+//! | [`fields`] | numbers at known offsets |
+//! | [`ntlm`] | log-ins that other protocols carry |
 //! | [`text`] | text of the wire, without its padding |
 //! | [`registry`] | the table of all protocols |
 
@@ -21,10 +23,12 @@
 pub mod arp;
 pub mod bacnet;
 pub mod cdp;
+pub mod dcerpc;
 pub mod dhcp;
 pub mod dnp3;
 pub mod dns;
 pub mod ethernet_ip;
+pub mod fields;
 pub mod ftp;
 pub mod http;
 pub mod icmp;
@@ -33,12 +37,14 @@ pub mod iso_transport;
 pub mod lldp;
 pub mod modbus;
 pub mod nbns;
+pub mod ntlm;
 pub mod ntp;
 pub mod out;
 pub mod pending;
 pub mod registry;
 pub mod s7comm;
 pub mod session;
+pub mod smb;
 pub mod snmp;
 pub mod ssdp;
 pub mod ssh;

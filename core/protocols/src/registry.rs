@@ -109,6 +109,8 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ftp::PROTOCOL,
     crate::telnet::PROTOCOL,
     crate::tls::PROTOCOL,
+    crate::smb::PROTOCOL,
+    crate::dcerpc::PROTOCOL,
     crate::ssdp::PROTOCOL,
     crate::dhcp::PROTOCOL,
     crate::nbns::PROTOCOL,

@@ -10,6 +10,7 @@
 //! | [`session`] | what a dissector is given and must provide |
 //! | [`out`] | what a dissector can say |
 //! | [`pending`] | requests that wait for their response |
+//! | [`ber`] | ASN.1 of several protocols |
 //! | [`fields`] | numbers at known offsets |
 //! | [`ntlm`] | log-ins that other protocols carry |
 //! | [`text`] | text of the wire, without its padding |
@@ -22,6 +23,7 @@
 
 pub mod arp;
 pub mod bacnet;
+pub mod ber;
 pub mod cdp;
 pub mod dcerpc;
 pub mod dhcp;
@@ -34,6 +36,8 @@ pub mod http;
 pub mod icmp;
 pub mod iec104;
 pub mod iso_transport;
+pub mod kerberos;
+pub mod ldap;
 pub mod lldp;
 pub mod modbus;
 pub mod nbns;
@@ -41,6 +45,7 @@ pub mod ntlm;
 pub mod ntp;
 pub mod out;
 pub mod pending;
+pub mod rdp;
 pub mod registry;
 pub mod s7comm;
 pub mod session;
@@ -56,6 +61,7 @@ mod template;
 mod testing;
 pub mod text;
 pub mod tls;
+pub mod vnc;
 
 pub use out::{
     Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,

@@ -315,8 +315,12 @@ impl Ldap {
                     bind.values.retain(|(name, _)| *name != "mechanism");
                 }
             }
-            // Package discovery, negotiate, response ([MS-ADTS] §5.1.1.1.3).
-            0x89..=0x8b => {
+            // Package discovery and negotiate are steps on the way ([MS-ADTS] §5.1.1.1.3).
+            0x89 | 0x8a => {
+                ntlm::read(input, secret, NAME, out);
+                return (name, None);
+            }
+            0x8b => {
                 bind.mechanism = "sicily".into();
                 if let Some(login) = ntlm::read(input, secret, NAME, out) {
                     bind.values = login.values();

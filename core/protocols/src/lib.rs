@@ -54,12 +54,14 @@ pub mod snmp;
 pub mod ssdp;
 pub mod ssh;
 pub mod stp;
+pub mod syslog;
 pub mod telnet;
 #[cfg(test)]
 mod template;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod tftp;
 pub mod tls;
 pub mod vnc;
 

@@ -115,6 +115,8 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::vnc::PROTOCOL,
     crate::kerberos::PROTOCOL,
     crate::ldap::PROTOCOL,
+    crate::syslog::PROTOCOL,
+    crate::tftp::PROTOCOL,
     crate::ssdp::PROTOCOL,
     crate::dhcp::PROTOCOL,
     crate::nbns::PROTOCOL,

@@ -93,7 +93,8 @@ fn tag(word: &[u8]) -> Option<&[u8]> {
     let end = word.iter().position(|byte| matches!(byte, b'[' | b':'))?;
     let name = word.get(..end)?;
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./%()".contains(byte);
-    (!name.is_empty() && name.len() <= PROGRAM && name.iter().all(allowed)).then_some(name)
+    (name.iter().any(u8::is_ascii_alphabetic) && name.len() <= PROGRAM && name.iter().all(allowed))
+        .then_some(name)
 }
 
 /// A Cisco message's mnemonic, anywhere in front of its text.
@@ -134,7 +135,12 @@ fn origin(message: &[u8]) -> Origin<'_> {
         let fits = program.len() <= PROGRAM && (program.is_empty() || text::is_printable(program));
         return Origin { host, program: if fits { program } else { &[] } };
     }
-    let first = word(&mut cursor);
+    let mut first = word(&mut cursor);
+    if first.strip_suffix(b":").is_some_and(|count| count.iter().all(u8::is_ascii_digit)) {
+        // Cisco devices may number their messages.
+        first = word(&mut cursor);
+    }
+    let first = first.strip_prefix(b"*").unwrap_or(first);
     if MONTHS.contains(&first) {
         word(&mut cursor); // day
         word(&mut cursor); // time

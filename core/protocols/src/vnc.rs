@@ -58,13 +58,14 @@ const fn security(number: u8) -> &'static str {
     }
 }
 
-/// Minor version of a `RFB 003.008` line.
+/// Minor version of a `RFB 003.008` line; later major versions shake hands as 3.8 does.
 fn version(line: &[u8]) -> Option<u16> {
     let [b'R', b'F', b'B', b' ', major @ .., b'.', a, b, c, b'\n'] = line else { return None };
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
     let fits = major.len() == 3 && major.iter().all(u8::is_ascii_digit);
     fits.then_some(())?;
-    Some(digit(a)? * 100 + digit(b)? * 10 + digit(c)?)
+    let minor = digit(a)? * 100 + digit(b)? * 10 + digit(c)?;
+    Some(if major > b"003".as_slice() { minor.max(8) } else { minor })
 }
 
 fn probe(input: &Input<'_>) -> Probe {

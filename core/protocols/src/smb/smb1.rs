@@ -398,7 +398,7 @@ impl Smb {
                     kind: "smb-implant-reply",
                     protocol: NAME,
                     sender: asker,
-                    values: Vec::new(),
+                    values: vec![("function", operation_of(command).0.into())],
                     evidence: input.locate(header),
                 }));
                 return;

@@ -1,9 +1,10 @@
 //! The NetBIOS side of SMB: datagrams that carry mailslots, announcements of the browser in them,
-//! and the request that opens a session on port 139.
+//! the request that opens a session on port 139, and frames without IP (NetBEUI).
 //!
 //! Sources: RFC 1002 §4.3.2 (session request), §4.4.1 and §4.4.2 (datagram header), RFC 1001 §14.1
 //! (encoded names), [MS-BRWS] §2.2.1 to §2.2.3 (HostAnnouncement, DomainAnnouncement,
-//! LocalMasterAnnouncement).
+//! LocalMasterAnnouncement); IBM SC30-3587 (Local Area Network Technical Reference) chapter 5 (NetBIOS
+//! frames: DATAGRAM, DATA ONLY LAST).
 
 use compact_str::format_compact;
 
@@ -37,6 +38,20 @@ pub(super) fn datagram(bytes: &[u8]) -> Option<Datagram<'_>> {
     let data = bytes.get(14 + 2 * ENCODED..)?;
     let message = if data.starts_with(b"\xffSMB") { data } else { &[] };
     Some(Datagram { message })
+}
+
+/// Frame commands that carry a whole message.
+const DATAGRAM: u8 = 0x08;
+pub(super) const DATA_ONLY_LAST: u8 = 0x16;
+
+/// Reads a NetBIOS frame (LLC SAP 0xf0): length of its header, delimiter, command; behind the header
+/// an SMB message. Other frames look for names and keep sessions.
+pub(super) fn netbeui(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let &[length, 0, 0xff, 0xef, command @ (DATAGRAM | DATA_ONLY_LAST), ..] = bytes else {
+        return None;
+    };
+    let message = bytes.get(usize::from(length)..)?;
+    (matches!(length, 14 | 44) && message.starts_with(b"\xffSMB")).then_some((command, message))
 }
 
 /// The calling name of a session request is the client's own: what it called comes first.

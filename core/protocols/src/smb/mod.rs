@@ -1,4 +1,4 @@
-//! SMB 1, 2 and 3 over TCP, and the browser protocol in NetBIOS datagrams.
+//! SMB 1, 2 and 3 over TCP, SMB 1 over NetBEUI, and the browser protocol in NetBIOS datagrams.
 //!
 //! Sources: [MS-SMB2] §2.1 and RFC 1002 §4.3 (framing), RFC 1002 §4.4 (datagrams); each version of
 //! the protocol: [`smb2`], [`smb1`]; announcements of the browser: [`browser`]; log-ins:
@@ -34,7 +34,7 @@ pub const PROTOCOL: Protocol = Protocol {
     name: NAME,
     title: "SMB",
     roles: ("client", "server"),
-    carriers: &[Carrier::Tcp(&[445, 139]), Carrier::Udp(&[138])],
+    carriers: &[Carrier::Tcp(&[445, 139]), Carrier::Udp(&[138]), Carrier::Llc(&[0xf0])],
     probe,
     session: || Box::new(Smb::default()),
     source: "[MS-SMB2], [MS-CIFS], [MS-SMB], [MS-NLMP], [MS-BRWS], RFC 1002",
@@ -126,6 +126,9 @@ fn front(bytes: &[u8]) -> Front {
 }
 
 fn probe(input: &Input<'_>) -> Probe {
+    if input.transport == Transport::Ethernet {
+        return if browser::netbeui(input.bytes).is_some() { Probe::Certain } else { Probe::No };
+    }
     if input.transport == Transport::Udp {
         return match browser::datagram(input.bytes) {
             Some(datagram) if !datagram.message.is_empty() => Probe::Certain,
@@ -445,6 +448,16 @@ impl Session for Smb {
             if let Some(datagram) = browser::datagram(input.bytes) {
                 out.layer(NAME, input.side);
                 smb1::mailslot(input, datagram.message, out);
+            }
+            return input.bytes.len();
+        }
+        if input.transport == Transport::Ethernet {
+            if let Some((command, message)) = browser::netbeui(input.bytes) {
+                out.layer(NAME, input.side);
+                match command {
+                    browser::DATA_ONLY_LAST => self.smb1(input, message, out),
+                    _ => smb1::mailslot(input, message, out),
+                }
             }
             return input.bytes.len();
         }

@@ -349,6 +349,24 @@ fn announcements_name_the_machine() {
 }
 
 #[test]
+fn frames_without_ip_carry_commands() {
+    let llc = Protocol { carriers: &[Carrier::Llc(&[0xf0])], ..PROTOCOL };
+    let frame = |command: u8, message: &[u8]| {
+        let mut bytes = vec![14, 0, 0xff, 0xef, command, 0, 0, 0, 0, 0, 0, 0, 1, 1];
+        bytes.extend(&message[4..]);
+        bytes
+    };
+    let session = old_session();
+    let talk: Vec<_> = session.iter().map(|(side, bytes)| (*side, frame(0x16, bytes))).collect();
+    let talk: Vec<_> = talk.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
+    assert_eq!(operations(&items(&session)), operations(&testing::items(&llc, &talk)));
+    assert_eq!(Probe::Certain, testing::probe(&llc, talk[0]));
+    let name_query = frame(0x0a, &[0; 40]);
+    assert_eq!(Probe::No, testing::probe(&llc, (Side::A, &name_query)));
+    testing::survives(&llc, &talk);
+}
+
+#[test]
 fn a_session_request_names_the_client() {
     let mut request = vec![0x81, 0, 0, 68];
     for letters in [*b"EEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEE", *b"EIENEJDHCACACACACACACACACACACAAA"] {

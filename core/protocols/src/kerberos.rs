@@ -41,6 +41,9 @@ const NAME: &str = "kerberos";
 /// Largest message read; tickets with many groups are large.
 const MESSAGE: usize = 64 * 1024;
 
+/// Longest part of a name that is written out.
+const PART: usize = 256;
+
 const AS_REQ: u8 = 10;
 const AS_REP: u8 = 11;
 const TGS_REQ: u8 = 12;
@@ -125,13 +128,19 @@ fn principal(content: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
+/// A realm, or a part of a name.
+fn text(part: &[u8]) -> CompactString {
+    let part = text::trim(part);
+    text::utf8(part.get(..part.len().min(PART)).unwrap_or(part))
+}
+
 fn joined(parts: &[&[u8]]) -> CompactString {
     let mut name = CompactString::default();
     for part in parts {
         if !name.is_empty() {
             name.push('/');
         }
-        name.push_str(&text::utf8(text::trim(part)));
+        name.push_str(&text(part));
     }
     name
 }
@@ -231,7 +240,7 @@ impl Kerberos {
     /// KDC-REQ-BODY (§5.4.1): cname [1], realm [2], sname [3], addresses [9].
     fn request(&mut self, input: &Input<'_>, kind: u8, fields: &[u8], all: &[u8], out: &mut Out) {
         let body = field(fields, 4).unwrap_or_default();
-        let realm = field(body, 2).map(text::utf8).unwrap_or_default();
+        let realm = field(body, 2).map(text).unwrap_or_default();
         let user = field(body, 1).map(principal).unwrap_or_default();
         let service = field(body, 3).map(principal).unwrap_or_default();
         if let Some(account) = user.first().filter(|_| kind == AS_REQ) {
@@ -265,7 +274,7 @@ impl Kerberos {
         }
         if asked == AS_REQ {
             let user = field(fields, 4).map(principal).unwrap_or_default();
-            let realm = field(fields, 3).map(text::utf8).unwrap_or_default();
+            let realm = field(fields, 3).map(text).unwrap_or_default();
             let part = user.first().copied().unwrap_or(all);
             out.push(event("login", client, joined(&user), realm, None, input, part));
         }
@@ -316,7 +325,7 @@ fn event(
 /// The account `WS1$` is that of the machine WS1 ([MS-KILE] §3.3.5.1.1); some send it with a realm.
 fn machine(input: &Input<'_>, account: &[u8], message: &'static str, out: &mut Out) {
     let Some(at) = memchr::memchr(b'$', account) else { return };
-    let name = account.get(..at).unwrap_or_default();
+    let name = account.get(..at.min(PART)).unwrap_or_default();
     out.claim(Claim {
         who: Who::Sender(Child::None),
         attribute: "name",

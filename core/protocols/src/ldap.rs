@@ -285,7 +285,7 @@ impl Ldap {
         let mut cursor = Cursor::new(content);
         ber::expect(&mut cursor, INTEGER, true);
         let name = ber::expect(&mut cursor, OCTETS, true).unwrap_or_default();
-        let user = text::utf8(text::trim(name));
+        let user = entry(name).to_text();
         let Some((tag, secret)) = ber::element(&mut cursor, true) else { return (name, None) };
         let mut bind = Bind::default();
         match tag {
@@ -308,7 +308,7 @@ impl Ldap {
             SASL => {
                 let mut sasl = Cursor::new(secret);
                 let mechanism = ber::expect(&mut sasl, OCTETS, true).unwrap_or_default();
-                bind.mechanism = text::utf8(text::trim(mechanism));
+                bind.mechanism = entry(mechanism).to_text();
                 let token = ber::expect(&mut sasl, OCTETS, true).unwrap_or_default();
                 if let Some(login) = ntlm::read(input, token, NAME, out) {
                     bind.values = login.values();
@@ -418,7 +418,7 @@ fn root_dse(input: &Input<'_>, content: &[u8], out: &mut Out) {
             _ => continue,
         };
         if let Some(value) = ber::expect(&mut Cursor::new(values), OCTETS, true) {
-            let value = text::trim(value);
+            let value = text::trim(value.get(..value.len().min(ENTRY)).unwrap_or(value));
             let told_in = (NAME, "root-dse");
             out.claim(input.own_claim(told_in, attribute, text::utf8(value), value, Decode::Utf8));
         }

@@ -20,6 +20,9 @@ const VERSION: u32 = 0x0200_0000;
 const OEM_DOMAIN_SUPPLIED: u32 = 0x1000;
 const OEM_WORKSTATION_SUPPLIED: u32 = 0x2000;
 
+/// Bytes of one field that are read; names are shorter.
+const FIELD: usize = 1024;
+
 /// The Kerberos mechanism in a SPNEGO token, 1.2.840.113554.1.2.2 (RFC 4121 §4.1), and the form
 /// that Windows 2000 sends, 1.2.840.48018.1.2.2 ([MS-SPNG] §2.2.1).
 const KERBEROS: [&[u8]; 2] = [
@@ -92,7 +95,7 @@ impl<'a> Reader<'a> {
     fn field(&self, at: usize) -> &'a [u8] {
         let length = u16_at(self.message, at).unwrap_or_default();
         let offset = u32_at(self.message, at + 4).unwrap_or_default();
-        part_at(self.message, offset as usize, usize::from(length))
+        part_at(self.message, offset as usize, usize::from(length).min(FIELD))
     }
 
     fn claim(

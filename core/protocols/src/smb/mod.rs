@@ -57,7 +57,9 @@ const KEEP_ALIVE: u8 = 0x85;
 
 /// Requests that may wait, names of shares and files that are remembered, open pipes.
 const WAITING: usize = 128;
-const NAMES: usize = 1024;
+const NAMES: usize = 512;
+/// Bytes of a path that are read.
+const PATH: usize = 1024;
 const PIPES: usize = 16;
 
 /// Which protocol a message speaks.

@@ -138,6 +138,7 @@ impl<'a> Block<'a> {
     }
 
     fn decode(&self, part: &[u8]) -> CompactString {
+        let part = part_at(part, 0, super::PATH);
         if self.unicode { text::utf16le(part) } else { text::utf8(text::trim(part)) }
     }
 
@@ -156,6 +157,7 @@ impl<'a> Block<'a> {
     ) {
         let decode = if self.unicode { Decode::Utf16Le } else { Decode::Utf8 };
         let part = if self.unicode { part } else { text::trim(part) };
+        let part = part_at(part, 0, super::PATH);
         claim(input, message, attribute, self.decode(part), part, decode, out);
     }
 
@@ -175,7 +177,7 @@ pub(super) fn mailslot(input: &Input<'_>, message: &[u8], out: &mut Out) {
     let command = u16::from(TRANSACTION);
     let mut request =
         operation(input, PROTOCOL, input.side, command, operation_of(TRANSACTION), header);
-    request.object = Object::Text(text::utf8(name));
+    request.object = Object::Text(text::utf8(part_at(name, 0, super::PATH)));
     request.outcome = Outcome::None;
     request.action = Action::Identify;
     out.operation(request);
@@ -274,7 +276,12 @@ impl Smb {
             0x72 => {
                 let dialects = block.data.split(|byte| *byte == 0);
                 let dialects = dialects.filter_map(|name| name.strip_prefix(&[2])).take(32);
-                (Object::None, Asked::Dialects(dialects.map(text::utf8).collect()))
+                (
+                    Object::None,
+                    Asked::Dialects(
+                        dialects.map(|name| text::utf8(part_at(name, 0, 64))).collect(),
+                    ),
+                )
             }
             SESSION_SETUP => {
                 let login = self.smb1_login(input, block, out);

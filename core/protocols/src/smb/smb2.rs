@@ -158,13 +158,14 @@ impl Smb {
             let length = u16_at(body, at + 2).unwrap_or_default();
             part_at(message, usize::from(start), usize::from(length))
         };
+        let path = |at: usize| text::utf16le(part_at(part(at), 0, super::PATH));
         match command {
             SESSION_SETUP => {
                 let login = ntlm::read(input, part(12), NAME, out);
                 (Object::None, login.map_or(Asked::Nothing, Asked::Login))
             }
             TREE_CONNECT => {
-                let path = text::utf16le(part(4));
+                let path = path(4);
                 (Object::Text(path.clone()), Asked::Tree(path))
             }
             CREATE => {
@@ -173,7 +174,7 @@ impl Smb {
                     name.push_str(share(tree));
                     name.push('\\');
                 }
-                name.push_str(&text::utf16le(part(44)));
+                name.push_str(&path(44));
                 compound.name = Some(name.clone());
                 compound.file = u64::MAX;
                 let options = u32_at(body, 40).unwrap_or_default();

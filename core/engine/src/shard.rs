@@ -37,6 +37,8 @@ const HELD: usize = 4 << 20;
 const SILENCE_ATTEMPT_NS: i64 = 10_000_000_000;
 const SILENCE_DATAGRAMS_NS: i64 = 120_000_000_000;
 const SILENCE_STREAM_NS: i64 = 4 * 3_600_000_000_000;
+/// Sessions of one shard that wait for an answer from another port.
+const AWAITED: usize = 64;
 /// Largest payload handed to Python, bytes.
 const PAYLOAD: usize = 64 * 1024;
 
@@ -99,9 +101,19 @@ struct ChangeState {
     dirty: bool,
 }
 
+/// A session whose answer may come from another port than the one that was asked.
+struct Awaited {
+    /// The flow that asked, and where it is.
+    key: FlowKey,
+    index: usize,
+    asker: (Address, u16),
+    answerer: Address,
+}
+
 /// All state of one shard.
 pub struct Shard {
     hasher: DefaultHashBuilder,
+    awaited: Vec<Awaited>,
     flow_of: HashMap<FlowKey, usize>,
     /// Boxed: a flow leaves its slot while its frame is read.
     flows: Vec<Option<Box<Flow>>>,
@@ -135,6 +147,7 @@ impl Default for Shard {
     fn default() -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
+            awaited: Vec::new(),
             flow_of: HashMap::new(),
             flows: Vec::new(),
             free: Vec::new(),
@@ -416,7 +429,10 @@ impl Shard {
         let ends = if sender == Side::A { [from, to] } else { [to, from] };
         let now_ns = at.frame.clock_ns;
         let flow = Flow::new(key, ends, transport, at.space, sender, now_ns, at.said());
-        let flow = Box::new(flow);
+        let mut flow = Box::new(flow);
+        if transport == Transport::Udp && !self.awaited.is_empty() {
+            self.follow(&mut flow, from.0, to);
+        }
         let index = match self.free.pop() {
             Some(index) => {
                 if let Some(slot) = self.flows.get_mut(index) {
@@ -431,6 +447,35 @@ impl Shard {
         };
         self.flow_of.insert(key, index);
         index
+    }
+
+    /// Remembers that the other end may answer `side` from any port. Between two ports of one
+    /// address nobody could tell which end is meant.
+    fn awaits(&mut self, flow: &Flow, side: Side) {
+        let (asker, (answerer, _)) = (flow.end(side), flow.end(side.other()));
+        let Some(index) = self.flow_of.get(&flow.key).copied() else { return };
+        self.awaited.retain(|known| known.key != flow.key);
+        if asker.0 != answerer && flow.transport == Transport::Udp {
+            if self.awaited.len() >= AWAITED {
+                self.awaited.remove(0);
+            }
+            self.awaited.push(Awaited { key: flow.key, index, asker, answerer });
+        }
+    }
+
+    /// Hands the session that waits for an answer from `answerer` to `asker` to the new flow that
+    /// brings it; the flow counts as part of the one that asked.
+    fn follow(&mut self, flow: &mut Flow, answerer: Address, asker: (Address, u16)) {
+        let fits = |known: &Awaited| known.asker == asker && known.answerer == answerer;
+        let Some(at) = self.awaited.iter().position(fits) else { return };
+        let known = self.awaited.remove(at);
+        let Some(Some(before)) = self.flows.get_mut(known.index) else { return };
+        if before.key == known.key && before.space == flow.space {
+            flow.reader = std::mem::replace(&mut before.reader, Reader::Searching(0));
+            flow.ends = before.ends;
+            flow.client = before.client;
+            flow.connections.clone_from(&before.connections);
+        }
     }
 
     fn datagram(
@@ -735,6 +780,7 @@ impl Shard {
                 self.layer(flow, protocol, *sender, source_child, destination_child, at);
             }
             Item::Client(_) => {}
+            Item::AnswerFromAnyPort => self.awaits(flow, side),
             Item::Operation(operation) => self.operation(flow, operation, true, at),
             Item::Unpaired(operation) => self.operation(flow, operation, false, at),
             Item::Claim(claim) => {

@@ -60,6 +60,16 @@ impl Wire {
         self.ip(at_ns, ends[side], ends[1 - side], 6, &segment);
     }
 
+    fn udp(&mut self, at_ns: i64, from: (u8, u16), to: (u8, u16), payload: &[u8]) {
+        let mut datagram = Vec::new();
+        datagram.extend(from.1.to_be_bytes());
+        datagram.extend(to.1.to_be_bytes());
+        datagram.extend((8 + payload.len() as u16).to_be_bytes());
+        datagram.extend([0, 0]);
+        datagram.extend(payload);
+        self.ip(at_ns, from.0, to.0, 17, &datagram);
+    }
+
     fn poll(&mut self, at_ns: i64, tcp: &mut Tcp) {
         self.tcp(at_ns, tcp, false, 0x18, &READ);
         self.tcp(at_ns + MS, tcp, true, 0x18, &VALUES);
@@ -257,6 +267,32 @@ fn a_routed_copy_gives_the_routers_two_macs() {
         vec!["routed-copy"],
         bindings.iter().map(|binding| binding.protocol).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn an_answer_from_another_port_belongs_to_the_request() {
+    let mut wire = Wire::default();
+    let (client, chosen) = ((1, 40_000), (2, 50_000));
+    wire.udp(0, client, (2, 69), b"\0\x01a.bin\0octet\0");
+    wire.udp(MS, chosen, client, b"\0\x03\0\x01data");
+    wire.udp(2 * MS, client, chosen, b"\0\x04\0\x01");
+    // Another machine, or another port of the same client, is nobody that was asked.
+    wire.udp(3 * MS, (3, 50_000), client, b"\0\x03\0\x01data");
+    wire.udp(4 * MS, (2, 50_001), (1, 40_001), b"\0\x03\0\x01data");
+    let batches = wire.batches("answer");
+    let key = ("10.0.0.1".into(), "10.0.0.2".into(), Some(1), "a.bin".into(), "ok");
+    assert_eq!(BTreeMap::from([(key, (1, 0))]), operations(&batches));
+    let connections: Vec<_> = batches.iter().flat_map(|batch| &batch.connections).collect();
+    assert_eq!(1, connections.len());
+    assert_eq!(("tftp", Some(69)), (connections[0].protocol.as_str(), connections[0].port));
+    let packets: u64 = batches
+        .iter()
+        .flat_map(|batch| {
+            batch.tallies.forward_packets.chunks(8).chain(batch.tallies.reverse_packets.chunks(8))
+        })
+        .map(|number| u64::from_le_bytes(number.try_into().unwrap()))
+        .sum();
+    assert_eq!(3, packets);
 }
 
 #[test]

@@ -10,6 +10,9 @@
 //! | [`session`] | what a dissector is given and must provide |
 //! | [`out`] | what a dissector can say |
 //! | [`pending`] | requests that wait for their response |
+//! | [`ber`] | ASN.1 of several protocols |
+//! | [`fields`] | numbers at known offsets |
+//! | [`ntlm`] | log-ins that other protocols carry |
 //! | [`text`] | text of the wire, without its padding |
 //! | [`registry`] | the table of all protocols |
 
@@ -19,13 +22,16 @@
 )]
 
 pub mod arp;
+pub mod asn1;
 pub mod bacnet;
 pub mod ber;
 pub mod cdp;
+pub mod dcerpc;
 pub mod dhcp;
 pub mod dnp3;
 pub mod dns;
 pub mod ethernet_ip;
+pub mod fields;
 pub mod fins;
 pub mod ftp;
 pub mod http;
@@ -33,29 +39,37 @@ pub mod icmp;
 pub mod iec104;
 pub mod iec61850;
 pub mod iso_transport;
+pub mod kerberos;
+pub mod ldap;
 pub mod lldp;
 pub mod mms;
 pub mod modbus;
 pub mod nbns;
+pub mod ntlm;
 pub mod ntp;
 pub mod opc_ua;
 pub mod out;
 pub mod pending;
 pub mod profinet;
+pub mod rdp;
 pub mod registry;
 pub mod s7comm;
 pub mod session;
+pub mod smb;
 pub mod snmp;
 pub mod ssdp;
 pub mod ssh;
 pub mod stp;
+pub mod syslog;
 pub mod telnet;
 #[cfg(test)]
 mod template;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod tftp;
 pub mod tls;
+pub mod vnc;
 
 pub use out::{
     Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,

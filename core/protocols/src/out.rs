@@ -551,6 +551,9 @@ pub enum Item {
     },
     /// The messages prove who is the client of the flow.
     Client(Side),
+    /// The other end may answer the sender of these bytes from a port of its own choice (UDP): the
+    /// next flow from it to the sender's port belongs to this session.
+    AnswerFromAnyPort,
     /// A request with its outcome, or a one-way message. Boxed, because a request is handed on
     /// several times before its response is seen.
     Operation(Box<Operation>),

@@ -19,6 +19,7 @@ use otic_wire::Cursor;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use crate::ber::{dotted, element, expect, integer};
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out,
     Outcome, Value, Violation, Who,
@@ -83,67 +84,6 @@ const fn operation_of(tag: u8) -> Option<(&'static str, Action)> {
         REPORT => ("report", Action::Read),
         _ => return None,
     })
-}
-
-/// The next BER element: its tag and content. `cut` takes what is left where the capture ended.
-fn element<'a>(cursor: &mut Cursor<'a>, cut: bool) -> Option<(u8, &'a [u8])> {
-    let tag = cursor.u8().ok()?;
-    // No identifier of SNMP needs more than one byte.
-    if tag & 0x1f == 0x1f {
-        return None;
-    }
-    let first = cursor.u8().ok()?;
-    let length = match first {
-        0..=0x7f => usize::from(first),
-        0x81..=0x84 => cursor
-            .take(usize::from(first & 0x7f))
-            .ok()?
-            .iter()
-            .fold(0, |length, byte| length << 8 | usize::from(*byte)),
-        _ => return None,
-    };
-    match cursor.take(length) {
-        Ok(content) => Some((tag, content)),
-        Err(_) if cut => cursor.take(cursor.remaining()).ok().map(|content| (tag, content)),
-        Err(_) => None,
-    }
-}
-
-fn expect<'a>(cursor: &mut Cursor<'a>, wanted: u8, cut: bool) -> Option<&'a [u8]> {
-    element(cursor, cut).filter(|(tag, _)| *tag == wanted).map(|(_, content)| content)
-}
-
-/// A signed integer of up to 8 bytes, or an unsigned one that fits (X.690 §8.3).
-fn integer(content: &[u8]) -> Option<i64> {
-    if content.is_empty() || content.len() > 9 {
-        return None;
-    }
-    let negative = content.first().is_some_and(|byte| byte & 0x80 != 0);
-    let start = if negative { -1 } else { 0 };
-    Some(content.iter().fold(start, |value: i64, byte| value << 8 | i64::from(*byte)))
-}
-
-/// An object identifier's content, dotted (X.690 §8.19).
-fn dotted(content: &[u8]) -> Option<CompactString> {
-    let mut text = text::Builder::default();
-    let mut arc = 0_u64;
-    for (at, byte) in content.iter().enumerate() {
-        arc = arc.checked_mul(128)? | u64::from(byte & 0x7f);
-        if byte & 0x80 != 0 {
-            if at + 1 == content.len() {
-                return None;
-            }
-            continue;
-        }
-        if text.is_empty() {
-            let first = (arc / 40).min(2);
-            text.number(first);
-            arc -= first * 40;
-        }
-        text.text(".").number(arc);
-        arc = 0;
-    }
-    (!text.is_empty()).then(|| text.build())
 }
 
 /// One name and value.

@@ -25,6 +25,24 @@ pub fn utf8(bytes: &[u8]) -> CompactString {
     }
 }
 
+/// `bytes` as little-endian UTF-16 text, up to a NUL, bad sequences as U+FFFD.
+#[must_use]
+pub fn utf16le(bytes: &[u8]) -> CompactString {
+    let units =
+        bytes.chunks_exact(2).filter_map(|unit| Some(u16::from_le_bytes(*unit.as_array()?)));
+    char::decode_utf16(units.take_while(|unit| *unit != 0))
+        .map(|letter| letter.unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect()
+}
+
+/// The bytes of a UTF-16 text up to its first NUL, which reads back with
+/// [`Decode::Utf16Le`](crate::Decode::Utf16Le).
+#[must_use]
+pub fn trim_utf16(bytes: &[u8]) -> &[u8] {
+    let units = bytes.chunks_exact(2).take_while(|unit| *unit != [0, 0]).count();
+    bytes.get(..2 * units).unwrap_or_default()
+}
+
 /// Whether all bytes are printable ASCII (blank to tilde) and there is at least one.
 #[must_use]
 pub fn is_printable(bytes: &[u8]) -> bool {
@@ -111,6 +129,14 @@ mod tests {
             assert_eq!(format!("größe {number}!"), text);
         }
         assert_eq!("", Builder::default().build());
+    }
+
+    #[test]
+    fn utf_16_ends_at_its_nul() {
+        let bytes = b"P\0C\0\0\0X\0";
+        assert_eq!("PC", utf16le(bytes));
+        assert_eq!(b"P\0C\0", trim_utf16(bytes));
+        assert_eq!("\u{fffd}", utf16le(&[0, 0xd8]));
     }
 
     #[test]

@@ -112,13 +112,18 @@ class Baseline:
         names = FIELDS.get(kind)
         if names is None:
             return False
+        fields = _with_values(kind, fields)
         known = self._projections.get((kind, key))
         if known is None:
-            places = [names.index(name) for name in key if name in names]
             rows: Iterable[Row] = (*self.learned[kind], *self.signed[kind])
-            known = {tuple(row[place] for place in places) for row in rows}
+            known = {_projection(names, key, row) for row in rows}
             self._projections[kind, key] = known
-        return tuple(_text(fields.get(name)) for name in key if name in names) in known
+        asked = (
+            _value(fields.get(name)) if _is_value(names, name) else _text(fields.get(name))
+            for name in key
+            if name in names or _is_value(names, name)
+        )
+        return tuple(asked) in known
 
     def text(self) -> str:
         """The whole baseline as text."""
@@ -135,7 +140,43 @@ class Baseline:
 
 def row_of(kind: str, fields: dict[str, Any]) -> Row:
     """The learned form of a fact with these fields."""
+    fields = _with_values(kind, fields)
     return tuple(_text(fields.get(name)) for name in FIELDS[kind])
+
+
+def _with_values(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The same with an event's values in one text, as a line holds them."""
+    if kind != "event":
+        return fields
+    told = sorted(
+        f"{name.removeprefix('values.')}={_value(value)}"
+        for name, value in fields.items()
+        if name.startswith("values.")
+    )
+    return fields | {"values": " ".join(told)}
+
+
+def _is_value(names: tuple[str, ...], name: str) -> bool:
+    """Whether a rule's field is one of an event's values, which a line holds together."""
+    return name.startswith("values.") and "values" in names
+
+
+def _projection(names: tuple[str, ...], key: tuple[str, ...], row: Row) -> Row:
+    """What a learned fact has in the fields of `key`."""
+    values = {}
+    if "values" in names:
+        told = (part.partition("=") for part in row[names.index("values")].split(" "))
+        values = {f"values.{name}": value for name, _, value in told}
+    return tuple(
+        row[names.index(name)] if name in names else values.get(name, "")
+        for name in key
+        if name in names or _is_value(names, name)
+    )
+
+
+def _value(value: object) -> str:
+    """One of an event's values as it stands among the others: without blanks."""
+    return _text(value).replace(" ", "\\s")
 
 
 def _text(value: object) -> str:

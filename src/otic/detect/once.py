@@ -21,6 +21,8 @@ Asked = tuple[str, str, str, str, str]
 """A function that a client asked a server for: space, client, server, protocol, function."""
 
 ON_CONNECTION = ("operation", "change", "violation")
+USED = ("event", *ON_CONNECTION)
+"""Kinds of facts that show what a connection is used for."""
 ASKED = ("operation", "event", "violation")
 """Kinds of facts that name a function of a protocol."""
 
@@ -78,7 +80,7 @@ class Told:
         found: set[Line] = set()
         for match in self._by_kind.get("connection", ()):
             found |= _lines(match)[1]
-        for kind in ON_CONNECTION:
+        for kind in USED:
             for match in self._by_kind.get(kind, ()):
                 own, carrying = _lines(match)
                 found |= {own, *carrying}
@@ -103,7 +105,9 @@ def _lines(match: Match) -> tuple[Line, set[Line]]:
     """The conversation in its own protocol, and in the protocols that carry it."""
     fields = match.fields
     first, second = sorted((str(fields.get("client")), str(fields.get("server"))))
-    space, protocol = str(fields.get("space")), str(fields.get("connection_protocol"))
+    # An event names the protocol that showed it, which is that of its connection.
+    protocol = str(fields.get("connection_protocol") or fields.get("protocol"))
+    space = str(fields.get("space"))
     carrying = {(space, first, second, name) for name in carriers(protocol)}
     return (space, first, second, protocol), carrying
 

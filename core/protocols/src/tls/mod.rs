@@ -4,6 +4,8 @@
 //! §5 (TLS 1.3: same records, hello retry request = a ServerHello with a fixed random), RFC 6066 §3
 //! (server name), RFC 5246 appendix E.2 (SSL 2.0 hello), "The SSL Protocol" 1995 (its records). Certificates: RFC 5246 §7.4.2.
 //!
+//! What the client offers is its fingerprint, the claim `tls_client_ja4` ([`ja4`]).
+//!
 //! A ClientHello is the operation `client-hello` on the server name it asks for; a ServerHello
 //! makes it ok, a fatal alert before makes it an error. Certificates are handed on when they are in
 //! clear (up to TLS 1.2). What is encrypted is used up without being kept. Extensions other than
@@ -15,10 +17,15 @@
 use compact_str::{CompactString, ToCompactString};
 use otic_wire::{Cursor, Short, Spans};
 
-use crate::out::{Action, Child, Event, Item, Object, Operation, Out, Outcome, Payload, Violation};
+use crate::out::{
+    Action, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation, Out,
+    Outcome, Payload, Violation, Who,
+};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
+
+mod ja4;
 
 /// TLS.
 pub const PROTOCOL: Protocol = Protocol {
@@ -358,7 +365,10 @@ impl Tls {
             let Ok(message) = cursor.take(length) else { return left };
             match kind {
                 CLIENT_HELLO => match server_name(message) {
-                    Ok(name) => self.client_hello(input, message, name, out),
+                    Ok(name) => {
+                        self.client_hello(input, message, name, out);
+                        client_claim(input, message, out);
+                    }
                     Err(_) => self.violation(input, "tls-hello", message, out),
                 },
                 SERVER_HELLO => self.server_hello(input, message, out),
@@ -415,6 +425,20 @@ impl Tls {
             }));
         }
     }
+}
+
+/// What made the hello, by what it offers.
+fn client_claim(input: &Input<'_>, message: &[u8], out: &mut Out) {
+    let Ok(value) = ja4::fingerprint(message) else { return };
+    out.claim(Claim {
+        who: Who::Sender(Child::None),
+        attribute: "tls_client_ja4",
+        value,
+        protocol: PROTOCOL.name,
+        message: "client-hello",
+        confidence: Confidence::Medium,
+        evidence: Evidence { spans: cite(input, message), decode: Decode::Derived },
+    });
 }
 
 /// The bytes of `part`; when it was put together from several records, what the last one is in.
@@ -561,6 +585,8 @@ mod tests {
             && o.outcome == Outcome::Ok)));
         assert!(items.iter().any(|item| matches!(item, Item::Payload(p)
             if p.kind == "x509-certificate" && p.bytes == [0x30, 3, 2, 1, 5])));
+        assert!(items.iter().any(|item| matches!(item, Item::Claim(claim)
+            if claim.attribute == "tls_client_ja4" && claim.value.starts_with("t12d010100_"))));
         assert!(items.contains(&Item::NotDecoded("tls", "encrypted")));
         assert!(!items.iter().any(|item| matches!(item, Item::Violation(_))));
         testing::survives(&PROTOCOL, &talk);

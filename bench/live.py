@@ -1,0 +1,166 @@
+"""A live sensor under load: `python bench/live.py [--rate N] [--seconds N]`; needs root.
+
+A sensor listens on one end of a cable between two network namespaces, with the packet ring on.
+The other end sends OT polling at a steady rate; beside it, every second, a host that nobody knows
+speaks for the first time. Prints what was sent, read and lost, and how long it took from the
+unknown host's frame on the cable until its alert could be read in the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
+
+import traffic  # noqa: E402
+
+from support.cable import PLANT, Cable  # noqa: E402
+from support.sensor import Sensor  # noqa: E402
+
+SETTINGS = """
+learning_s = 3
+[[interface]]
+name = "mon0"
+[ring]
+bytes = 4_000_000_000
+[console]
+port = 0
+"""
+
+STRANGER = """
+import socket, sys, time
+out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+out.bind((sys.argv[1], 0))
+for line in sys.stdin:
+    out.send(bytes.fromhex(line))
+    print(time.monotonic_ns(), flush=True)
+"""
+
+
+def arp(number: int) -> tuple[str, bytes]:
+    """An unknown host's address, and a frame in which it says that it has it."""
+    ip = f"10.99.{number // 250}.{number % 250 + 1}"
+    mac = bytes([0x02, 0x99, 0, 0, number >> 8 & 255, number & 255])
+    head = struct.pack(">HHBBH", 1, 0x0800, 6, 4, 1)
+    address = socket.inet_aton(ip)
+    frame = b"\xff" * 6 + mac + b"\x08\x06" + head + mac + address + bytes(6) + address
+    return ip, frame.ljust(60, b"\0")
+
+
+def cpu_seconds(process: int) -> float:
+    """Processor time of a process."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def memory_mib(process: int) -> float:
+    """Resident memory of a process."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def main() -> int:
+    """0 when no frame was lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=220_000)
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--kind", default="polling")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        subprocess.run(["cc", "-O2", "-o", work / "send", ROOT / "bench" / "send.c"], check=True)
+        capture = work / "load.pcap"
+        traffic.write(capture, options.kind, 200_000)
+        cable = Cable()
+        sensor = Sensor(work / "data", SETTINGS, cable.enter(cable.sensor))
+        try:
+            return measure(options, work, capture, cable, sensor)
+        finally:
+            sensor.close()
+            cable.close()
+
+
+def measure(
+    options: argparse.Namespace, work: Path, capture: Path, cable: Cable, sensor: Sensor
+) -> int:
+    """Sends, watches, prints."""
+    # Everything in the load is known before it is measured.
+    warm = subprocess.run(
+        cable.enter(cable.plant, str(work / "send"), str(capture), PLANT, "50000", "4"),
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    sensor.until(lambda: bool(sensor.events("learning_finished")), 60)
+    sent = int(warm.stdout.split()[0])
+    sensor.until(lambda: sensor.frames() >= sent)
+    names = ("capture", "analysis", "web")
+    processes = {name: sensor.process_id(name) or 0 for name in names}
+    before = {name: cpu_seconds(process) for name, process in processes.items()}
+
+    load = subprocess.Popen(
+        cable.enter(
+            cable.plant, str(work / "send"), str(capture), PLANT,
+            str(options.rate), str(options.seconds),
+        ),
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    stranger = subprocess.Popen(
+        cable.enter(cable.plant, sys.executable, "-c", STRANGER, PLANT),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert stranger.stdin is not None
+    assert stranger.stdout is not None
+    delays: list[float] = []
+    missing = strangers = 0
+    while load.poll() is None:
+        ip, frame = arp(strangers)
+        strangers += 1
+        stranger.stdin.write(frame.hex() + "\n")
+        stranger.stdin.flush()
+        at_ns = int(stranger.stdout.readline())
+        query = f"SELECT count(*) FROM alert_parties WHERE address = '{ip}'"
+        end = time.monotonic() + 10
+        while not (sensor.read(query)[0][0] or 0):
+            if time.monotonic() > end:
+                missing += 1
+                break
+            time.sleep(0.005)
+        else:
+            delays.append((time.monotonic_ns() - at_ns) / 1e9)
+        time.sleep(max(0, 1 - (time.monotonic_ns() - at_ns) / 1e9))
+    stranger.stdin.close()
+    count, reached = (load.stdout.read() if load.stdout else "0 0").split()
+    sent += int(count) + strangers
+    sensor.until(lambda: sensor.frames() + sum(sensor.drops().values()) >= sent, 60)
+    used = {name: cpu_seconds(process) - before[name] for name, process in processes.items()}
+    memory = {name: memory_mib(process) for name, process in processes.items()}
+    lost = sensor.drops()
+    print(f"{options.kind}, wanted {options.rate:,} frames/s for {options.seconds} s")
+    print(f"sent {sent:,} ({float(reached):,.0f} a second), read {sensor.frames():,}, lost {lost}")
+    exact = sensor.frames() + sum(lost.values()) == sent
+    print(f"sent = read + lost: {'yes' if exact else 'NO'}")
+    if delays:
+        delays.sort()
+        print(
+            f"frame to alert, {len(delays)} hosts: median {statistics.median(delays):.3f} s,"
+            f" p99 {delays[int(len(delays) * 0.99)]:.3f} s, longest {delays[-1]:.3f} s,"
+            f" never seen {missing}"
+        )
+    for name in names:
+        share = used[name] / options.seconds
+        print(f"{name}: {share:.0%} of a processor, {memory[name]:.0f} MiB at most")
+    return 0 if exact and not any(lost.values()) and not missing else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -47,13 +47,13 @@ for line in sys.stdin:
 
 
 def arp(number: int) -> tuple[str, bytes]:
-    """An unknown host's address, and a frame in which it says that it has it."""
+    """An unknown host's MAC, and a frame in which it says what address it has."""
     ip = f"10.99.{number // 250}.{number % 250 + 1}"
     mac = bytes([0x02, 0x99, 0, 0, number >> 8 & 255, number & 255])
     head = struct.pack(">HHBBH", 1, 0x0800, 6, 4, 1)
     address = socket.inet_aton(ip)
     frame = b"\xff" * 6 + mac + b"\x08\x06" + head + mac + address + bytes(6) + address
-    return ip, frame.ljust(60, b"\0")
+    return mac.hex(":"), frame.ljust(60, b"\0")
 
 
 def cpu_seconds(process: int) -> float:
@@ -123,12 +123,12 @@ def measure(
     delays: list[float] = []
     missing = strangers = 0
     while load.poll() is None:
-        ip, frame = arp(strangers)
+        host, frame = arp(strangers)
         strangers += 1
         stranger.stdin.write(frame.hex() + "\n")
         stranger.stdin.flush()
         at_ns = int(stranger.stdout.readline())
-        query = f"SELECT count(*) FROM alert_parties WHERE address = '{ip}'"
+        query = f"SELECT count(*) FROM alert_parties WHERE address = '{host}'"
         end = time.monotonic() + 10
         while not (sensor.read(query)[0][0] or 0):
             if time.monotonic() > end:

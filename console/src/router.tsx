@@ -18,6 +18,7 @@ import {
 import { oneOf, positive, type Search, text, texts } from './lib/search';
 import { Alert } from './pages/alert/Alert';
 import { Alerts } from './pages/alerts/Alerts';
+import { Capture } from './pages/capture/Capture';
 import { Device } from './pages/device/Device';
 import { Devices } from './pages/devices/Devices';
 import { Evidence } from './pages/evidence/Evidence';
@@ -64,6 +65,8 @@ const overview = createRoute({
   path: '/overview',
   component: Overview,
 });
+
+const capture = createRoute({ getParentRoute: () => shell, path: '/capture', component: Capture });
 
 const devices = createRoute({
   getParentRoute: () => shell,
@@ -141,7 +144,7 @@ const people = createRoute({ getParentRoute: () => shell, path: '/people', compo
 export const router = createRouter({
   routeTree: root.addChildren([
     logIn,
-    shell.addChildren([home, overview, devices, device, alerts, alert, evidence, people]),
+    shell.addChildren([home, overview, capture, devices, device, alerts, alert, evidence, people]),
   ]),
   defaultPreload: 'intent',
   scrollRestoration: true,

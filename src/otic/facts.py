@@ -228,6 +228,30 @@ class Observation(Fact, frozen=True):
     interface: str
 
 
+class Tick(Fact, frozen=True):
+    """One second of one monitored interface; files have none.
+
+    `frames` and `bytes` were read since the tick before, `drops` were not, by cause.
+    """
+
+    interface: str
+    wall_ns: int
+    monotonic_ns: int
+    up: bool
+    frames: int
+    bytes: int
+    drops: dict[str, int]
+
+
+class Blind(Fact, frozen=True):
+    """A time in which frames could not be seen at all, on one interface or (empty name) on all."""
+
+    interface: str
+    start_ns: int
+    end_ns: int
+    cause: str
+
+
 class Tallies(Fact, frozen=True):
     """Counts of one batch as packed columns: ids of 16 bytes, numbers of 8 bytes little-endian."""
 
@@ -279,6 +303,8 @@ class Batch(Fact, frozen=True):
     corrections: list[Correction] = []
     epochs: list[Epoch] = []
     observations: list[Observation] = []
+    ticks: list[Tick] = []
+    blinds: list[Blind] = []
     tallies: Tallies = Tallies()
     coverage: Coverage = Coverage()
 

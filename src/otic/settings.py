@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -46,6 +46,41 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     flags: list[Flag] = []
 
 
+class Interface(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One monitored interface: nothing is ever sent on it.
+
+    `filter` is a pcap filter: frames that do not pass are counted and not read. `fanout` spreads
+    the interface over so many rings of `ring_bytes` each. With `pipe`, frames come as a pcap stream
+    out of that named pipe, which another program writes.
+    """
+
+    name: str
+    pipe: str = ""
+    filter: str = ""
+    fanout: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    promiscuous: bool = True
+    ring_bytes: Annotated[int, msgspec.Meta(ge=2_097_152, le=4_294_967_296)] = 67_108_864
+
+
+class Ring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The packet ring on disk: how much it may hold, how old, and how fast it may write.
+
+    0 bytes switches it off; 0 for the others means no limit of that kind.
+    """
+
+    bytes: Annotated[int, msgspec.Meta(ge=0)] = 10_000_000_000
+    hours: Annotated[int, msgspec.Meta(ge=0)] = 0
+    bytes_per_s: Annotated[int, msgspec.Meta(ge=0)] = 60_000_000
+
+
+class Console(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the sensor's console listens; never on a monitored interface."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8443
+    tls: bool = True
+
+
 class RuleSetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Overrides of one detection rule."""
 
@@ -56,7 +91,10 @@ class RuleSetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of `otic.toml`; every part may be left out."""
+    """All of `otic.toml`; every part may be left out.
+
+    `user` is whom the capture process becomes when it is started by root.
+    """
 
     tenant: str = "local"
     site: str = "local"
@@ -68,6 +106,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rule: dict[str, RuleSetting] = {}
     rules: list[str] = []
     packets_bytes: int = 200_000_000
+    interface: list[Interface] = []
+    user: str = ""
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    learning_s: Annotated[int, msgspec.Meta(ge=0)] = 14 * 86_400
+    journal_bytes: Annotated[int, msgspec.Meta(ge=64_000_000)] = 10_000_000_000
+    ring: Ring = Ring()
+    console: Console = Console()
+
+    def scope(self) -> dict[str, str]:
+        """Where the sensor stands, as every row of the store names it."""
+        return {"tenant": self.tenant, "site": self.site, "zone": self.zone, "sensor": self.sensor}
 
     def spaces(self) -> list[tuple[str, str, str]]:
         """The space map as the core takes it: (kind, match, space name)."""

@@ -23,6 +23,8 @@ export type Frames = Schemas['Frames'];
 export type FrameOut = Schemas['FrameOut'];
 export type UserInfo = Schemas['UserInfo'];
 export type AuditRow = Schemas['AuditRow'];
+export type Capture = Schemas['Capture'];
+export type MonitoredInterface = Schemas['InterfaceOut'];
 
 /** What the API says when it refuses. */
 export class Refusal extends Error {

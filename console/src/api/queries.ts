@@ -18,6 +18,11 @@ export const overviewQuery = queryOptions({
   queryFn: () => told(api.GET('/api/overview')),
 });
 
+export const captureQuery = queryOptions({
+  queryKey: ['capture'],
+  queryFn: () => told(api.GET('/api/capture')),
+});
+
 export const deviceQuery = (device: string) =>
   queryOptions({
     queryKey: ['device', device],

@@ -84,6 +84,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/capture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Capture
+         * @description Interfaces, what was lost, blind times, learning, packet ring, processes.
+         */
+        get: operations["getCapture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/capture/learning/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * EndLearning
+         * @description What was seen until now is normal; from here on, what is new alerts.
+         */
+        post: operations["endLearning"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/captures": {
         parameters: {
             query?: never;
@@ -236,6 +276,26 @@ export interface paths {
          * @description A frame and those around it as a capture.
          */
         get: operations["downloadFrames"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Watch
+         * @description Events, each when something is new: `data` is a JSON object with `looks` and `batch`.
+         */
+        get: operations["watch"];
         put?: never;
         post?: never;
         delete?: never;
@@ -449,12 +509,35 @@ export interface components {
             target: string;
             time: string;
         };
+        /** BlindOut */
+        BlindOut: {
+            cause: string;
+            end: string;
+            interface: string;
+            start: string;
+        };
         /** BytesAt */
         BytesAt: {
             file: string;
             frame: number;
             length: number;
             offset: number;
+        };
+        /** Capture */
+        Capture: {
+            blinds: components["schemas"]["BlindOut"][];
+            clock: string | null;
+            disk_bytes: number;
+            disk_free: number;
+            interfaces: components["schemas"]["InterfaceOut"][];
+            learning: components["schemas"]["LearningOut"] | null;
+            live: boolean;
+            not_kept: {
+                [key: string]: number;
+            };
+            processes: components["schemas"]["ProcessOut"][];
+            ring: components["schemas"]["RingOut"] | null;
+            supervised: boolean;
         };
         /** CaptureRow */
         CaptureRow: {
@@ -578,10 +661,39 @@ export interface components {
             frame: number;
             frames: components["schemas"]["FrameOut"][];
         };
+        /** InterfaceOut */
+        InterfaceOut: {
+            bytes: number;
+            drops: {
+                [key: string]: number;
+            };
+            frames: number;
+            last: string;
+            minutes: components["schemas"]["MinuteOut"][];
+            name: string;
+            second: components["schemas"]["Second"];
+            since: string;
+            state: string;
+        };
+        /** LearningOut */
+        LearningOut: {
+            active: boolean;
+            observed_s: number;
+            until: string | null;
+        };
         /** Login */
         Login: {
             name: string;
             password: string;
+        };
+        /** MinuteOut */
+        MinuteOut: {
+            bytes: number;
+            drops: {
+                [key: string]: number;
+            };
+            frames: number;
+            start: string;
         };
         /** NewUser */
         NewUser: {
@@ -673,6 +785,14 @@ export interface components {
             /** @default about:blank */
             type: string;
         };
+        /** ProcessOut */
+        ProcessOut: {
+            last_exit: number | null;
+            name: string;
+            restarts: number;
+            running: boolean;
+            since: string | null;
+        };
         /** ProtocolRow */
         ProtocolRow: {
             bytes: number;
@@ -688,14 +808,29 @@ export interface components {
             name: string;
             type: string;
         };
+        /** RingOut */
+        RingOut: {
+            bytes: number;
+            oldest: string | null;
+            pins: number;
+        };
         /** Run */
         Run: {
             length: number;
             offset: number;
         };
+        /** Second */
+        Second: {
+            bytes: number;
+            drops: {
+                [key: string]: number;
+            };
+            frames: number;
+        };
         /** SessionInfo */
         SessionInfo: {
             csrf: string;
+            live: boolean;
             name: string;
             permissions: string[];
             role: string;
@@ -1003,6 +1138,125 @@ export interface operations {
             };
             /** @description The role of who is logged in does not have the permission, or the token is missing. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getCapture: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Capture"];
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    endLearning: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1539,6 +1793,62 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    watch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

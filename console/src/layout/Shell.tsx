@@ -3,6 +3,7 @@ import { Link, Outlet } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { overviewQuery, sessionQuery } from '../api/queries';
+import { useLive } from '../api/use-live';
 import { formatCount } from '../lib/format';
 import { Brand } from './Brand';
 import { Me } from './Me';
@@ -11,12 +12,25 @@ import { Me } from './Me';
 export function Shell(): ReactNode {
   const session = useQuery(sessionQuery);
   return (
-    session.data && <Frame permissions={session.data.permissions} sensor={session.data.sensor} />
+    session.data && (
+      <Frame
+        permissions={session.data.permissions}
+        sensor={session.data.sensor}
+        live={session.data.live}
+      />
+    )
   );
 }
 
-function Frame({ permissions, sensor }: { permissions: string[]; sensor: string }): ReactNode {
+interface FrameProps {
+  permissions: string[];
+  sensor: string;
+  live: boolean;
+}
+
+function Frame({ permissions, sensor, live }: FrameProps): ReactNode {
   const { t } = useTranslation();
+  useLive(live);
   const overview = useQuery(overviewQuery);
   const counts: Record<string, number | undefined> = {
     '/devices': overview.data?.devices,
@@ -26,6 +40,7 @@ function Frame({ permissions, sensor }: { permissions: string[]; sensor: string 
     { to: '/overview' as const, label: t('nav.overview') },
     { to: '/devices' as const, label: t('nav.devices') },
     { to: '/alerts' as const, label: t('nav.alerts') },
+    ...(live ? [{ to: '/capture' as const, label: t('nav.capture') }] : []),
     ...(permissions.includes('users:manage')
       ? [{ to: '/people' as const, label: t('nav.people') }]
       : []),

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 
 use crate::LinkType;
 
-/// Writes pcapng blocks, one interface a link type, timestamps in nanoseconds.
+/// Writes pcapng blocks, timestamps in nanoseconds.
 pub struct PcapngWriter<W: Write> {
     sink: W,
-    interfaces: Vec<LinkType>,
+    interfaces: Vec<(String, LinkType)>,
+    written: u64,
 }
 
 impl<W: Write> PcapngWriter<W> {
@@ -16,17 +17,42 @@ impl<W: Write> PcapngWriter<W> {
     ///
     /// # Errors
     /// What the sink says.
-    pub fn new(mut sink: W) -> io::Result<Self> {
+    pub fn new(sink: W) -> io::Result<Self> {
+        let mut writer = Self { sink, interfaces: Vec::new(), written: 0 };
         // Section header: byte-order magic, version 1.0, section length not specified.
         let mut body = Vec::new();
         body.extend_from_slice(&0x1a2b_3c4d_u32.to_le_bytes());
         body.extend_from_slice(&[1, 0, 0, 0]);
         body.extend_from_slice(&u64::MAX.to_le_bytes());
-        block(&mut sink, 0x0a0d_0d0a, &body)?;
-        Ok(Self { sink, interfaces: Vec::new() })
+        writer.block(0x0a0d_0d0a, &[&body])?;
+        Ok(writer)
     }
 
-    /// Adds one frame.
+    /// The index of this interface, described in the file the first time it is asked for.
+    ///
+    /// # Errors
+    /// What the sink says.
+    pub fn interface(&mut self, name: &str, link_type: LinkType) -> io::Result<u32> {
+        let same = |(known, kind): &(String, LinkType)| known == name && *kind == link_type;
+        if let Some(index) = self.interfaces.iter().position(same) {
+            return Ok(index as u32);
+        }
+        let mut body = Vec::new();
+        body.extend_from_slice(&link_type.0.to_le_bytes());
+        body.extend_from_slice(&[0, 0]);
+        body.extend_from_slice(&0_u32.to_le_bytes());
+        if !name.is_empty() {
+            option(&mut body, IF_NAME, name.as_bytes());
+        }
+        // 10^-9 s.
+        option(&mut body, IF_TSRESOL, &[9]);
+        option(&mut body, END_OF_OPTIONS, &[]);
+        self.block(1, &[&body])?;
+        self.interfaces.push((name.to_owned(), link_type));
+        Ok(self.interfaces.len() as u32 - 1)
+    }
+
+    /// Adds one frame of an interface without a name.
     ///
     /// # Errors
     /// What the sink says.
@@ -37,29 +63,51 @@ impl<W: Write> PcapngWriter<W> {
         link_type: LinkType,
         bytes: &[u8],
     ) -> io::Result<()> {
-        let interface = match self.interfaces.iter().position(|known| *known == link_type) {
-            Some(index) => index,
-            None => {
-                let mut body = Vec::new();
-                body.extend_from_slice(&link_type.0.to_le_bytes());
-                body.extend_from_slice(&[0, 0]);
-                body.extend_from_slice(&0_u32.to_le_bytes());
-                // if_tsresol (9), length 1, 10^-9, padded; end of options.
-                body.extend_from_slice(&[9, 0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
-                block(&mut self.sink, 1, &body)?;
-                self.interfaces.push(link_type);
-                self.interfaces.len() - 1
-            }
-        };
+        let interface = self.interface("", link_type)?;
+        self.frame_of(interface, ts_ns, original_length, bytes, "")
+    }
+
+    /// Adds one frame, with a comment unless it is empty.
+    ///
+    /// # Errors
+    /// What the sink says.
+    pub fn frame_of(
+        &mut self,
+        interface: u32,
+        ts_ns: i64,
+        original_length: u32,
+        bytes: &[u8],
+        comment: &str,
+    ) -> io::Result<()> {
         let units = ts_ns.max(0) as u64;
-        let mut body = Vec::with_capacity(bytes.len() + 24);
-        body.extend_from_slice(&(interface as u32).to_le_bytes());
-        body.extend_from_slice(&((units >> 32) as u32).to_le_bytes());
-        body.extend_from_slice(&(units as u32).to_le_bytes());
-        body.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-        body.extend_from_slice(&original_length.to_le_bytes());
-        body.extend_from_slice(bytes);
-        block(&mut self.sink, 6, &body)
+        let mut head = [0; 20];
+        for (place, number) in head.chunks_exact_mut(4).zip([
+            interface,
+            (units >> 32) as u32,
+            units as u32,
+            bytes.len() as u32,
+            original_length,
+        ]) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        if comment.is_empty() {
+            return self.block(6, &[&head, bytes]);
+        }
+        let mut options = vec![0; padding(bytes.len())];
+        option(&mut options, COMMENT, comment.as_bytes());
+        option(&mut options, END_OF_OPTIONS, &[]);
+        self.block(6, &[&head, bytes, &options])
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Where the bytes go.
+    pub const fn sink(&mut self) -> &mut W {
+        &mut self.sink
     }
 
     /// Ends the file and gives the sink back.
@@ -70,16 +118,39 @@ impl<W: Write> PcapngWriter<W> {
         self.sink.flush()?;
         Ok(self.sink)
     }
+
+    fn block(&mut self, kind: u32, parts: &[&[u8]]) -> io::Result<()> {
+        let body: usize = parts.iter().map(|part| part.len()).sum();
+        let padding = padding(body);
+        let length = (body + padding + 12) as u32;
+        self.sink.write_all(&kind.to_le_bytes())?;
+        self.sink.write_all(&length.to_le_bytes())?;
+        for part in parts {
+            self.sink.write_all(part)?;
+        }
+        self.sink.write_all([0; 4].get(..padding).unwrap_or_default())?;
+        self.sink.write_all(&length.to_le_bytes())?;
+        self.written += u64::from(length);
+        Ok(())
+    }
 }
 
-fn block(sink: &mut impl Write, kind: u32, body: &[u8]) -> io::Result<()> {
-    let padding = body.len().next_multiple_of(4) - body.len();
-    let length = (body.len() + padding + 12) as u32;
-    sink.write_all(&kind.to_le_bytes())?;
-    sink.write_all(&length.to_le_bytes())?;
-    sink.write_all(body)?;
-    sink.write_all([0; 4].get(..padding).unwrap_or_default())?;
-    sink.write_all(&length.to_le_bytes())
+/// Option codes of the draft: §3.5 for all blocks, §4.2 for interfaces.
+const END_OF_OPTIONS: u16 = 0;
+const COMMENT: u16 = 1;
+const IF_NAME: u16 = 2;
+const IF_TSRESOL: u16 = 9;
+
+fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
+    let value = value.get(..value.len().min(usize::from(u16::MAX))).unwrap_or_default();
+    body.extend_from_slice(&code.to_le_bytes());
+    body.extend_from_slice(&(value.len() as u16).to_le_bytes());
+    body.extend_from_slice(value);
+    body.resize(body.len() + padding(value.len()), 0);
+}
+
+const fn padding(length: usize) -> usize {
+    length.next_multiple_of(4) - length
 }
 
 #[cfg(test)]

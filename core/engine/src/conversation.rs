@@ -350,8 +350,5 @@ const fn is_guarded(action: Action) -> bool {
 /// Evidence as it crosses into facts.
 #[must_use]
 pub fn spans(evidence: &[otic_wire::FrameSpan]) -> Vec<Span> {
-    evidence
-        .iter()
-        .map(|span| (u32::from(span.file), span.frame, span.offset, span.length))
-        .collect()
+    evidence.iter().map(|span| (span.file, span.frame, span.offset, span.length)).collect()
 }

@@ -364,9 +364,9 @@ pub struct Epoch {
     pub before_ns: i64,
     /// Clock after.
     pub after_ns: i64,
-    /// "gap" or "backward".
+    /// "gap" or "backward" between two frames, "step" when the machine's clock was set.
     pub cause: &'static str,
-    /// The frame that showed it.
+    /// The frame that showed it, if one did.
     #[serde(serialize_with = "packed")]
     pub spans: Vec<Span>,
 }
@@ -380,6 +380,38 @@ pub struct Observation {
     pub vlans: Vec<u16>,
     /// Interface name.
     pub interface: CompactString,
+}
+
+/// One second of one monitored interface; files have none.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tick {
+    /// Interface name.
+    pub interface: CompactString,
+    /// Wall clock, nanoseconds since 1970 UTC.
+    pub wall_ns: i64,
+    /// Monotonic clock of the machine, ns.
+    pub monotonic_ns: i64,
+    /// Whether the link was up.
+    pub up: bool,
+    /// Frames read since the tick before.
+    pub frames: u64,
+    /// Their original lengths, bytes.
+    pub bytes: u64,
+    /// Frames that were not read since then, by cause: `ring`, `nic`, `queue`, `filter`.
+    pub drops: BTreeMap<CompactString, u64>,
+}
+
+/// A time in which frames could not be seen at all; windows, learning and ageing stand still in it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Blind {
+    /// Interface name; empty for all of them.
+    pub interface: CompactString,
+    /// Last moment that was seen, nanoseconds since 1970 UTC.
+    pub start_ns: i64,
+    /// First moment seen again.
+    pub end_ns: i64,
+    /// `restart`, `link-down`, `interface-gone`.
+    pub cause: CompactString,
 }
 
 /// Counts of this batch for facts known before or in it, as packed columns: `*_ids` are 16 bytes an
@@ -485,6 +517,10 @@ pub struct Batch {
     pub epochs: Vec<Epoch>,
     /// New VLANs and interfaces of connections.
     pub observations: Vec<Observation>,
+    /// Seconds of interfaces.
+    pub ticks: Vec<Tick>,
+    /// Times without sight that ended.
+    pub blinds: Vec<Blind>,
     /// Counts.
     pub tallies: Tallies,
     /// What was not seen.

@@ -1,10 +1,10 @@
-//! Capture files as blocks of frames with a clock: what workers read.
+//! Frames with a clock, in blocks: what workers read. Capture files as such blocks.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use compact_str::{CompactString, ToCompactString, format_compact};
-use otic_capture::{CaptureFile, Error, FrameHeader, Merged};
+use otic_capture::{CaptureFile, Error, FrameHeader, LinkType, Merged};
 use otic_wire::packet;
 
 use crate::facts::{Capture, Coverage, Epoch};
@@ -23,10 +23,27 @@ const LATE_NS: i64 = 1_000_000_000;
 
 const SECOND_NS: i64 = 1_000_000_000;
 
+/// A frame before the clock has seen it.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrived {
+    /// Ordinal of its file; live: number of the packet ring's segment.
+    pub file: u32,
+    /// Number in that file, from 1.
+    pub number: u64,
+    /// Its own time, ns.
+    pub ts_ns: i64,
+    /// Link type number.
+    pub link_type: LinkType,
+    /// Index of its interface.
+    pub interface: u32,
+    /// Length on the wire.
+    pub original_length: u32,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     ordinal: u64,
-    file: u16,
+    file: u32,
     number: u64,
     clock_ns: i64,
     link_type: u16,
@@ -91,10 +108,164 @@ impl Block {
         })
     }
 
-    fn clear(&mut self) {
+    /// Keeps a frame's bytes; gives where they lie.
+    #[inline]
+    fn hold(&mut self, bytes: &[u8]) -> (u32, u32) {
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(bytes);
+        (start, self.bytes.len() as u32)
+    }
+
+    /// Forgets all frames; the memory stays.
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
         self.cuts.clear();
+    }
+}
+
+/// The clock of a run (contracts.md §2), and where it ends batches.
+#[derive(Debug)]
+pub struct Clock {
+    now_ns: Option<i64>,
+    ordinal: u64,
+    /// Longest time of a batch, ns; batches start at its multiples.
+    batch_ns: i64,
+    batch_start_ns: i64,
+    batch_frames: u64,
+    in_batch: bool,
+    /// Jumps that the next batch names.
+    epochs: Vec<Epoch>,
+}
+
+impl Clock {
+    /// A clock before its first frame.
+    #[must_use]
+    pub const fn new(batch_ns: i64) -> Self {
+        Self {
+            now_ns: None,
+            ordinal: 0,
+            batch_ns,
+            batch_start_ns: 0,
+            batch_frames: 0,
+            in_batch: false,
+            epochs: Vec::new(),
+        }
+    }
+
+    /// Frames read so far.
+    #[must_use]
+    pub const fn ordinal(&self) -> u64 {
+        self.ordinal
+    }
+
+    /// Its time, ns; 0 before the first frame.
+    #[must_use]
+    pub fn now_ns(&self) -> i64 {
+        self.now_ns.unwrap_or_default()
+    }
+
+    /// Adds a frame to the block, with the time it happened.
+    #[inline]
+    pub fn push(&mut self, block: &mut Block, frame: &Arrived, bytes: &[u8]) {
+        let (start, end) = block.hold(bytes);
+        self.enter(block, frame, start, end);
+    }
+
+    /// Adds the frame whose bytes lie in the block already.
+    #[inline]
+    fn enter(&mut self, block: &mut Block, frame: &Arrived, start: u32, end: u32) {
+        let captured = end - start;
+        let ts_ns = frame.ts_ns;
+        let mut epoch = None;
+        let before = self.now_ns.unwrap_or(ts_ns);
+        let clock_ns = match ts_ns.saturating_sub(before) {
+            ahead if ahead > EPOCH_NS => {
+                epoch = Some("gap");
+                ts_ns
+            }
+            ahead if ahead < -EPOCH_NS => {
+                epoch = Some("backward");
+                ts_ns
+            }
+            _ => before.max(ts_ns),
+        };
+        self.now_ns = Some(clock_ns);
+        let goes_on = self.in_batch
+            && epoch.is_none()
+            && (0..self.batch_ns).contains(&clock_ns.wrapping_sub(self.batch_start_ns))
+            && self.batch_frames < BATCH_FRAMES;
+        if !goes_on || block.cuts.is_empty() {
+            self.cut(block, clock_ns, goes_on);
+        }
+        self.batch_frames += 1;
+        if let Some(cut) = block.cuts.last_mut() {
+            cut.end_ns = clock_ns;
+            if let Some(cause) = epoch {
+                cut.epochs.push(Epoch {
+                    before_ns: before,
+                    after_ns: clock_ns,
+                    cause,
+                    spans: vec![(frame.file, frame.number, 0, captured)],
+                });
+            }
+            let coverage = &mut cut.coverage;
+            coverage.frames += 1;
+            coverage.bytes += u64::from(frame.original_length);
+            coverage.truncated += u64::from(captured < frame.original_length);
+            coverage.out_of_order += u64::from(ts_ns < clock_ns - LATE_NS);
+            if !packet::is_decoded(frame.link_type.0) {
+                let name = frame.link_type.to_compact_string();
+                *coverage.undecoded_link_types.entry(name).or_default() += 1;
+            }
+        }
+        block.entries.push(Entry {
+            ordinal: self.ordinal,
+            file: frame.file,
+            number: frame.number,
+            clock_ns,
+            link_type: frame.link_type.0,
+            interface: frame.interface,
+            original_length: frame.original_length,
+            start,
+            end,
+        });
+        self.ordinal += 1;
+    }
+
+    /// Starts a batch, or goes on with one in a new block.
+    #[cold]
+    fn cut(&mut self, block: &mut Block, clock_ns: i64, continued: bool) {
+        let start = block.entries.len();
+        let mut cut = Cut { start, start_ns: clock_ns, continued, ..Cut::default() };
+        if !continued {
+            self.in_batch = true;
+            self.batch_start_ns = clock_ns.div_euclid(self.batch_ns).wrapping_mul(self.batch_ns);
+            self.batch_frames = 0;
+            cut.epochs.append(&mut self.epochs);
+        }
+        block.cuts.push(cut);
+    }
+
+    /// Time went on without a frame: the batch at hand is over. Gives one without frames when the
+    /// clock jumped and no frame was there to say so.
+    pub fn advance(&mut self, now_ns: i64) -> Option<Cut> {
+        self.now_ns = Some(self.now_ns.map_or(now_ns, |before| before.max(now_ns)));
+        self.in_batch = false;
+        let now_ns = self.now_ns();
+        (!self.epochs.is_empty()).then(|| Cut {
+            start_ns: now_ns,
+            end_ns: now_ns,
+            epochs: std::mem::take(&mut self.epochs),
+            ..Cut::default()
+        })
+    }
+
+    /// The machine's clock was set: a new epoch begins at `after_ns`.
+    pub fn step(&mut self, before_ns: i64, after_ns: i64) {
+        self.now_ns = Some(after_ns);
+        self.in_batch = false;
+        self.epochs.push(Epoch { before_ns, after_ns, cause: "step", spans: Vec::new() });
     }
 }
 
@@ -131,12 +302,7 @@ pub struct CaptureInput {
     last_interface: Option<(usize, u32, u32)>,
     /// Names of all interfaces, by index.
     pub interfaces: Vec<CompactString>,
-    ordinal: u64,
-    clock_ns: Option<i64>,
-    /// Clock at the start of the batch's second.
-    batch_start_ns: i64,
-    batch_frames: u64,
-    in_batch: bool,
+    clock: Clock,
 }
 
 impl CaptureInput {
@@ -169,11 +335,7 @@ impl CaptureInput {
             interface_of: BTreeMap::new(),
             last_interface: None,
             interfaces: Vec::new(),
-            ordinal: 0,
-            clock_ns: None,
-            batch_start_ns: 0,
-            batch_frames: 0,
-            in_batch: false,
+            clock: Clock::new(SECOND_NS),
         })
     }
 
@@ -193,53 +355,8 @@ impl CaptureInput {
         else {
             return;
         };
-        let start = block.bytes.len() as u32;
-        block.bytes.extend_from_slice(bytes);
-        let end = block.bytes.len() as u32;
-        let captured = end - start;
+        let (start, end) = block.hold(bytes);
         let interface = self.interface(file, interface);
-        let mut epoch = None;
-        let before = self.clock_ns.unwrap_or(ts_ns);
-        let clock_ns = match ts_ns.saturating_sub(before) {
-            ahead if ahead > EPOCH_NS => {
-                epoch = Some("gap");
-                ts_ns
-            }
-            ahead if ahead < -EPOCH_NS => {
-                epoch = Some("backward");
-                ts_ns
-            }
-            _ => before.max(ts_ns),
-        };
-        self.clock_ns = Some(clock_ns);
-        let goes_on = self.in_batch
-            && epoch.is_none()
-            && (0..SECOND_NS).contains(&clock_ns.wrapping_sub(self.batch_start_ns))
-            && self.batch_frames < BATCH_FRAMES;
-        if !goes_on || block.cuts.is_empty() {
-            self.cut(block, clock_ns, goes_on);
-        }
-        self.batch_frames += 1;
-        if let Some(cut) = block.cuts.last_mut() {
-            cut.end_ns = clock_ns;
-            if let Some(cause) = epoch {
-                cut.epochs.push(Epoch {
-                    before_ns: before,
-                    after_ns: clock_ns,
-                    cause,
-                    spans: vec![(file as u32, number, 0, captured)],
-                });
-            }
-            let coverage = &mut cut.coverage;
-            coverage.frames += 1;
-            coverage.bytes += u64::from(original_length);
-            coverage.truncated += u64::from(captured < original_length);
-            coverage.out_of_order += u64::from(ts_ns < clock_ns - LATE_NS);
-            if !packet::is_decoded(link_type.0) {
-                let name = link_type.to_compact_string();
-                *coverage.undecoded_link_types.entry(name).or_default() += 1;
-            }
-        }
         if let Some(totals) = self.totals.get_mut(file) {
             totals.frames += 1;
             totals.bytes += u64::from(original_length);
@@ -253,30 +370,9 @@ impl CaptureInput {
             totals.first_ns = totals.first_ns.min(ts_ns);
             totals.last_ns = totals.last_ns.max(ts_ns);
         }
-        block.entries.push(Entry {
-            ordinal: self.ordinal,
-            file: file as u16,
-            number,
-            clock_ns,
-            link_type: link_type.0,
-            interface,
-            original_length,
-            start,
-            end,
-        });
-        self.ordinal += 1;
-    }
-
-    /// Starts a batch, or goes on with one in a new block.
-    #[cold]
-    fn cut(&mut self, block: &mut Block, clock_ns: i64, continued: bool) {
-        let start = block.entries.len();
-        block.cuts.push(Cut { start, start_ns: clock_ns, continued, ..Cut::default() });
-        if !continued {
-            self.in_batch = true;
-            self.batch_start_ns = clock_ns.div_euclid(SECOND_NS).wrapping_mul(SECOND_NS);
-            self.batch_frames = 0;
-        }
+        let frame =
+            Arrived { file: file as u32, number, ts_ns, link_type, interface, original_length };
+        self.clock.enter(block, &frame, start, end);
     }
 
     /// Index over all files of an interface of a file.
@@ -308,16 +404,10 @@ impl CaptureInput {
         index
     }
 
-    /// Frames read so far.
+    /// The clock of the run.
     #[must_use]
-    pub const fn ordinal(&self) -> u64 {
-        self.ordinal
-    }
-
-    /// The clock, ns; 0 before the first frame.
-    #[must_use]
-    pub fn clock_ns(&self) -> i64 {
-        self.clock_ns.unwrap_or_default()
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// What is known of each file by now, in argument order.

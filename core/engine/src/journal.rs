@@ -10,7 +10,7 @@
 //! end quarantines the segment: it is renamed to `*.quarantined` and named, never skipped silently.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,8 @@ pub struct Writer {
     path: PathBuf,
     next_sequence: u64,
     bytes: u64,
+    /// Size and next sequence at the last sync.
+    durable: (u64, u64),
     started_ns: Option<i64>,
     unsynced: u64,
     synced: Instant,
@@ -126,6 +128,7 @@ impl Writer {
                 path,
                 next_sequence,
                 bytes,
+                durable: (bytes, next_sequence),
                 started_ns: None,
                 unsynced: 0,
                 synced: Instant::now(),
@@ -166,10 +169,31 @@ impl Writer {
     /// What the disk says.
     pub fn rotate(&mut self) -> Result<(), Error> {
         self.sync()?;
-        self.header.segment += 1;
-        self.header.first_sequence = self.next_sequence;
-        (self.file, self.path, self.bytes) = start(&self.folder, &self.header)?;
+        let mut header = self.header.clone();
+        header.segment += 1;
+        header.first_sequence = self.next_sequence;
+        (self.file, self.path, self.bytes) = start(&self.folder, &header)?;
+        self.header = header;
+        self.durable = (self.bytes, self.next_sequence);
         self.started_ns = None;
+        Ok(())
+    }
+
+    /// After an error: takes back what was appended since the last sync, so that the segment is whole
+    /// and the same records can be appended again.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn rewind(&mut self) -> Result<(), Error> {
+        let failed = |error| Error::Io(self.path.clone(), error);
+        let (bytes, next_sequence) = self.durable;
+        let mut file = self.file.get_ref().try_clone().map_err(failed)?;
+        file.set_len(bytes).map_err(failed)?;
+        file.seek(SeekFrom::Start(bytes)).map_err(failed)?;
+        // What the old buffer holds is not written any more.
+        let _ = std::mem::replace(&mut self.file, BufWriter::new(file)).into_parts();
+        (self.bytes, self.next_sequence) = (bytes, next_sequence);
+        self.unsynced = 0;
         Ok(())
     }
 
@@ -183,6 +207,7 @@ impl Writer {
         self.file.get_ref().sync_data().map_err(failed)?;
         self.unsynced = 0;
         self.synced = Instant::now();
+        self.durable = (self.bytes, self.next_sequence);
         Ok(())
     }
 }
@@ -214,18 +239,8 @@ impl Segment {
         let failed = |error| Error::Io(path.to_owned(), error);
         let mut bytes = Vec::new();
         File::open(path).map_err(failed)?.read_to_end(&mut bytes).map_err(failed)?;
-        let not_a_segment = || Error::NotASegment(path.to_owned());
-        let body = bytes.strip_prefix(MAGIC).ok_or_else(not_a_segment)?;
-        let Unframed::Record(_, header, mut rest) = unframe(body) else {
-            return Err(not_a_segment());
-        };
-        let version = header.get(1).copied().unwrap_or_default();
-        let header: Header = rmp_serde::from_slice(&header).map_err(|_| {
-            if version > SCHEMA { Error::Newer(path.to_owned(), version) } else { not_a_segment() }
-        })?;
-        if header.schema > SCHEMA {
-            return Err(Error::Newer(path.to_owned(), header.schema));
-        }
+        let (header, used) = header(path, &bytes)?;
+        let mut rest = bytes.get(used..).unwrap_or_default();
         let mut records = Vec::new();
         let mut expected = header.first_sequence;
         while !rest.is_empty() {
@@ -250,6 +265,191 @@ impl Segment {
     }
 }
 
+/// Reads a stream while another process still writes it.
+///
+/// A record whose end is not there yet is waited for, unless a later segment exists: then the
+/// writer died over it, and it is passed over as torn.
+pub struct Follower {
+    folder: PathBuf,
+    stream: String,
+    after: u64,
+    open: Option<Open>,
+    torn: Vec<String>,
+}
+
+/// The segment a [`Follower`] is in.
+struct Open {
+    path: PathBuf,
+    number: u64,
+    file: File,
+    /// Bytes read and not yet used up.
+    bytes: Vec<u8>,
+    expected: u64,
+}
+
+impl Follower {
+    /// Follows `stream` in `folder` behind the record with this sequence; 0 for all of it.
+    #[must_use]
+    pub fn new(folder: &Path, stream: &str, after: u64) -> Self {
+        let (folder, stream) = (folder.to_owned(), stream.to_owned());
+        Self { folder, stream, after, open: None, torn: Vec::new() }
+    }
+
+    /// The records that are there by now, at most about `most` of them: (segment, sequence,
+    /// MessagePack). Empty when the writer wrote nothing more.
+    ///
+    /// # Errors
+    /// What the disk says; a segment that is damaged before its end, or no segment.
+    pub fn read(&mut self, most: usize) -> Result<Vec<(u64, u64, Vec<u8>)>, Error> {
+        let mut records = Vec::new();
+        while records.len() < most {
+            let Some(open) = &mut self.open else {
+                match self.next_segment()? {
+                    Some(open) => self.open = Some(open),
+                    None => break,
+                }
+                continue;
+            };
+            let found = open.read(self.after, most - records.len(), &mut records)?;
+            if let Some((_, sequence, _)) = records.last() {
+                self.after = *sequence;
+            }
+            if found {
+                continue;
+            }
+            // Nothing more in this segment: is it finished?
+            let Some(next) = self.next_after(open_number(&self.open))? else { break };
+            let Some(mut open) = self.open.replace(next) else { break };
+            // The writer may have added to it before it began the next one.
+            open.read(self.after, usize::MAX, &mut records)?;
+            if let Some((_, sequence, _)) = records.last() {
+                self.after = *sequence;
+            }
+            if !open.bytes.is_empty() {
+                let left = open.bytes.len();
+                self.torn.push(format!("{}: torn record of {left} bytes", open.path.display()));
+            }
+        }
+        Ok(records)
+    }
+
+    /// Puts the segment at hand aside, after [`Error::Damaged`]: it is renamed to `*.quarantined`
+    /// and reading goes on with the next one.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn quarantine(&mut self) -> Result<(), Error> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let failed = |error| Error::Io(open.path.clone(), error);
+        fs::rename(&open.path, open.path.with_extension("quarantined")).map_err(failed)?;
+        self.open = self.next_after(open.number)?;
+        Ok(())
+    }
+
+    /// Torn records passed over since the last call, by file.
+    pub fn take_torn(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.torn)
+    }
+
+    /// The segment that holds the record after the last one read.
+    fn next_segment(&self) -> Result<Option<Open>, Error> {
+        if !self.folder.is_dir() {
+            return Ok(None);
+        }
+        let mut found = None;
+        for path in segments(&self.folder, &self.stream)?.into_iter().rev() {
+            let open = match Open::new(&path) {
+                Ok(open) => open,
+                // The newest may not have its header yet.
+                Err(Error::NotASegment(_)) if found.is_none() => continue,
+                Err(error) => return Err(error),
+            };
+            let early = open.expected <= self.after + 1;
+            found = Some(open);
+            if early {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The segment behind this one, once it has its header.
+    fn next_after(&self, number: u64) -> Result<Option<Open>, Error> {
+        let name = segment_name(&self.stream, number);
+        let later = |path: &PathBuf| path.file_name().is_some_and(|found| *found > *name);
+        let mut paths = segments(&self.folder, &self.stream)?.into_iter().filter(later);
+        let Some(path) = paths.next() else { return Ok(None) };
+        match Open::new(&path) {
+            Ok(open) => Ok(Some(open)),
+            Err(Error::NotASegment(_)) if paths.next().is_none() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn open_number(open: &Option<Open>) -> u64 {
+    open.as_ref().map_or(0, |open| open.number)
+}
+
+impl Open {
+    fn new(path: &Path) -> Result<Self, Error> {
+        let failed = |error| Error::Io(path.to_owned(), error);
+        let mut file = File::open(path).map_err(failed)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        let (header, used) = header(path, &bytes)?;
+        bytes.drain(..used);
+        let number = header.segment;
+        Ok(Self { path: path.to_owned(), number, file, bytes, expected: header.first_sequence })
+    }
+
+    /// Takes up to `most` whole records after the one with sequence `after`; whether there was any.
+    fn read(
+        &mut self,
+        after: u64,
+        most: usize,
+        records: &mut Vec<(u64, u64, Vec<u8>)>,
+    ) -> Result<bool, Error> {
+        let failed = |error| Error::Io(self.path.clone(), error);
+        self.file.read_to_end(&mut self.bytes).map_err(failed)?;
+        let (mut used, mut taken) = (0, 0);
+        while taken < most {
+            let rest = self.bytes.get(used..).unwrap_or_default();
+            match unframe(rest) {
+                Unframed::Record(sequence, record, left) if sequence == self.expected => {
+                    if sequence > after {
+                        records.push((self.number, sequence, record));
+                    }
+                    self.expected += 1;
+                    taken += 1;
+                    used = self.bytes.len() - left.len();
+                }
+                Unframed::Torn => break,
+                _ => return Err(Error::Damaged(self.path.clone(), self.expected - 1)),
+            }
+        }
+        self.bytes.drain(..used);
+        Ok(taken > 0)
+    }
+}
+
+/// The header of a segment, and how many bytes it takes up.
+fn header(path: &Path, bytes: &[u8]) -> Result<(Header, usize), Error> {
+    let not_a_segment = || Error::NotASegment(path.to_owned());
+    let body = bytes.strip_prefix(MAGIC).ok_or_else(not_a_segment)?;
+    let Unframed::Record(_, header, rest) = unframe(body) else {
+        return Err(not_a_segment());
+    };
+    let version = header.get(1).copied().unwrap_or_default();
+    let header: Header = rmp_serde::from_slice(&header).map_err(|_| {
+        if version > SCHEMA { Error::Newer(path.to_owned(), version) } else { not_a_segment() }
+    })?;
+    if header.schema > SCHEMA {
+        return Err(Error::Newer(path.to_owned(), header.schema));
+    }
+    Ok((header, bytes.len() - rest.len()))
+}
+
 /// The segments of a stream in a folder, oldest first.
 ///
 /// # Errors
@@ -270,8 +470,12 @@ pub fn segments(folder: &Path, stream: &str) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
+fn segment_name(stream: &str, number: u64) -> String {
+    format!("{stream}-{number:010}.journal")
+}
+
 fn start(folder: &Path, header: &Header) -> Result<(BufWriter<File>, PathBuf, u64), Error> {
-    let path = folder.join(format!("{}-{:010}.journal", header.stream, header.segment));
+    let path = folder.join(segment_name(&header.stream, header.segment));
     let write = || -> io::Result<(BufWriter<File>, u64)> {
         let encoded = rmp_serde::to_vec(header).map_err(io::Error::other)?;
         let framed = frame(&encoded, 0)?;
@@ -279,9 +483,16 @@ fn start(folder: &Path, header: &Header) -> Result<(BufWriter<File>, PathBuf, u6
         let mut file = BufWriter::new(file);
         file.write_all(MAGIC)?;
         file.write_all(&framed)?;
+        file.flush()?;
         Ok((file, (MAGIC.len() + framed.len()) as u64))
     };
-    let (file, bytes) = write().map_err(|error| Error::Io(path.clone(), error))?;
+    let (file, bytes) = write().map_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            // A segment without its header would be in the way of the next try.
+            let _ = fs::remove_file(&path);
+        }
+        Error::Io(path.clone(), error)
+    })?;
     Ok((file, path, bytes))
 }
 
@@ -390,6 +601,74 @@ mod tests {
         fs::write(&path, &bytes).unwrap();
         assert!(matches!(Segment::open(&path), Err(Error::Damaged(..))));
         assert!(path.with_extension("quarantined").exists() && !path.exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_follower_sees_each_record_once_while_it_is_written() {
+        let folder = folder("journal-follow");
+        let mut follower = Follower::new(&folder, "facts", 0);
+        assert!(follower.read(10).unwrap().is_empty());
+        let (mut writer, _) = Writer::open(&folder, "facts", "s1", &[], "").unwrap();
+        assert!(follower.read(10).unwrap().is_empty());
+        let mut seen = Vec::new();
+        for round in 0_u8..20 {
+            writer.append(&[round], 0).unwrap();
+            writer.sync().unwrap();
+            if round % 7 == 6 {
+                writer.rotate().unwrap();
+            }
+            if round % 3 == 0 {
+                seen.extend(follower.read(2).unwrap());
+            }
+        }
+        loop {
+            let more = follower.read(3).unwrap();
+            if more.is_empty() {
+                break;
+            }
+            seen.extend(more);
+        }
+        let expected: Vec<_> =
+            (0_u8..20).map(|n| (u64::from(n) / 7 + 1, u64::from(n) + 1, vec![n])).collect();
+        assert_eq!(expected, seen);
+        let mut later = Follower::new(&folder, "facts", 15);
+        assert_eq!(expected[15..], later.read(100).unwrap());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_follower_names_damage_and_goes_on_behind_it() {
+        let folder = folder("journal-follow-damaged");
+        write(&folder, &[b"one", b"two", b"three"]);
+        write(&folder, &[b"four"]);
+        let path = segments(&folder, "facts").unwrap().remove(0);
+        let mut bytes = fs::read(&path).unwrap();
+        let position = bytes.len() - 40;
+        bytes[position] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let mut follower = Follower::new(&folder, "facts", 0);
+        assert!(matches!(follower.read(10), Err(Error::Damaged(_, 1))));
+        follower.quarantine().unwrap();
+        assert_eq!(vec![(2, 4, b"four".to_vec())], follower.read(10).unwrap());
+        assert!(path.with_extension("quarantined").exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_follower_waits_for_half_a_record_and_passes_a_torn_one() {
+        let folder = folder("journal-follow-torn");
+        write(&folder, &[b"one", b"two"]);
+        let path = segments(&folder, "facts").unwrap().remove(0);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+        let mut follower = Follower::new(&folder, "facts", 0);
+        assert_eq!(1, follower.read(10).unwrap().len());
+        assert!(follower.read(10).unwrap().is_empty());
+        // The writer died there; the next one cuts it off and goes on in a new segment.
+        write(&folder, &[b"new two"]);
+        assert_eq!(vec![(2, 2, b"new two".to_vec())], follower.read(10).unwrap());
+        assert_eq!(1, follower.take_torn().len());
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -4,6 +4,8 @@
 //! Canonical: shortest integer forms, texts as `str`, 16-byte ids as `bin`, nothing as `nil`.
 
 use compact_str::CompactString;
+use otic_wire::AddressNumber;
+use otic_wire::packet::Ends;
 use serde::Serialize;
 
 use crate::facts::Id;
@@ -14,6 +16,18 @@ fn id(key: &impl Serialize) -> Id {
     let mut id = [0; 16];
     blake3::Hasher::new().update(&bytes).finalize_xof().fill(&mut id);
     Id(id)
+}
+
+/// Names an unordered pair of addresses in the packet ring's index; two pairs may share a name.
+#[must_use]
+pub fn pair((a, b): &Ends) -> u32 {
+    let one = |address: &Option<AddressNumber>| {
+        address.map_or(0, |address| {
+            crc32c::crc32c_append(u32::from(address.kind), &address.value.to_be_bytes())
+        })
+    };
+    // A sum does not know the order of the pair.
+    one(a).wrapping_add(one(b))
 }
 
 /// Id of an endpoint: an address in its space, or a child behind it.

@@ -2,7 +2,9 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`replay`] | a run over capture files: threads and batches |
+//! | [`run`] | blocks of frames in, batches out: threads and shards |
+//! | [`replay`] | a run over capture files |
+//! | [`live`] | a run over interfaces: ticks, blind times, journal, packet ring |
 //! | [`input`] | frames with a clock, in blocks |
 //! | [`shard`] | one virtual shard: flows, connections, operations |
 //! | [`flow`] | one 5-tuple: its streams, its dissector, its roles |
@@ -26,10 +28,12 @@ pub mod flow;
 pub mod input;
 pub mod journal;
 pub mod keys;
+pub mod live;
 pub mod merge;
 pub mod output;
 #[cfg(feature = "python")]
 mod python;
 pub mod replay;
+pub mod run;
 pub mod shard;
 pub mod spaces;

@@ -3,11 +3,20 @@
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
+use otic_capture::filter::FilterInstruction;
+use otic_capture::interface::InterfaceSource;
+use otic_capture::nic::NicFacts;
+use otic_capture::packet_ring::{self, Limits};
+use otic_capture::ring::{FanoutMode, RingOptions};
+use otic_capture::sandbox::{SandboxOptions, drop_rights};
+use otic_capture::source::{PcapStream, Source};
 use otic_capture::write::PcapngWriter;
 use otic_capture::{CaptureFile, LinkType};
+use otic_wire::Address;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -15,7 +24,11 @@ use pyo3::types::PyBytes;
 
 use crate::facts::SCHEMA;
 use crate::journal;
+use crate::live::{Live, Options, Packets};
 use crate::spaces::SpaceMap;
+
+/// How often a follower that waits looks for more.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 create_exception!(_core, JournalError, PyException, "A journal that cannot be read or written.");
 create_exception!(_core, CaptureError, PyException, "A file that is no readable capture.");
@@ -113,6 +126,155 @@ fn journal_error(error: journal::Error) -> PyErr {
     JournalError::new_err(error.to_string())
 }
 
+/// A run over live sources, in threads of its own: facts into the journal, frames into the packet
+/// ring.
+///
+/// `interfaces` holds (name, filter program as (code, jt, jf, k), rings, bytes of a ring,
+/// promiscuous); `pipes` holds (interface name, path, filter program): pcap streams that other
+/// programs write. `packets` is (folder, bytes, age in ns, bytes a second); 0 for no limit but the
+/// first. With `sandbox`, (user and group id or none, folders to write in), the process gives up
+/// all other rights once the sources are open; it must have one thread then.
+#[pyclass]
+struct Capture {
+    live: Mutex<Live>,
+    proof: Option<String>,
+}
+
+type ProgramRow = Vec<(u16, u8, u8, u32)>;
+type InterfaceRow = (String, ProgramRow, u16, usize, bool);
+type SandboxRow = (Option<(u32, u32)>, Vec<PathBuf>);
+
+fn instructions(program: ProgramRow) -> Vec<FilterInstruction> {
+    let row = |(code, jt, jf, k)| FilterInstruction { code, jt, jf, k };
+    program.into_iter().map(row).collect()
+}
+
+/// Bytes of a block of a ring: frames that the kernel joined fit.
+const BLOCK_BYTES: usize = 1 << 20;
+/// Longest time that a frame waits for a block to fill, ms.
+const BLOCK_TIMEOUT_MS: u32 = 10;
+/// Most bytes of a frame that are read: more than joined frames have.
+const SNAP_LENGTH: u32 = 1 << 18;
+
+fn open_rings(interfaces: Vec<InterfaceRow>) -> PyResult<Vec<InterfaceSource>> {
+    let mut opened = Vec::new();
+    for (at, (name, program, rings, ring_bytes, promiscuous)) in interfaces.into_iter().enumerate()
+    {
+        let filter = instructions(program);
+        // Fan-out groups are the whole machine's: two sensors must not share one.
+        let group = (std::process::id() as u16).wrapping_mul(31).wrapping_add(at as u16);
+        for ring in 0..rings.max(1) {
+            let options = RingOptions {
+                interface: name.clone(),
+                block_bytes: BLOCK_BYTES,
+                blocks: (ring_bytes / BLOCK_BYTES).max(2),
+                block_timeout_ms: BLOCK_TIMEOUT_MS,
+                fanout: (rings > 1).then_some((group, FanoutMode::AddressPair)),
+                promiscuous,
+                filter: filter.clone(),
+                snap_length: SNAP_LENGTH,
+            };
+            let source = InterfaceSource::open(&options, ring == 0);
+            opened.push(source.map_err(|error| {
+                // The ring names its interface where the kernel's words do not.
+                let text = error.to_string();
+                let named = if text.contains(&name) { text } else { format!("{name}: {text}") };
+                CaptureError::new_err(named)
+            })?);
+        }
+    }
+    Ok(opened)
+}
+
+#[pymethods]
+impl Capture {
+    #[new]
+    #[pyo3(signature = (
+        *, journal, interfaces = Vec::new(), pipes = Vec::new(), packets = None,
+        sensor = String::new(), spaces = Vec::new(), content = String::new(), threads = 1,
+        last_seen_ns = None, sandbox = None
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "named in every call")]
+    fn new(
+        py: Python<'_>,
+        journal: PathBuf,
+        interfaces: Vec<InterfaceRow>,
+        pipes: Vec<(String, PathBuf, ProgramRow)>,
+        packets: Option<(PathBuf, u64, i64, u64)>,
+        sensor: String,
+        spaces: Vec<(String, String, String)>,
+        content: String,
+        threads: usize,
+        last_seen_ns: Option<i64>,
+        sandbox: Option<SandboxRow>,
+    ) -> PyResult<Self> {
+        let packets = packets.map(|(folder, bytes, age_ns, bytes_per_s)| Packets {
+            folder,
+            limits: Limits { bytes, age_ns },
+            bytes_per_s,
+        });
+        let options = Options { journal, packets, sensor, spaces, content, threads, last_seen_ns };
+        py.detach(move || {
+            let rings = open_rings(interfaces)?;
+            let mut sources: Vec<Box<dyn Source>> = Vec::new();
+            for (name, path, program) in pipes {
+                let named = |error: std::io::Error| {
+                    CaptureError::new_err(format!("{}: {error}", path.display()))
+                };
+                let mut source = File::open(&path)
+                    .and_then(|file| PcapStream::open(&name, file))
+                    .map_err(named)?;
+                source.set_filter(&instructions(program)).map_err(named)?;
+                sources.push(Box::new(source));
+            }
+            let proof = match sandbox {
+                Some((user, write_folders)) => {
+                    let sockets = rings.iter().map(|source| source.ring().fd()).collect();
+                    let wanted = SandboxOptions { user, write_folders, sockets };
+                    let proof = drop_rights(&wanted)
+                        .map_err(|error| CaptureError::new_err(format!("sandbox: {error}")))?;
+                    let text = serde_json::to_string(&proof);
+                    Some(text.map_err(|error| CaptureError::new_err(error.to_string()))?)
+                }
+                None => None,
+            };
+            for source in rings {
+                sources.push(Box::new(source));
+            }
+            let live = Live::start(sources, options).map_err(CaptureError::new_err)?;
+            Ok(Self { live: Mutex::new(live), proof })
+        })
+    }
+
+    /// What the kernel says of this process's rights, as JSON; none without a sandbox.
+    fn proof(&self) -> Option<&str> {
+        self.proof.as_deref()
+    }
+
+    /// Other frames of an interface are wanted from now on; false where it is not read or the program
+    /// is not valid.
+    fn set_filter(&self, interface: &str, program: ProgramRow) -> PyResult<bool> {
+        let live = self.live.lock().map_err(|_| poisoned())?;
+        Ok(live.set_filter(interface, &instructions(program)))
+    }
+
+    /// Whether it ended: all sources are over.
+    fn is_over(&self) -> PyResult<bool> {
+        Ok(self.live.lock().map_err(|_| poisoned())?.is_over())
+    }
+
+    /// What is wrong at the moment, in words.
+    fn trouble(&self) -> PyResult<Option<String>> {
+        Ok(self.live.lock().map_err(|_| poisoned())?.trouble())
+    }
+
+    /// Ends it: what arrived is read and written. False when a thread of it had died.
+    fn stop(&mut self, py: Python<'_>) -> PyResult<bool> {
+        let live = self.live.get_mut().map_err(|_| poisoned())?;
+        Ok(py.detach(|| live.stop()))
+    }
+}
+
 /// Appends records to the newest segment of a stream in `folder`.
 ///
 /// `repaired` names a torn tail that was cut off when opening, if there was one.
@@ -142,6 +304,57 @@ impl JournalWriter {
             writer.rotate().map_err(journal_error)?;
         }
         Ok(position)
+    }
+}
+
+/// Reads a stream in `folder` while another process writes it, behind the record `after`.
+#[pyclass]
+struct JournalFollower {
+    follower: Mutex<journal::Follower>,
+}
+
+#[pymethods]
+impl JournalFollower {
+    #[new]
+    #[pyo3(signature = (folder, stream, after = 0))]
+    fn new(folder: String, stream: String, after: u64) -> Self {
+        Self { follower: Mutex::new(journal::Follower::new(Path::new(&folder), &stream, after)) }
+    }
+
+    /// The next records, at most about `most`; waits up to `wait_ms` for the first.
+    fn read<'py>(
+        &mut self,
+        py: Python<'py>,
+        most: usize,
+        wait_ms: u64,
+    ) -> PyResult<JournalRows<'py>> {
+        let follower = self.follower.get_mut().map_err(|_| poisoned())?;
+        let rows = py
+            .detach(|| {
+                let until = Instant::now() + Duration::from_millis(wait_ms);
+                loop {
+                    let records = follower.read(most)?;
+                    if !records.is_empty() || Instant::now() >= until {
+                        return Ok(records);
+                    }
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+            })
+            .map_err(journal_error)?;
+        let row = |(segment, sequence, record): (u64, u64, Vec<u8>)| {
+            (segment, sequence, PyBytes::new(py, &record))
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// Torn records passed over since the last call, by file.
+    fn take_torn(&mut self) -> PyResult<Vec<String>> {
+        Ok(self.follower.get_mut().map_err(|_| poisoned())?.take_torn())
+    }
+
+    /// Puts a damaged segment aside and goes on with the next one.
+    fn quarantine(&mut self) -> PyResult<()> {
+        self.follower.get_mut().map_err(|_| poisoned())?.quarantine().map_err(journal_error)
     }
 }
 
@@ -224,6 +437,100 @@ fn write_pcapng(path: String, frames: Vec<(i64, u32, String, Vec<u8>)>) -> PyRes
     Ok(())
 }
 
+/// (segment, frame number, time in ns, length on the wire, link type name, interface, bytes captured).
+type RingRow<'py> = (u32, u64, i64, u32, String, String, Bound<'py, PyBytes>);
+
+fn ring_rows<'py>(
+    py: Python<'py>,
+    folder: &Path,
+    found: std::io::Result<Vec<packet_ring::Found>>,
+) -> PyResult<Vec<RingRow<'py>>> {
+    let found =
+        found.map_err(|error| PyOSError::new_err(format!("{}: {error}", folder.display())))?;
+    let row = |frame: packet_ring::Found| {
+        let link = frame.link_type.to_string();
+        let bytes = PyBytes::new(py, &frame.bytes);
+        let (segment, number) = (frame.segment, frame.number);
+        (segment, number, frame.ts_ns, frame.original_length, link, frame.interface, bytes)
+    };
+    Ok(found.into_iter().map(row).collect())
+}
+
+/// The frames with these numbers of a segment of the packet ring; missing ones are left out.
+#[pyfunction]
+fn ring_frames(
+    py: Python<'_>,
+    folder: PathBuf,
+    segment: u32,
+    numbers: Vec<u64>,
+) -> PyResult<Vec<RingRow<'_>>> {
+    let found = py.detach(|| packet_ring::frames(&folder, segment, &numbers));
+    ring_rows(py, &folder, found)
+}
+
+/// A frame of the packet ring and up to `each_side` of the same address pair before and after it.
+#[pyfunction]
+fn ring_around(
+    py: Python<'_>,
+    folder: PathBuf,
+    segment: u32,
+    number: u64,
+    each_side: usize,
+) -> PyResult<Vec<RingRow<'_>>> {
+    let found = py.detach(|| packet_ring::around(&folder, segment, number, each_side));
+    ring_rows(py, &folder, found)
+}
+
+/// Frames of the packet ring between two times (ns), of these address pairs or of all.
+#[pyfunction]
+fn ring_slice(
+    py: Python<'_>,
+    folder: PathBuf,
+    start_ns: i64,
+    end_ns: i64,
+    pairs: Vec<(String, String)>,
+    most_bytes: usize,
+) -> PyResult<Vec<RingRow<'_>>> {
+    let mut names = Vec::new();
+    for (a, b) in &pairs {
+        let number = |text: &str| {
+            let address = Address::by_text(text);
+            address.ok_or_else(|| PyValueError::new_err(format!("{text:?} is no address")))
+        };
+        let ends = (Some((&number(a)?).into()), Some((&number(b)?).into()));
+        names.push(crate::keys::pair(&ends));
+    }
+    let found = py.detach(|| packet_ring::slice(&folder, start_ns, end_ns, &names, most_bytes));
+    ring_rows(py, &folder, found)
+}
+
+/// Writes frames of (time in ns, length on the wire, link type name, interface, bytes, comment) as a
+/// pcapng file.
+#[pyfunction]
+fn write_slice(
+    path: PathBuf,
+    frames: Vec<(i64, u32, String, String, Vec<u8>, String)>,
+) -> PyResult<()> {
+    let failed = |error: std::io::Error| PyOSError::new_err(format!("{}: {error}", path.display()));
+    let file = File::create(&path).map_err(failed)?;
+    let mut writer = PcapngWriter::new(BufWriter::new(file)).map_err(failed)?;
+    for (ts_ns, original_length, link, interface, bytes, comment) in frames {
+        let link_type = LinkType::by_name(&link)
+            .ok_or_else(|| PyValueError::new_err(format!("unknown link type {link:?}")))?;
+        let interface = writer.interface(&interface, link_type).map_err(failed)?;
+        writer.frame_of(interface, ts_ns, original_length, &bytes, &comment).map_err(failed)?;
+    }
+    writer.finish().map_err(failed)?;
+    Ok(())
+}
+
+/// What is known of a network interface, as JSON (`otic_capture::nic::NicFacts`).
+#[pyfunction]
+fn interface_facts(name: &str) -> PyResult<String> {
+    let facts = NicFacts::read(name)?;
+    serde_json::to_string(&facts).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
 /// Rows of the protocol table: (name, title, client role, server role, source).
 #[pyfunction]
 fn protocols() -> Vec<(&'static str, &'static str, &'static str, &'static str, &'static str)> {
@@ -248,11 +555,22 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
     module.add("JournalError", module.py().get_type::<JournalError>())?;
     module.add("SCHEMA", SCHEMA)?;
+    module.add_class::<Capture>()?;
     module.add_class::<JournalWriter>()?;
+    module.add_class::<JournalFollower>()?;
     module.add_function(wrap_pyfunction!(journal_segments, module)?)?;
     module.add_function(wrap_pyfunction!(read_journal, module)?)?;
     module.add_function(wrap_pyfunction!(read_frames, module)?)?;
     module.add_function(wrap_pyfunction!(write_pcapng, module)?)?;
+    for function in [
+        wrap_pyfunction!(interface_facts, module)?,
+        wrap_pyfunction!(ring_frames, module)?,
+        wrap_pyfunction!(ring_around, module)?,
+        wrap_pyfunction!(ring_slice, module)?,
+        wrap_pyfunction!(write_slice, module)?,
+    ] {
+        module.add_function(function)?;
+    }
     module.add_function(wrap_pyfunction!(protocols, module)?)?;
     module.add_function(wrap_pyfunction!(carriers, module)?)?;
     Ok(())

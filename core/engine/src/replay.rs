@@ -1,46 +1,18 @@
-//! A run over capture files: reads blocks, lets workers read their shards, merges batches.
-
-use std::collections::VecDeque;
-use std::hash::BuildHasher;
+//! A run over capture files.
 
 use otic_capture::Error;
-use otic_wire::packet::Ends;
-use otic_wire::{AddressNumber, Packet, packet};
-use rustc_hash::FxBuildHasher;
 
-use crate::attempts::BUCKET_NS;
 use crate::facts::{Batch, Capture};
-use crate::input::{Block, CaptureInput, Cut};
-use crate::merge::Merger;
-use crate::output::Output;
-use crate::shard::{Shard, Shared};
+use crate::input::{Block, CaptureInput};
+use crate::run::Run;
 use crate::spaces::SpaceMap;
-
-/// Virtual shards (contracts.md §3); results do not depend on how threads share them.
-pub const SHARDS: usize = 64;
 
 /// A run over capture files.
 pub struct Replay {
     input: CaptureInput,
-    shared: Shared,
-    workers: Vec<Worker>,
-    merger: Merger,
+    run: Run,
     block: Block,
-    /// A batch that may go on in the next block; the shards hold what they have to say of it.
-    open: Option<Cut>,
-    ready: VecDeque<Batch>,
-    last_bucket: Option<i64>,
     finished: bool,
-    rotate: bool,
-}
-
-/// One thread's shards.
-struct Worker {
-    index: usize,
-    step: usize,
-    shards: Vec<Shard>,
-    /// Shards that may have something to say since the last batch, a bit each.
-    touched: u64,
 }
 
 impl Replay {
@@ -49,43 +21,31 @@ impl Replay {
     /// # Errors
     /// The first file that is no readable capture.
     pub fn open(paths: &[String], threads: usize, spaces: SpaceMap) -> Result<Self, Error> {
-        let input = CaptureInput::open(paths)?;
-        let step = threads.clamp(1, SHARDS);
-        let workers = (0..step)
-            .map(|index| {
-                let count = (index..SHARDS).step_by(step).count();
-                Worker {
-                    index,
-                    step,
-                    shards: (0..count).map(|_| Shard::default()).collect(),
-                    touched: 0,
-                }
-            })
-            .collect();
         Ok(Self {
-            input,
-            shared: Shared { spaces, interfaces: Vec::new() },
-            workers,
-            merger: Merger::default(),
+            input: CaptureInput::open(paths)?,
+            run: Run::new(threads, spaces),
             block: Block::default(),
-            open: None,
-            ready: VecDeque::new(),
-            last_bucket: None,
             finished: false,
-            rotate: false,
         })
     }
 
     /// The next batch, or none at the end.
     pub fn next_batch(&mut self) -> Option<Batch> {
         loop {
-            if let Some(batch) = self.ready.pop_front() {
+            if let Some(batch) = self.run.take_batch() {
                 return Some(batch);
             }
             if self.finished {
                 return None;
             }
-            self.advance();
+            if self.input.fill(&mut self.block) {
+                self.run.set_interfaces(&self.input.interfaces);
+                self.run.read(&self.block);
+            } else {
+                self.finished = true;
+                let clock = self.input.clock();
+                self.run.finish(clock.now_ns(), clock.ordinal());
+            }
         }
     }
 
@@ -101,233 +61,13 @@ impl Replay {
         self.input.progress()
     }
 
-    /// Asks for a new generation: from some batch on facts are sent in full again, so that a
-    /// journal segment that starts there can be read alone. [`Self::take_rotation`] says when.
+    /// See [`Run::request_rotation`].
     pub const fn request_rotation(&mut self) {
-        self.rotate = true;
+        self.run.request_rotation();
     }
 
-    /// Whether a new generation starts with the batch that comes next. Batches of the generation
-    /// before are all handed over by then.
+    /// See [`Run::take_rotation`].
     pub fn take_rotation(&mut self) -> bool {
-        if !self.rotate || !self.ready.is_empty() || self.finished {
-            return false;
-        }
-        self.rotate = false;
-        self.close();
-        if !self.ready.is_empty() {
-            // The open batch belongs to the old segment: hand it over first.
-            self.rotate = true;
-            return false;
-        }
-        self.merger.next_generation();
-        for shard in self.workers.iter_mut().flat_map(|worker| &mut worker.shards) {
-            shard.next_generation();
-        }
-        true
-    }
-
-    fn advance(&mut self) {
-        let mut block = std::mem::take(&mut self.block);
-        if self.input.fill(&mut block) {
-            self.shared.interfaces.clone_from(&self.input.interfaces);
-            self.read(&block);
-        } else {
-            self.finish();
-        }
-        self.block = block;
-    }
-
-    fn read(&mut self, block: &Block) {
-        let ticks = self.ticks(block);
-        let shared = &self.shared;
-        let results: Vec<Vec<Vec<Output>>> = match self.workers.as_mut_slice() {
-            [worker] => vec![worker.read(block, None, &ticks, shared)],
-            workers => {
-                let shards = shards_of(block, workers.len());
-                let shards = shards.as_slice();
-                let ticks = ticks.as_slice();
-                std::thread::scope(|scope| {
-                    let running: Vec<_> = workers
-                        .iter_mut()
-                        .map(|worker| {
-                            scope.spawn(move || worker.read(block, Some(shards), ticks, shared))
-                        })
-                        .collect();
-                    // A worker does not panic: dissectors are total. Were one to, its shards'
-                    // output of this block would be missing rather than the run lost.
-                    running.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
-                })
-            }
-        };
-        let mut workers: Vec<_> = results.into_iter().map(Vec::into_iter).collect();
-        for cut in &block.cuts {
-            if cut.continued {
-                match &mut self.open {
-                    Some(before) => join(before, cut),
-                    None => self.open = Some(cut.clone()),
-                }
-                continue;
-            }
-            let outputs = workers.iter_mut().filter_map(Iterator::next).collect();
-            self.end_batch(outputs);
-            self.open = Some(cut.clone());
-        }
-    }
-
-    /// Merges the open batch, of which the workers' shards say `outputs`.
-    fn end_batch(&mut self, outputs: Vec<Vec<Output>>) {
-        if let Some(cut) = self.open.take() {
-            self.ready.push_back(self.merger.batch(&cut, interleave(outputs)));
-        }
-    }
-
-    /// Ends the open batch before the input does.
-    fn close(&mut self) {
-        if self.open.is_some() {
-            let outputs = self.workers.iter_mut().map(Worker::take_outputs).collect();
-            self.end_batch(outputs);
-        }
-    }
-
-    fn finish(&mut self) {
-        self.finished = true;
-        let (clock_ns, ordinal) = (self.input.clock_ns(), self.input.ordinal());
-        let shared = &self.shared;
-        let mut outputs = Vec::with_capacity(self.workers.len());
-        for worker in &mut self.workers {
-            for shard in &mut worker.shards {
-                shard.finish(clock_ns, ordinal, shared);
-            }
-            worker.touched = u64::MAX;
-            outputs.push(worker.take_outputs());
-        }
-        if self.open.is_none() && outputs.iter().flatten().any(|output| !output.is_empty()) {
-            self.open = Some(Cut { start_ns: clock_ns, end_ns: clock_ns, ..Cut::default() });
-        }
-        self.end_batch(outputs);
-    }
-
-    /// For each batch of the block, whether time entered another bucket with it.
-    fn ticks(&mut self, block: &Block) -> Vec<bool> {
-        let mut last = self.last_bucket;
-        let ticks = (block.cuts.iter())
-            .map(|cut| {
-                let bucket = cut.start_ns.div_euclid(BUCKET_NS);
-                last.replace(bucket) != Some(bucket)
-            })
-            .collect();
-        self.last_bucket = last;
-        ticks
-    }
-}
-
-impl Worker {
-    /// Reads the frames of this worker's shards. Gives the outputs of each batch that ended, in
-    /// shard order: of the batch before every one that starts in this block.
-    fn read(
-        &mut self,
-        block: &Block,
-        shards: Option<&[u8]>,
-        ticks: &[bool],
-        shared: &Shared,
-    ) -> Vec<Vec<Output>> {
-        let mut ended = Vec::with_capacity(block.cuts.len());
-        let mut packet = Packet::default();
-        for (position, cut) in block.cuts.iter().enumerate() {
-            if !cut.continued {
-                ended.push(self.take_outputs());
-            }
-            let end = block.cuts.get(position + 1).map_or(block.len(), |next| next.start);
-            if ticks.get(position).copied().unwrap_or_default() {
-                let ordinal = block.frame(cut.start).map_or(0, |frame| frame.ordinal);
-                for shard in &mut self.shards {
-                    shard.tick(cut.start_ns, ordinal, shared);
-                }
-                self.touched = u64::MAX;
-            }
-            for index in cut.start..end {
-                let known =
-                    shards.and_then(|shards| shards.get(index)).map(|shard| *shard as usize);
-                if known.is_some_and(|shard| shard % self.step != self.index) {
-                    continue;
-                }
-                let Some(frame) = block.frame(index) else { continue };
-                packet.decode(frame.link_type, frame.bytes);
-                let ends = packet.ends();
-                // One worker has all shards and finds them by itself.
-                let own = known.map_or_else(|| shard_of(&ends), |shard| shard / self.step);
-                if let Some(shard) = self.shards.get_mut(own) {
-                    self.touched |= 1 << own;
-                    shard.frame(&frame, &packet, &ends, shared);
-                }
-            }
-        }
-        ended
-    }
-
-    /// What the shards say of the batch that ends, in their order.
-    fn take_outputs(&mut self) -> Vec<Output> {
-        let touched = std::mem::take(&mut self.touched);
-        (self.shards.iter_mut().enumerate())
-            .map(|(own, shard)| match touched >> own & 1 {
-                1 => shard.take_output(),
-                _ => Output::default(),
-            })
-            .collect()
-    }
-}
-
-/// The shard of a frame: by its unordered innermost address pair.
-#[inline]
-fn shard_of((a, b): &Ends) -> usize {
-    let hash = |address: &Option<AddressNumber>| FxBuildHasher.hash_one(address);
-    // A sum does not know the order of the pair.
-    (hash(a).wrapping_add(hash(b)) >> 32) as usize % SHARDS
-}
-
-/// The shards of all frames of a block, computed by `threads` threads.
-fn shards_of(block: &Block, threads: usize) -> Vec<u8> {
-    let mut shards = vec![0_u8; block.len()];
-    let size = block.len().div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        for (part, slots) in shards.chunks_mut(size).enumerate() {
-            scope.spawn(move || {
-                for (offset, slot) in slots.iter_mut().enumerate() {
-                    if let Some(frame) = block.frame(part * size + offset) {
-                        let packet = packet::decode(frame.link_type, frame.bytes);
-                        *slot = shard_of(&packet.ends()) as u8;
-                    }
-                }
-            });
-        }
-    });
-    shards
-}
-
-/// Outputs of all workers (worker w holds shards w, w + step, …) in shard order.
-fn interleave(workers: Vec<Vec<Output>>) -> Vec<Output> {
-    let mut sources: Vec<_> = workers.into_iter().map(Vec::into_iter).collect();
-    let mut outputs = Vec::with_capacity(SHARDS);
-    loop {
-        let round: Vec<Output> = sources.iter_mut().filter_map(Iterator::next).collect();
-        if round.is_empty() {
-            return outputs;
-        }
-        outputs.extend(round);
-    }
-}
-
-/// Adds the rest of a batch that went on in the next block.
-fn join(before: &mut Cut, rest: &Cut) {
-    before.end_ns = rest.end_ns;
-    before.epochs.extend(rest.epochs.iter().cloned());
-    let (sum, more) = (&mut before.coverage, &rest.coverage);
-    sum.frames += more.frames;
-    sum.bytes += more.bytes;
-    sum.truncated += more.truncated;
-    sum.out_of_order += more.out_of_order;
-    for (name, count) in &more.undecoded_link_types {
-        *sum.undecoded_link_types.entry(name.clone()).or_default() += count;
+        !self.finished && self.run.take_rotation()
     }
 }

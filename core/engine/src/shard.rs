@@ -52,8 +52,8 @@ const ACK: u8 = 0x10;
 pub struct Frame<'a> {
     /// Position in the merged stream, from 0.
     pub ordinal: u64,
-    /// Ordinal of the file.
-    pub file: u16,
+    /// Ordinal of the file; live: number of the packet ring's segment.
+    pub file: u32,
     /// Number in the file, from 1.
     pub number: u64,
     /// The clock (never runs back within an epoch), ns.
@@ -74,7 +74,7 @@ impl Frame<'_> {
     }
 
     fn fact_span(&self, offset: u32, length: u32) -> Span {
-        (u32::from(self.file), self.number, offset, length)
+        (self.file, self.number, offset, length)
     }
 }
 

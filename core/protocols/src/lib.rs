@@ -10,7 +10,7 @@
 //! | [`session`] | what a dissector is given and must provide |
 //! | [`out`] | what a dissector can say |
 //! | [`pending`] | requests that wait for their response |
-//! | [`ber`] | ASN.1 of several protocols |
+//! | [`ber`], [`ber_tags`] | ASN.1 of several protocols |
 //! | [`fields`] | numbers at known offsets |
 //! | [`ntlm`] | log-ins that other protocols carry |
 //! | [`text`] | text of the wire, without its padding |
@@ -24,6 +24,7 @@
 pub mod arp;
 pub mod bacnet;
 pub mod ber;
+pub mod ber_tags;
 pub mod cdp;
 pub mod dcerpc;
 pub mod dhcp;
@@ -31,20 +32,25 @@ pub mod dnp3;
 pub mod dns;
 pub mod ethernet_ip;
 pub mod fields;
+pub mod fins;
 pub mod ftp;
 pub mod http;
 pub mod icmp;
 pub mod iec104;
+pub mod iec61850;
 pub mod iso_transport;
 pub mod kerberos;
 pub mod ldap;
 pub mod lldp;
+pub mod mms;
 pub mod modbus;
 pub mod nbns;
 pub mod ntlm;
 pub mod ntp;
+pub mod opc_ua;
 pub mod out;
 pub mod pending;
+pub mod profinet;
 pub mod rdp;
 pub mod registry;
 pub mod s7comm;

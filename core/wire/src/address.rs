@@ -102,6 +102,20 @@ impl Address {
             Self::Station(..) => false,
         }
     }
+
+    /// The IP address or MAC (six hexadecimal pairs with colons) that this text is.
+    #[must_use]
+    pub fn by_text(text: &str) -> Option<Self> {
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Some(Self::Ip(ip));
+        }
+        let mut mac = [0; 6];
+        let mut pairs = text.split(':');
+        for byte in &mut mac {
+            *byte = u8::from_str_radix(pairs.next().filter(|pair| pair.len() == 2)?, 16).ok()?;
+        }
+        pairs.next().is_none().then_some(Self::Mac(Mac(mac)))
+    }
 }
 
 /// An address in numbers, for tables and comparisons that every frame needs. Orders like

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrameSpan {
     /// Ordinal of the capture among the files (or interfaces) given together, from 0.
-    pub file: u16,
+    pub file: u32,
     /// Number of the frame in that file, from 1.
     pub frame: u64,
     /// Offset of the first byte from byte 0 of the frame as captured.

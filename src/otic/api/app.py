@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import structlog
 from litestar import Litestar, Request, Response, Router, get
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import State
@@ -22,13 +22,17 @@ from otic import __version__
 from otic.api.auth import COOKIE, LOGGED_IN, PUBLIC, Throttle, first_user, require_permission
 from otic.api.files import console_file
 from otic.api.problems import HANDLERS, Problem, problem
-from otic.api.routes import alerts, devices, evidence, overview, session, traffic, users
+from otic.api.routes import alerts, capture, devices, evidence, overview, session, traffic, users
 from otic.errors import ServeError
+from otic.logs import configure_logs
 from otic.store.queries.common import Store
+
+if TYPE_CHECKING:
+    import uvicorn
 
 DEFAULT_PORT = 8443
 
-NOUNS = (session, overview, devices, traffic, alerts, evidence, users)
+NOUNS = (session, overview, capture, devices, traffic, alerts, evidence, users)
 """Files with routes; a new one is added here."""
 
 SECURITY_HEADERS = {
@@ -88,7 +92,9 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
         dependencies={"store": Provide(lambda: store, sync_to_thread=False)},
         exception_handlers=HANDLERS,
         before_send=[add_headers],
-        compression_config=CompressionConfig(backend="gzip", minimum_size=1024),
+        compression_config=CompressionConfig(
+            backend="gzip", minimum_size=1024, exclude=["/api/live"]
+        ),
         openapi_config=OpenAPIConfig(
             title="Otic",
             version=__version__,
@@ -117,16 +123,19 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
 
 
 def serve(
-    database: Path,
+    store: Store,
     *,
+    keys: Path,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     tls: bool = True,
     out: TextIO | None = None,
+    ended: threading.Event | None = None,
 ) -> None:
-    """Serves the console on this database until it is stopped.
+    """Serves the console on this store until it is stopped, or `ended` is set; closes the store.
 
-    Prints the address, and once the first password, to `out` (default: standard output).
+    Certificate and key are in `keys`. Prints the address, and once the first password, to `out`
+    (default: standard output).
 
     Raises:
         ServeError: the port is taken, or the address is not one of this machine.
@@ -138,10 +147,9 @@ def serve(
 
     out = out or sys.stdout
     listening = _listen(host, port)
-    store = Store(database)
     password = first_user(store)
-    paths = certificate(database.with_name(database.name + ".keys"), host) if tls else None
-    _quiet_logs()
+    paths = certificate(keys, host) if tls else None
+    configure_logs()
     config = uvicorn.Config(
         create_app(store, secure=tls),
         log_level="critical",
@@ -162,9 +170,17 @@ def serve(
     out.flush()
     try:
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+            server = uvicorn.Server(config)
+            if ended is not None:
+                threading.Thread(target=_end, args=(server, ended), daemon=True).start()
+            server.run(sockets=[listening])
     finally:
         store.close()
+
+
+def _end(server: uvicorn.Server, ended: threading.Event) -> None:
+    ended.wait()
+    server.should_exit = True
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -180,15 +196,3 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ServeError(f"cannot listen on {host} port {port}: {reason}") from None
     listening.set_inheritable(True)
     return listening
-
-
-def _quiet_logs() -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -63,12 +63,13 @@ LOGGED_IN = "session"
 _READ = frozenset({LOGGED_IN, "overview:read", "devices:read", "traffic:read", "alerts:read"})
 _EVIDENCE = frozenset({"evidence:read"})
 _PACKETS = frozenset({"packets:download", "devices:export"})
+_DECIDE = frozenset({"learning:decide"})
 _ADMIN = frozenset({"users:manage", "audit:read"})
 
 ROLES: dict[str, frozenset[str]] = {
     "viewer": _READ | _EVIDENCE,
-    "analyst": _READ | _EVIDENCE | _PACKETS,
-    "admin": _READ | _EVIDENCE | _PACKETS | _ADMIN,
+    "analyst": _READ | _EVIDENCE | _PACKETS | _DECIDE,
+    "admin": _READ | _EVIDENCE | _PACKETS | _DECIDE | _ADMIN,
 }
 """What each role may do."""
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from otic.baseline.fields import FieldMaker
+from otic.baseline.fields import FieldMaker, one_of_many
 from otic.errors import BaselineError
 from otic.journal.fold import State
 
@@ -139,13 +139,6 @@ class Baseline:
 
 def row_of(kind: str, fields: dict[str, Any]) -> Row:
     """The learned form of a fact with these fields."""
-    if kind == "event":
-        told = sorted(
-            f"{name.removeprefix('values.')}={_value(value)}"
-            for name, value in fields.items()
-            if name.startswith("values.")
-        )
-        fields = fields | {"values": " ".join(told)}
     return tuple(_text(fields.get(name)) for name in FIELDS[kind])
 
 
@@ -168,8 +161,8 @@ def _projection(names: tuple[str, ...], key: tuple[str, ...], row: Row) -> Row:
 
 
 def _value(value: object) -> str:
-    """One of an event's values as it stands among the others: without blanks."""
-    return _text(value).replace(" ", "\\s")
+    """One of an event's values as it stands among the others."""
+    return "" if value is None else _text(one_of_many(str(value)))
 
 
 def _text(value: object) -> str:

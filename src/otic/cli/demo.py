@@ -1,45 +1,76 @@
-"""`otic demo`: a small plant made of frames, and the console on it."""
+"""`otic demo`: a plant that works before one's eyes, and a live sensor on it."""
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
+import threading
+import time
 from pathlib import Path
 
-from otic.cli.replay import run as replay
 from otic.errors import OticError
+from otic.folder import DataFolder
 from otic.plant import demo as plant
+from otic.plant.play import play
+from otic.sensor.supervisor import Supervisor, command_for
+
+PIPE = "plant.pcap"
+
+SETTINGS = """\
+# Settings of `otic demo`: the plant's frames come out of a pipe instead of a mirror port.
+learning_s = {learning_s}
+
+[[interface]]
+name = "plant"
+pipe = '{pipe}'
+
+[ring]
+bytes = 200_000_000
+
+[console]
+host = "{host}"
+port = {port}
+tls = {tls}
+"""
 
 
 def run(*, host: str, port: int, tls: bool, data: Path | None) -> int:
-    """Writes the demo capture, learns its quiet part, and serves the console."""
+    """Runs a sensor on the demo plant until it is stopped."""
     if data is not None:
-        try:
-            data.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OticError(f"{data}: {error.strerror}") from None
-        return _show(data, host, port, tls)
-    with tempfile.TemporaryDirectory(prefix="otic-demo-") as folder:
-        return _show(Path(folder), host, port, tls)
+        return _show(DataFolder(data), host, port, tls)
+    with tempfile.TemporaryDirectory(prefix="otic-demo-") as path:
+        return _show(DataFolder(Path(path)), host, port, tls)
 
 
-def _show(folder: Path, host: str, port: int, tls: bool) -> int:
-    capture = folder / "bottling-plant.pcapng"
-    plant.write(capture)
-    return replay(
-        [capture],
-        as_json=False,
-        threads=1,
-        database=folder / "demo.db",
-        serve=True,
-        host=host,
-        port=port,
-        tls=tls,
-        learn=[],
-        learn_until=None,
-        learn_fraction=plant.LEARN_FRACTION,
-        baseline=None,
-        save_baseline=None,
-        config=None,
-        space_by=[],
-        quiet=False,
+def _show(folder: DataFolder, host: str, port: int, tls: bool) -> int:
+    folder.create()
+    pipe = folder.path / PIPE
+    try:
+        if not pipe.exists():
+            os.mkfifo(pipe)
+        text = SETTINGS.format(
+            learning_s=plant.LEARN_S, pipe=pipe, host=host, port=port, tls=str(tls).lower()
+        )
+        folder.settings.write_text(text, encoding="utf-8")
+        log = (folder.path / "demo.log").open("ab")
+    except OSError as error:
+        raise OticError(f"{folder.path}: {error.strerror}") from None
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    frames = plant.live(time.time_ns())
+    threading.Thread(
+        target=play, args=(frames, pipe, stopped.is_set), name="plant", daemon=True
+    ).start()
+    print(
+        f"A bottling plant works before your eyes. Otic learns it for {plant.LEARN_S} seconds;\n"
+        f"after {plant.VISIT_S} seconds a visitor comes who changes what they should not.\n"
+        "Ctrl-C ends it.",
+        flush=True,
     )
+    with log:
+        Supervisor(folder, command_for(folder, None), config=folder.settings, log_to=log).run(
+            stopped.is_set
+        )
+    return 0

@@ -90,9 +90,17 @@ def run(
     sink.close()
     if serve and database is not None:
         from otic.api.app import serve as serve_console
+        from otic.store.queries.common import Store
 
         out = sys.stderr if as_json else sys.stdout
-        serve_console(database, host=host, port=port, tls=tls, out=out)
+        serve_console(
+            Store(database),
+            keys=database.with_name(database.name + ".keys"),
+            host=host,
+            port=port,
+            tls=tls,
+            out=out,
+        )
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 
@@ -13,10 +14,9 @@ def read(name: str) -> bytes:
     return gzip.decompress(raw) if name.endswith(".gz") else raw
 
 
-@cache
-def table(name: str) -> list[list[str]]:
-    """The rows of a tab-separated table."""
-    return [line.split("\t") for line in read(name).decode().splitlines()]
+def table(name: str) -> Iterator[list[str]]:
+    """The rows of a tab-separated table; large ones are better not kept as rows."""
+    return (line.split("\t") for line in read(name).decode().splitlines())
 
 
 @cache

@@ -73,7 +73,7 @@ SCHEMA: dict[str, dict[str, str]] = {
         "flags": "set",
     },
     "change": _CONNECTION | {"protocol": "text", "object": "text", "new": "any", "old": "any"},
-    "event": _PARTIES | {"kind": "text", "protocol": "text", "values.*": "text"},
+    "event": _PARTIES | {"kind": "text", "protocol": "text", "values": "text", "values.*": "text"},
     "violation": _CONNECTION | {"rule": "text", "protocol": "text", "values.*": "text"},
     "attempts": {
         "space": "text",

@@ -14,6 +14,9 @@ from otic.journal.fold import Novelty, State
 PUBLISHED = {"goose", "sampled-values", "c37.118"}
 """Protocols whose connection's client publishes to a group."""
 
+MOST_TARGETS = 16
+"""Servers remembered of one client: rules ask whether there are a few."""
+
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -218,10 +221,16 @@ class Activities:
             activity = self.of[endpoint] = Activity()
         for name, values in more.items():
             known = getattr(activity, name)
-            if not known.issuperset(values):
-                both = known.union(values)
-                setattr(activity, name, self._alike.setdefault(both, both))
-                self._dirty.add(endpoint)
+            if known.issuperset(values):
+                continue
+            both = known.union(values)
+            if name == "targets":
+                if len(known) >= MOST_TARGETS:
+                    continue
+            else:
+                both = self._alike.setdefault(both, both)
+            setattr(activity, name, both)
+            self._dirty.add(endpoint)
 
     def _vlans(self, endpoint: bytes, vlans: set[int]) -> None:
         activity = self.of[endpoint]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache, lru_cache
 
 from otic import data
@@ -22,7 +23,9 @@ VENDOR_TABLES = {
 @cache
 def _prefixes() -> dict[str, str]:
     """Maker by MAC prefix in hexadecimal; 6, 7 or 9 digits."""
-    return {row[0][: int(row[1]) // 4].lower(): row[2] for row in data.table("oui.tsv.gz")}
+    return {
+        row[0][: int(row[1]) // 4].lower(): sys.intern(row[2]) for row in data.table("oui.tsv.gz")
+    }
 
 
 @lru_cache(maxsize=65536)

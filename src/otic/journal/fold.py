@@ -16,6 +16,7 @@ from otic.facts import (
     Attempts,
     Batch,
     Binding,
+    Blind,
     Change,
     Claim,
     Connection,
@@ -29,6 +30,7 @@ from otic.facts import (
     Sighting,
     Spans,
     Tallies,
+    Tick,
     Violation,
     unpack_ids,
     unpack_numbers,
@@ -40,6 +42,8 @@ AT_ONCE = 2000
 
 BUCKET_NS = 10_000_000_000
 """Width of the buckets in which occurrences and attempts are counted."""
+
+MINUTE_NS = 60_000_000_000
 
 BUCKETS_PER_EVENT = 4096
 """Buckets kept per event; later ones are dropped and counted as capped."""
@@ -92,10 +96,33 @@ class Observed(msgspec.Struct, frozen=True, gc=False):
     interfaces: frozenset[str]
 
 
+class Interface(msgspec.Struct):
+    """One monitored interface: its last second and the sums of all seconds.
+
+    `up_ns` is its last second with a link; none while it never had one.
+    """
+
+    first_ns: int
+    last: Tick
+    up_ns: int | None = None
+    frames: int = 0
+    bytes: int = 0
+    drops: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Minute(msgspec.Struct):
+    """What one interface read and lost in one minute."""
+
+    frames: int = 0
+    bytes: int = 0
+    drops: dict[str, int] = msgspec.field(default_factory=dict)
+
+
 class Novelty(msgspec.Struct):
     """Keys of the facts one batch added or altered, by kind; counts alone are no novelty.
 
-    `answered` are connections whose server was seen to send for the first time.
+    `answered` are connections whose server was seen to send for the first time, `links` interfaces
+    whose link came or went.
     """
 
     endpoints: set[bytes] = msgspec.field(default_factory=set)
@@ -113,6 +140,10 @@ class Novelty(msgspec.Struct):
     epochs: set[tuple[int, int, str]] = msgspec.field(default_factory=set)
     observations: set[bytes] = msgspec.field(default_factory=set)
     answered: set[bytes] = msgspec.field(default_factory=set)
+    interfaces: set[str] = msgspec.field(default_factory=set)
+    minutes: set[tuple[str, int]] = msgspec.field(default_factory=set)
+    links: set[str] = msgspec.field(default_factory=set)
+    blinds: set[tuple[str, int]] = msgspec.field(default_factory=set)
     buckets: set[tuple[bytes, int]] = msgspec.field(default_factory=set)
     coverage: bool = False
 
@@ -176,6 +207,9 @@ class State:
         self.corrections: dict[bytes, Correction] = {}
         self.epochs: dict[tuple[int, int, str], Epoch] = {}
         self.observations: MutableMapping[bytes, Observed] = keep.facts("observations")
+        self.interfaces: dict[str, Interface] = {}
+        self.minutes: dict[tuple[str, int], Minute] = {}
+        self.blinds: dict[tuple[str, int], Blind] = {}
         self.buckets: dict[bytes, dict[int, int]] = {}
         self._counts = {name: keep.counts(name) for name in set(COUNTS_OF.values())}
         self.one_way: set[bytes] = set()
@@ -203,6 +237,8 @@ class State:
             epochs=set(self.epochs),
             observations=set(self.observations),
             answered=set(self.connections) - self.one_way,
+            interfaces=set(self.interfaces),
+            blinds=set(self.blinds),
             buckets={(id_, 0) for id_ in self.buckets},
         )
 
@@ -319,6 +355,11 @@ class State:
                 id_ = observation.connection if owner is None else owner.id
                 self.observations[id_] = more
                 new.observations.add(id_)
+        for tick in batch.ticks:
+            self._tick(tick, new)
+        for blind in batch.blinds:
+            self.blinds[blind.interface, blind.start_ns] = blind
+            new.blinds.add((blind.interface, blind.start_ns))
         self.tally(batch.tallies, new)
         new.coverage = self.coverage.add(batch.coverage)
         self.clock_ns = batch.end_ns
@@ -402,6 +443,14 @@ class State:
             self._claims_of.setdefault(claim.endpoint, []).append(claim.id)
         _first(self.claims, claim.id, claim, set() if new is None else new.claims)
 
+    def keep_sighting(self, sight: Sight) -> None:
+        """Keeps a sighting as it was before."""
+        sight.mac = self._known_id(sight.mac)
+        sight.ip = None if sight.ip is None else self._known_id(sight.ip)
+        for name in ("vlans", "interfaces", "hop_limits"):
+            setattr(sight, name, self._alike(getattr(sight, name)))
+        self.sightings[sight.mac, sight.ip] = sight
+
     def claims_of(self, endpoint: bytes) -> list[Claim]:
         """All claims about one endpoint."""
         return [self.claims[id_] for id_ in self._claims_of.get(endpoint, ())]
@@ -443,6 +492,30 @@ class State:
             sight.hop_limits = self._alike(sight.hop_limits | {fact.hop_limit})
         if before != msgspec.structs.astuple(sight):
             new.sightings.add(key)
+
+    def _tick(self, tick: Tick, new: Novelty) -> None:
+        known = self.interfaces.get(tick.interface)
+        if known is None:
+            known = self.interfaces[tick.interface] = Interface(tick.wall_ns, tick)
+            new.links.add(tick.interface)
+        elif known.last.up != tick.up:
+            new.links.add(tick.interface)
+        minute_ns = tick.wall_ns // MINUTE_NS * MINUTE_NS
+        minute = self.minutes.get((tick.interface, minute_ns))
+        if minute is None:
+            for key in [key for key in self.minutes if key[1] < minute_ns - MINUTE_NS]:
+                del self.minutes[key]
+            minute = self.minutes[tick.interface, minute_ns] = Minute()
+        known.last = tick
+        if tick.up:
+            known.up_ns = tick.wall_ns
+        for sums in (known, minute):
+            sums.frames += tick.frames
+            sums.bytes += tick.bytes
+            for cause, count in tick.drops.items():
+                sums.drops[cause] = sums.drops.get(cause, 0) + count
+        new.interfaces.add(tick.interface)
+        new.minutes.add((tick.interface, minute_ns))
 
     def _change(self, change: Change, new: Novelty) -> None:
         known = self.changes.get(change.id)

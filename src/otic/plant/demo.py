@@ -8,7 +8,10 @@ controller, tries functions that it refuses, and stops and reprograms the Siemen
 
 from __future__ import annotations
 
+import itertools
 import struct
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 from otic.plant import messages as m
@@ -70,9 +73,51 @@ def demo() -> Wire:
     return plant.wire
 
 
+LEARN_S = 30
+"""Seconds that the live demo learns."""
+
+VISIT_S, MEDDLE_S, REPROGRAM_S = 45, 70, 85
+"""When in the live demo the visitor comes, writes, and reprograms: seconds from the start."""
+
+LIVE_ROUND_S = 0.9
+
+
+def live(start_ns: int) -> Iterator[tuple[int, bytes]]:
+    """The same plant without end: quiet work, then the visitor, then quiet work again.
+
+    Gives (time in ns, frame) in the order of time; a round's frames a second before it is over.
+    """
+    plant = _Plant(Wire(start_ns), LIVE_ROUND_S)
+    plant.introduce()
+    incident = _incident(start_ns)
+    for number in itertools.count():
+        plant.round(number)
+        before = plant.wire.now_ns
+        now = [incident.popleft() for _ in _until(incident, before)]
+        yield from sorted([*now, *((at, frame) for at, _, _, frame in plant.wire.frames)])
+        plant.wire.frames.clear()
+
+
+def _incident(start_ns: int) -> deque[tuple[int, bytes]]:
+    guest = _Plant(Wire(start_ns))
+    for seconds, act in (
+        (VISIT_S, guest.visit),
+        (MEDDLE_S, guest.meddle),
+        (REPROGRAM_S, guest.reprogram),
+    ):
+        guest.wire.now_ns = max(guest.wire.now_ns, start_ns + seconds * 1_000_000_000)
+        act()
+    return deque((at, frame) for at, _, _, frame in guest.wire.frames)
+
+
+def _until(frames: deque[tuple[int, bytes]], end_ns: int) -> list[tuple[int, bytes]]:
+    return list(itertools.takewhile(lambda frame: frame[0] < end_ns, frames))
+
+
 class _Plant:
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, round_s: float = 4.9) -> None:
         self.wire = wire
+        self.round_s = round_s
 
     def introduce(self) -> None:
         """Who is who: ARP, LLDP, identity requests, and the lasting conversations."""
@@ -98,7 +143,7 @@ class _Plant:
         self._identify_cip()
 
     def round(self, number: int) -> None:
-        """Five seconds of normal work."""
+        """One round of normal work; five seconds in the capture."""
         wire = self.wire
         reading = number * 7 % 400
         registers = struct.pack(">8H", *(reading + at for at in range(8)))
@@ -129,7 +174,7 @@ class _Plant:
         if number % 24 == 5:
             wire.arp(HMI, FILLER)
             wire.arp(SERVER, LABELLER)
-        wire.wait(4.9)
+        wire.wait(self.round_s)
 
     def visit(self) -> None:
         """An unknown laptop asks for an address and scans."""

@@ -17,6 +17,7 @@ from otic.inventory.addresses import plainness
 from otic.inventory.devices import Inventory
 from otic.inventory.notices import notices
 from otic.journal.fold import Novelty, State
+from otic.journal.segments import FACTS
 from otic.settings import Settings
 
 
@@ -44,16 +45,16 @@ class Result(msgspec.Struct):
 class Sink(Protocol):
     """Where the state is kept: a database, or nowhere."""
 
-    def stored(self) -> int:
-        """Batches already folded into what `load` gives."""
+    def stored(self, stream: str = FACTS) -> int:
+        """Batches already folded into what `load` gives; of a journal's stream, the sequence."""
         ...
 
     def load(self) -> State:
         """What was folded before."""
         ...
 
-    def write(self, state: State, batch: Batch, new: Novelty) -> None:
-        """Keeps one more batch, whole or not at all."""
+    def write(self, state: State, batch: Batch, new: Novelty, segment: int = 0) -> None:
+        """Keeps one more batch (of this journal segment), whole or not at all."""
         ...
 
     def refresh(self, state: State, inventory: Inventory, changes: Changes) -> None:
@@ -72,7 +73,7 @@ class Sink(Protocol):
 class Memory:
     """Keeps nothing: the state lives as long as the run."""
 
-    def stored(self) -> int:
+    def stored(self, stream: str = FACTS) -> int:
         """Nothing was folded before."""
         return 0
 
@@ -80,7 +81,7 @@ class Memory:
         """An empty state."""
         return State()
 
-    def write(self, state: State, batch: Batch, new: Novelty) -> None:
+    def write(self, state: State, batch: Batch, new: Novelty, segment: int = 0) -> None:
         """Keeps nothing."""
 
     def refresh(self, state: State, inventory: Inventory, changes: Changes) -> None:
@@ -120,13 +121,13 @@ class Analysis:
             if not learning:
                 self.detector.everything(self.state)
 
-    def apply(self, batch: Batch) -> Novelty:
-        """Folds one batch in; says what it changed."""
+    def apply(self, batch: Batch, segment: int = 0) -> Novelty:
+        """Folds one batch (of this journal segment) in; says what it changed."""
         new = self.state.apply(batch)
         self.inventory.note(new)
         if not self.learning:
             self.detector.update(self.state, new)
-        self.sink.write(self.state, batch, new)
+        self.sink.write(self.state, batch, new, segment)
         return new
 
     def learned(self) -> None:

@@ -1,10 +1,13 @@
-"""How much time a run observes, so that a part of it can be learned from."""
+"""How much time is observed, so that a part of it can be learned from."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import MutableMapping
+
 import msgspec
 
-from otic.facts import decode_batch
+from otic.facts import Batch, decode_batch
 from otic.sensor.pipeline import Source, read_ahead
 
 LONGEST_GAP_NS = 3_600_000_000_000
@@ -40,3 +43,45 @@ def observed_time(source: Source) -> Observed:
         else:
             stretches.append((start, max(start, end)))
     return Observed(stretches)
+
+
+TICK_NS = 1_000_000_000
+
+
+class Learning:
+    """The learning time of a live sensor: seconds in which an interface with link was watched.
+
+    What it knows survives a restart in `marks`, as text.
+    """
+
+    def __init__(self, marks: MutableMapping[str, str], wanted_s: int) -> None:
+        self._marks = marks
+        self._wanted_ns = wanted_s * 1_000_000_000
+        self._observed_ns = int(marks.get("learning-observed-ns", "0"))
+        self._last_ns = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether the sensor still learns."""
+        return "learned-until-ns" not in self._marks
+
+    @property
+    def learned_until_ns(self) -> int:
+        """Facts first seen until then are learned: all of them while learning lasts."""
+        return int(self._marks.get("learned-until-ns", str(sys.maxsize)))
+
+    def observe(self, batch: Batch) -> bool:
+        """Counts the time that this batch watched; whether the learning is over now."""
+        if not self.active:
+            return False
+        for tick in batch.ticks:
+            if tick.up and tick.wall_ns - self._last_ns >= TICK_NS // 2:
+                self._observed_ns += TICK_NS
+                self._last_ns = tick.wall_ns
+        if batch.ticks:
+            self._marks["learning-observed-ns"] = str(self._observed_ns)
+        return self._observed_ns >= self._wanted_ns
+
+    def finish(self, until_ns: int) -> None:
+        """The learning is over."""
+        self._marks["learned-until-ns"] = str(until_ns)

@@ -19,11 +19,15 @@ from sqlalchemy import Connection, Table, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 
+from otic.detect.alerts import Alert
 from otic.errors import CaptureError, StoreError
 from otic.facts import SCHEMA, Batch, Tallies, encode
 from otic.inventory.devices import Inventory
-from otic.journal.fold import Novelty, State, Totals
+from otic.journal.fold import MINUTE_NS, Novelty, State, Totals
+from otic.journal.segments import FACTS
 from otic.sensor.analysis import Changes, Result
+from otic.sensor.decisions import STREAM as DECISIONS
+from otic.sensor.decisions import Decision
 from otic.settings import Settings
 from otic.store import tables
 from otic.store.engine import create, migrate, open_engine
@@ -31,7 +35,9 @@ from otic.store.keep import StoredKeep, chunks
 from otic.store.results import Results
 from otic.store.rows import COUNTED, MAKERS, SINGLE, read
 
-STREAM = "facts"
+LIVE = "live"
+"""In place of the fingerprint of captures: the facts came from the sensor's own journal."""
+
 CHECKPOINT_BATCHES = 64
 """Batches whose counts wait as packed columns before they are added to the rows."""
 
@@ -50,6 +56,8 @@ IN_MEMORY = (
     "attempts",
     "corrections",
     "epochs",
+    "interfaces",
+    "blinds",
 )
 """Facts that a state holds in memory; the others stay in their tables."""
 
@@ -91,11 +99,28 @@ def fingerprint(files: list[Path], settings: Settings) -> str:
     return digest.hexdigest()
 
 
+class Marks(dict[str, str]):
+    """Small texts that live in the store; what changed is written with the next batch."""
+
+    def __init__(self, stored: dict[str, str]) -> None:
+        super().__init__(stored)
+        self._changed: set[str] = set()
+
+    def __setitem__(self, name: str, value: str) -> None:
+        super().__setitem__(name, value)
+        self._changed.add(name)
+
+    def take(self) -> list[dict[str, Any]]:
+        """Rows of what changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return [{"name": name, "value": self[name].encode()} for name in sorted(changed)]
+
+
 class Database:
     """Keeps a run's state, devices and alerts in a database file."""
 
-    def __init__(self, path: Path, settings: Settings, files: list[Path]) -> None:
-        """Opens or creates the database for these files.
+    def __init__(self, path: Path, settings: Settings, files: list[Path] | None = None) -> None:
+        """Opens or creates the database for these files; without files, for a live sensor.
 
         Raises:
             StoreError: it is damaged, newer than this program, or of other captures.
@@ -104,9 +129,9 @@ class Database:
         if path.is_dir() or not path.absolute().parent.is_dir():
             raise StoreError(f"{path}: not a place for a database")
         self.path = path
-        self.files = files
+        self.files = files or []
         self.scope = {name: getattr(settings, name) for name in tables.SCOPE}
-        self.fingerprint = fingerprint(files, settings)
+        self.fingerprint = LIVE if files is None else fingerprint(files, settings)
         if not path.exists():
             create(path)
         self.engine = open_engine(path)
@@ -114,19 +139,26 @@ class Database:
         self.connection: Connection = self.engine.connect()
         self.keep = StoredKeep(self.connection, self._own)
         self.results = Results(self.connection, self._own, self._upsert)
+        self.marks = Marks(self._stored_marks())
         self._statements: dict[str, Any] = {}
         self._unchecked = 0
         self._whole = False
         position = self._position()
         if position is not None and position.fingerprint != self.fingerprint:
-            raise StoreError(f"{path.name}: holds the result of other captures or other spaces")
+            what = "captures" if self.fingerprint == LIVE else "other captures or other spaces"
+            raise StoreError(f"{path.name}: holds the result of {what}")
         if position is not None and position.schema > SCHEMA:
             raise StoreError(f"{path.name}: written by a newer program; update Otic to read it")
 
-    def stored(self) -> int:
-        """Batches already folded in."""
-        position = self._position()
+    def stored(self, stream: str = FACTS) -> int:
+        """Batches already folded in; of a journal's stream, the last sequence."""
+        position = self._position(stream)
         return 0 if position is None else int(position.batch)
+
+    def segment(self, stream: str = FACTS) -> int:
+        """The journal segment of the last record folded in."""
+        position = self._position(stream)
+        return 0 if position is None else int(position.segment)
 
     def load(self) -> State:
         """The state as of the last whole batch.
@@ -148,6 +180,9 @@ class Database:
             state.buckets.clear()
             read(state, "buckets", self._all(tables.buckets))
             position = self._position()
+            if position is not None:
+                recent = tables.minutes.c.start_ns >= position.clock_ns - 2 * MINUTE_NS
+                read(state, "minutes", self._all(tables.minutes, recent))
         except (DatabaseError, msgspec.MsgspecError) as error:
             raise StoreError(f"{self.path.name}: {error}") from None
         if position is not None:
@@ -157,7 +192,7 @@ class Database:
         self.connection.rollback()
         return state
 
-    def write(self, state: State, batch: Batch, new: Novelty) -> None:
+    def write(self, state: State, batch: Batch, new: Novelty, segment: int = 0) -> None:
         """Adds one batch: its novelty as rows, its counts as packed columns, the position."""
         for name, make in MAKERS.items():
             keys = getattr(new, name)
@@ -172,7 +207,8 @@ class Database:
             "positions",
             [
                 {
-                    "stream": STREAM,
+                    "stream": FACTS,
+                    "segment": segment,
                     "batch": batch.number + 1,
                     "fingerprint": self.fingerprint,
                     "schema": SCHEMA,
@@ -181,19 +217,69 @@ class Database:
                 }
             ],
         )
+        self._upsert("marks", self.marks.take())
         if self._unchecked >= CHECKPOINT_BATCHES:
             self._checkpoint(state, batch.number)
         self.connection.commit()
         self.keep.written()
 
+    def checkpoint(self, state: State) -> None:
+        """Brings the counts in all rows up to date."""
+        self._checkpoint(state, state.batches)
+        self.connection.commit()
+
+    def marked(self) -> None:
+        """Writes the marks that changed."""
+        self._upsert("marks", self.marks.take())
+        self.connection.commit()
+
+    def recounted(self, alerts: list[Alert]) -> None:
+        """Writes alerts whose facts happened again."""
+        self.results.alerts(alerts, [])
+        self.connection.commit()
+
+    def decided(self, sequence: int, decision: Decision) -> None:
+        """Notes that a decision was applied, and who took it."""
+        self._upsert(
+            "positions",
+            [
+                {
+                    "stream": DECISIONS,
+                    "segment": 0,
+                    "batch": sequence,
+                    "fingerprint": self.fingerprint,
+                    "schema": SCHEMA,
+                    "clock_ns": decision.ts_ns,
+                    "coverage": encode(Totals()),
+                }
+            ],
+        )
+        self._upsert("marks", self.marks.take())
+        values = " ".join(f"{name}={value}" for name, value in sorted(decision.values.items()))
+        self._upsert(
+            "audit",
+            [
+                {
+                    "id": hashlib.blake2b(encode([DECISIONS, sequence]), digest_size=16).digest(),
+                    "ts_ns": decision.ts_ns,
+                    "person": decision.person,
+                    "action": decision.kind,
+                    "target": values,
+                }
+            ],
+        )
+        self.connection.commit()
+
     def refresh(self, state: State, inventory: Inventory, changes: Changes) -> None:
         """Writes the devices and alerts that changed."""
         if self._whole:
             self.results.devices(state, inventory, changes.devices)
+            self.results.alerts(changes.alerts, changes.gone)
         else:
+            # The first look after a start tells everything: what it does not tell is gone.
             self.results.whole_inventory(state, inventory)
+            self.results.all_alerts(changes.alerts)
             self._whole = True
-        self.results.alerts(changes.alerts, changes.gone)
         self.connection.commit()
 
     def finish(self, state: State, result: Result) -> None:
@@ -220,10 +306,16 @@ class Database:
         self.connection.close()
         self.engine.dispose()
 
-    def _position(self) -> Any:
+    def _stored_marks(self) -> dict[str, str]:
+        rows = self._all(tables.marks)
+        found = {row.name: row.value.decode() for row in rows}
+        self.connection.rollback()
+        return found
+
+    def _position(self, stream: str = FACTS) -> Any:
         table = tables.positions
         found = self.connection.execute(
-            select(table).where(table.c.stream == STREAM, *self._own(table))
+            select(table).where(table.c.stream == stream, *self._own(table))
         ).first()
         self.connection.rollback()
         return found
@@ -234,8 +326,8 @@ class Database:
     def _ids(self, table: Table, where: Any) -> set[bytes]:
         return set(self.connection.scalars(select(table.c.id).where(where, *self._own(table))))
 
-    def _all(self, table: Table) -> Iterable[Any]:
-        return self.connection.execute(select(table).where(*self._own(table)))
+    def _all(self, table: Table, *where: Any) -> Iterable[Any]:
+        return self.connection.execute(select(table).where(*where, *self._own(table)))
 
     def _upsert(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Writes rows whole; columns that checkpoints own keep their values."""

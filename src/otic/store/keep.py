@@ -18,7 +18,7 @@ from otic.journal.keep import ON_CONNECTIONS, Counts, batched
 from otic.store import tables
 from otic.store.rows import COUNTED, FACTS
 
-CACHED = 20_000
+CACHED = 4_000
 """Facts of one kind kept at hand."""
 
 ASKED_AT_ONCE = 500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 from otic.facts import (
     Attempts,
     Binding,
+    Blind,
     Change,
     Claim,
     Connection,
@@ -20,12 +22,16 @@ from otic.facts import (
     Evidence,
     Operation,
     Payload,
+    Tick,
     Value,
     Violation,
 )
-from otic.journal.fold import Observed, Sight, State
+from otic.journal.fold import Interface, Minute, Observed, Sight, State
 
 Row = dict[str, Any]
+
+_same = sys.intern
+"""One object for equal texts, which many facts hold."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _stacks = msgspec.msgpack.Decoder(list[tuple[int, ...]]).decode
@@ -33,6 +39,8 @@ _texts = msgspec.msgpack.Decoder(list[str]).decode
 _numbers = msgspec.msgpack.Decoder(list[int]).decode
 _details = msgspec.msgpack.Decoder(dict[str, str]).decode
 _value = msgspec.msgpack.Decoder(Value | None).decode
+_sums = msgspec.msgpack.Decoder(dict[str, int]).decode
+_tick = msgspec.msgpack.Decoder(Tick).decode
 _attempts = msgspec.msgpack.Decoder(Attempts).decode
 
 SINGLE = {"vendor", "vendor_id", "model", "order_number", "firmware", "hardware", "serial"}
@@ -236,6 +244,42 @@ def _bucket(state: State, key: tuple[bytes, int]) -> Row:
     return {"id": key[0], "start_ns": key[1], "count": state.buckets[key[0]].get(key[1], 0)}
 
 
+def _interface(state: State, name: str) -> Row:
+    interface = state.interfaces[name]
+    return {
+        "name": name,
+        "first_ns": interface.first_ns,
+        "last_ns": interface.last.wall_ns,
+        "up": interface.last.up,
+        "up_ns": interface.up_ns,
+        "frames": interface.frames,
+        "bytes": interface.bytes,
+        "drops": _pack(interface.drops),
+        "last": _pack(interface.last),
+    }
+
+
+def _minute(state: State, key: tuple[str, int]) -> Row:
+    minute = state.minutes[key]
+    return {
+        "interface": key[0],
+        "start_ns": key[1],
+        "frames": minute.frames,
+        "bytes": minute.bytes,
+        "drops": _pack(minute.drops),
+    }
+
+
+def _blind(state: State, key: tuple[str, int]) -> Row:
+    blind = state.blinds[key]
+    return {
+        "interface": blind.interface,
+        "start_ns": blind.start_ns,
+        "end_ns": blind.end_ns,
+        "cause": blind.cause,
+    }
+
+
 MAKERS: dict[str, Callable[[State, Any], Row]] = {
     "endpoints": _endpoint,
     "sightings": _sighting,
@@ -251,6 +295,9 @@ MAKERS: dict[str, Callable[[State, Any], Row]] = {
     "corrections": _correction,
     "epochs": _epoch,
     "observations": _observation,
+    "interfaces": _interface,
+    "minutes": _minute,
+    "blinds": _blind,
     "buckets": _bucket,
 }
 """How a fact of each table becomes a row, given the state and its key."""
@@ -277,6 +324,8 @@ def read(state: State, name: str, rows: Iterable[Any]) -> None:
         key, fact = fact_of(row)
         if name == "claims":
             state.keep_claim(fact)
+        elif name == "sightings":
+            state.keep_sighting(fact)
         else:
             getattr(state, name)[key] = fact
         if counted and counts is not None:
@@ -287,7 +336,8 @@ def read(state: State, name: str, rows: Iterable[Any]) -> None:
 
 def _endpoint_of(row: Any) -> tuple[bytes, Endpoint]:
     spans = row.spans
-    fact = Endpoint(row.id, row.space, row.address, row.child, row.spoke, row.first_ns, spans)
+    space, address, child = map(_same, (row.space, row.address, row.child))
+    fact = Endpoint(row.id, space, address, child, row.spoke, row.first_ns, spans)
     return row.id, fact
 
 
@@ -315,14 +365,14 @@ def _connection_of(row: Any) -> tuple[bytes, Connection]:
         row.id,
         row.client_id,
         row.server_id,
-        row.space,
-        row.client,
-        row.server,
-        row.client_child,
-        row.server_child,
-        row.transport,
+        _same(row.space),
+        _same(row.client),
+        _same(row.server),
+        _same(row.client_child),
+        _same(row.server_child),
+        _same(row.transport),
         row.port,
-        row.protocol,
+        _same(row.protocol),
         row.first_ns,
         row.spans,
     )
@@ -332,15 +382,15 @@ def _operation_of(row: Any) -> tuple[bytes, Operation]:
     return row.id, Operation(
         row.id,
         row.connection,
-        row.protocol,
+        _same(row.protocol),
         row.reversed,
         row.code,
-        row.name,
-        row.action,
-        row.object,
-        row.outcome,
-        row.client_child,
-        row.server_child,
+        _same(row.name),
+        _same(row.action),
+        _same(row.object),
+        _same(row.outcome),
+        _same(row.client_child),
+        _same(row.server_child),
         row.first_ns,
         row.spans,
     )
@@ -438,6 +488,21 @@ def _observation_of(row: Any) -> tuple[bytes, Observed]:
     return row.connection, seen
 
 
+def _interface_of(row: Any) -> tuple[str, Interface]:
+    return row.name, Interface(
+        row.first_ns, _tick(row.last), row.up_ns, row.frames, row.bytes, _sums(row.drops)
+    )
+
+
+def _minute_of(row: Any) -> tuple[tuple[str, int], Minute]:
+    return (row.interface, row.start_ns), Minute(row.frames, row.bytes, _sums(row.drops))
+
+
+def _blind_of(row: Any) -> tuple[tuple[str, int], Blind]:
+    blind = Blind(row.interface, row.start_ns, row.end_ns, row.cause)
+    return (row.interface, row.start_ns), blind
+
+
 FACTS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "endpoints": _endpoint_of,
     "sightings": _sighting_of,
@@ -453,5 +518,8 @@ FACTS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "corrections": _correction_of,
     "epochs": _epoch_of,
     "observations": _observation_of,
+    "interfaces": _interface_of,
+    "minutes": _minute_of,
+    "blinds": _blind_of,
 }
 """Key and fact that a row of each table holds."""

@@ -65,6 +65,7 @@ positions = _table(
     _number("schema"),
     _number("clock_ns"),
     _packed("coverage"),
+    Column("segment", BigInteger, nullable=False, autoincrement=False, server_default="0"),
 )
 captures = _table(
     "captures",
@@ -230,6 +231,34 @@ epochs = _table(
     _text("cause", key=True),
     _packed("spans"),
 )
+interfaces = _table(
+    "interfaces",
+    _text("name", key=True),
+    _number("first_ns"),
+    _number("last_ns"),
+    Column("up", Boolean, nullable=False),
+    Column("up_ns", BigInteger, nullable=True, autoincrement=False),
+    _number("frames"),
+    _number("bytes"),
+    _packed("drops"),
+    _packed("last"),
+)
+minutes = _table(
+    "minutes",
+    _text("interface", key=True),
+    _number("start_ns", key=True),
+    _number("frames"),
+    _number("bytes"),
+    _packed("drops"),
+)
+blinds = _table(
+    "blinds",
+    _text("interface", key=True),
+    _number("start_ns", key=True),
+    _number("end_ns"),
+    _text("cause"),
+)
+marks = _table("marks", _text("name", key=True), _packed("value"))
 buckets = _table("buckets", _id("id", key=True), _number("start_ns", key=True), _number("count"))
 tallies = _table("tallies", _number("batch", key=True), _packed("body"))
 
@@ -329,3 +358,4 @@ Index("alerts_order", alerts.c.policy, alerts.c.severity, alerts.c.engine, alert
 Index("alert_parties_alert", alert_parties.c.alert)
 Index("audit_time", audit.c.ts_ns)
 Index("devices_parent", devices.c.parent)
+Index("violations_connection", violations.c.connection)

@@ -20,7 +20,7 @@ from otic.api.app import create_app  # noqa: E402
 from otic.plant import demo  # noqa: E402
 from otic.sensor.learning import observed_time  # noqa: E402
 from otic.store.queries import people  # noqa: E402
-from otic.store.queries.common import Store  # noqa: E402
+from otic.store.queries.common import PEOPLE, Store  # noqa: E402
 
 PASSWORD = "correct horse battery"
 
@@ -52,11 +52,13 @@ def analysed(folder: Path) -> Path:
 
 
 def copied(database: Path, to: Path) -> Path:
-    """The same database in another file, with what its journal still holds."""
-    source, target = sqlite3.connect(database), sqlite3.connect(to)
-    source.backup(target)
-    source.close()
-    target.close()
+    """The same database in another file, its people too, with what their journals still hold."""
+    for ending in ("", PEOPLE):
+        source = sqlite3.connect(database.with_name(database.name + ending))
+        target = sqlite3.connect(to.with_name(to.name + ending))
+        source.backup(target)
+        source.close()
+        target.close()
     return to
 
 

@@ -133,7 +133,7 @@ def test_a_capture_that_is_gone_is_not_found(store, database, tmp_path):
     from .conftest import Console, copied
 
     opened = Store(copied(database, tmp_path / "demo.db"))
-    with opened.writing() as connection:
+    with opened.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE captures SET path = '/gone/demo.pcapng'")
     with TestClient(create_app(opened)) as client:
         Console(client, "admin")

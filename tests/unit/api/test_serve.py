@@ -20,6 +20,7 @@ from otic.api.app import serve
 from otic.api.certificate import certificate
 from otic.errors import ServeError
 from otic.plant import demo
+from otic.store.queries.common import Store
 
 
 def test_the_certificate_is_kept_and_its_key_is_private(tmp_path):
@@ -39,7 +40,7 @@ def test_a_taken_port_is_one_clear_line(database):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ServeError, match="cannot listen on"):
-            serve(database, port=taken.getsockname()[1])
+            serve(Store(database), keys=database.with_name("keys"), port=taken.getsockname()[1])
 
 
 def test_replay_serve_over_tls_and_a_taken_port(tmp_path):

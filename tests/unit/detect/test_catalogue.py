@@ -23,6 +23,8 @@ FAULTS = {
     "dnp3-config-corrupt",
     "dnp3-reserved-flags",
     "dnp3-trouble",
+    "goose-needs-commissioning",
+    "mms-device-state",
     "modbus-device-failure",
 }
 """Rules that tell of something broken, which is nobody's technique."""

@@ -136,42 +136,49 @@ function Content({ data }: { data: OverviewData }): ReactNode {
             </table>
           </div>
         </Panel>
-        <Panel title={t('overview.captures')} bare>
-          <div className="scroll">
-            <table className="table">
-              <thead>
-                <tr>
-                  <th scope="col">{t('evidence.file')}</th>
-                  <th scope="col" className="number">
-                    {t('overview.frames')}
-                  </th>
-                  <th scope="col">{t('overview.fromTo')}</th>
-                </tr>
-              </thead>
-              <tbody>
-                {data.captures.map((row) => (
-                  <tr key={row.file}>
-                    <td className="mono">{visible(row.file)}</td>
-                    <td className="number">{formatCount(row.frames)}</td>
-                    <td className="mono">
-                      {row.first_seen !== null && formatTime(row.first_seen)}
-                      <br />
-                      {row.last_seen !== null && formatTime(row.last_seen)}
-                      {row.cut_off !== null && (
-                        <div>
-                          {t('overview.cutOff')} {row.cut_off}
-                        </div>
-                      )}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        </Panel>
+        {data.captures.length > 0 && <CapturesPanel data={data} />}
         <CoveragePanel coverage={data.coverage} />
       </div>
     </>
+  );
+}
+
+function CapturesPanel({ data }: { data: OverviewData }): ReactNode {
+  const { t } = useTranslation();
+  return (
+    <Panel title={t('overview.captures')} bare>
+      <div className="scroll">
+        <table className="table">
+          <thead>
+            <tr>
+              <th scope="col">{t('evidence.file')}</th>
+              <th scope="col" className="number">
+                {t('overview.frames')}
+              </th>
+              <th scope="col">{t('overview.fromTo')}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {data.captures.map((row) => (
+              <tr key={row.file}>
+                <td className="mono">{visible(row.file)}</td>
+                <td className="number">{formatCount(row.frames)}</td>
+                <td className="mono">
+                  {row.first_seen !== null && formatTime(row.first_seen)}
+                  <br />
+                  {row.last_seen !== null && formatTime(row.last_seen)}
+                  {row.cut_off !== null && (
+                    <div>
+                      {t('overview.cutOff')} {row.cut_off}
+                    </div>
+                  )}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Panel>
   );
 }
 

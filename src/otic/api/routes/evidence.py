@@ -19,6 +19,7 @@ from otic.api.routing import Id, read
 from otic.errors import CaptureError, EvidenceError
 from otic.evidence import decode as decode_bytes
 from otic.sensor.packets import AROUND, Frame, frames
+from otic.sensor.pins import frames as live_frames
 from otic.store.queries import people
 from otic.store.queries.alerts import evidence
 from otic.store.queries.common import Cited, Store
@@ -89,7 +90,7 @@ def shown(
     found = _frames(store, {file: {*near, *(number for number, _, _ in cited)}})[file]
     by_number = {row[0]: row for row in found}
     if frame not in by_number:
-        raise EvidenceError(f"{file} has no frame {frame}")
+        raise EvidenceError(_gone(store, file, frame))
     return Frames(
         file=file,
         frame=frame,
@@ -158,7 +159,7 @@ def pcap_of_frames(
     near = range(max(1, frame - around), frame + around + 1)
     found = _frames(store, {file: set(near)})
     if frame not in {row[0] for row in found[file]}:
-        raise EvidenceError(f"{file} has no frame {frame}")
+        raise EvidenceError(_gone(store, file, frame))
     return _pcapng(request, store, found, f"frame-{frame}")
 
 
@@ -214,6 +215,11 @@ def _frames(store: Store, wanted: dict[str, set[int]]) -> dict[str, list[Frame]]
     Raises:
         CaptureError: the name is not one of the captures, or the capture is gone.
     """
+    if store.live is not None:
+        return {
+            file: live_frames(store.live, _segment(file), sorted(numbers)[:MOST_FRAMES])
+            for file, numbers in wanted.items()
+        }
     with store.reading() as connection:
         paths = {capture.file: capture.path for capture in store.captures(connection)}
     found: dict[str, list[Frame]] = {}
@@ -223,6 +229,19 @@ def _frames(store: Store, wanted: dict[str, set[int]]) -> dict[str, list[Frame]]
         numbers = set(sorted(numbers)[:MOST_FRAMES])
         found[file] = frames(store.path, file, Path(paths[file] or file), numbers)
     return found
+
+
+def _gone(store: Store, file: str, frame: int) -> str:
+    if store.live is None:
+        return f"{file} has no frame {frame}"
+    return f"frame {frame} of segment {file} is not in the packet ring any more"
+
+
+def _segment(file: str) -> int:
+    """The segment of the packet ring that evidence of a live sensor names as its file."""
+    if not file.isdecimal() or len(file) > 10:
+        raise CaptureError(f"{file} is no segment of the packet ring")
+    return int(file)
 
 
 def _pcapng(

@@ -12,7 +12,8 @@ from otic.store.queries import overview as queries
 from otic.store.queries.common import Store
 
 KEPT_S = 5
-"""How long one overview serves everybody."""
+LIVE_KEPT_S = 1
+"""How long one overview serves everybody; less while a sensor is at work."""
 
 
 @read("/api/overview", permission="overview:read", operation_id="getOverview")
@@ -20,7 +21,8 @@ def overview(request: Request[Any, Any, Any], store: Store) -> queries.Overview:
     """What was captured, what there is, what needs attention, what was not seen."""
     now_s = time.monotonic()
     kept = request.app.state.overview
-    if kept is None or kept[0] + KEPT_S < now_s:
+    kept_s = KEPT_S if store.live is None else LIVE_KEPT_S
+    if kept is None or kept[0] + kept_s < now_s:
         kept = request.app.state.overview = (now_s, queries.overview(store))
     made: queries.Overview = kept[1]
     return made

@@ -40,7 +40,10 @@ class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is logged in, what they may do, and the token that changes must carry."""
+    """Who is logged in, what they may do, and the token that changes must carry.
+
+    `live` says that the sensor is at work, so that `/api/live` tells what is new.
+    """
 
     name: str
     role: str
@@ -48,6 +51,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     csrf: str
     sensor: str
     site: str
+    live: bool
 
 
 class PasswordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +69,7 @@ def _info(person: Person, store: Store) -> SessionInfo:
         csrf=person.csrf,
         sensor=store.scope["sensor"],
         site=store.scope["site"],
+        live=store.live is not None,
     )
 
 

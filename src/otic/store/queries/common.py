@@ -13,8 +13,10 @@ from sqlalchemy.exc import DatabaseError
 
 from otic.errors import StoreError
 from otic.facts import Capture, Span, unpack_spans
+from otic.folder import DataFolder
+from otic.journal.segments import FACTS
 from otic.store import tables
-from otic.store.engine import migrate, open_engine
+from otic.store.engine import create, migrate, open_engine
 
 T = TypeVar("T")
 
@@ -77,11 +79,25 @@ class CaptureFile(msgspec.Struct, frozen=True):
     cut_off: str | None
 
 
-class Store:
-    """A database of one sensor, opened for questions."""
+PEOPLE = ".people"
+"""What the file with people and sessions is called after, behind the database's name."""
 
-    def __init__(self, path: Path) -> None:
+
+class Store:
+    """A database of one sensor, opened for questions; people who may log in are in another file."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        scope: dict[str, str] | None = None,
+        people: Path | None = None,
+        live: DataFolder | None = None,
+    ) -> None:
         """Opens it and brings its tables to this program's version.
+
+        A sensor that has not seen anything yet says its `scope` itself. `live` is the data folder
+        of a sensor at work: frames come from its packet ring, decisions go to its analysis.
 
         Raises:
             StoreError: there is no such database, it is damaged, or a newer program wrote it.
@@ -89,18 +105,27 @@ class Store:
         if not path.is_file():
             raise StoreError(f"{path}: no such database")
         self.path = path
+        self.live = live
         self.engine: Engine = open_engine(path)
         migrate(self.engine, path.name)
         with self.engine.connect() as connection:
             row = connection.execute(select(tables.positions)).first()
-        if row is None:
+        if row is not None:
+            scope = {name: getattr(row, name) for name in tables.SCOPE}
+        if scope is None:
             raise StoreError(f"{path.name}: holds no result yet")
-        self.scope = {name: getattr(row, name) for name in tables.SCOPE}
+        self.scope = scope
+        people = people or path.with_name(path.name + PEOPLE)
+        if not people.exists():
+            create(people)
+        self._people: Engine = open_engine(people)
+        migrate(self._people, people.name)
         self._corrected: tuple[int, dict[bytes, tuple[bytes, bool]]] = (-1, {})
 
     def close(self) -> None:
-        """Gives the database back."""
+        """Gives the files back."""
         self.engine.dispose()
+        self._people.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -116,14 +141,14 @@ class Store:
             raise StoreError(f"{self.path.name}: {error.orig}") from None
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction; everything in it is kept, or nothing.
+    def people(self) -> Iterator[Connection]:
+        """A transaction on people and sessions; everything in it is kept, or nothing.
 
         Raises:
-            StoreError: the database is damaged or cannot be written.
+            StoreError: the file is damaged or cannot be written.
         """
         try:
-            with self.engine.begin() as connection:
+            with self._people.begin() as connection:
                 yield connection
         except DatabaseError as error:
             raise StoreError(f"{self.path.name}: {error.orig}") from None
@@ -166,7 +191,10 @@ class Store:
     def corrected(self, connection: Connection) -> dict[bytes, tuple[bytes, bool]]:
         """Connections whose roles were corrected: what stands for them, and whether exchanged."""
         table = tables.positions
-        batch = connection.scalar(select(func.max(table.c.batch)).where(self.own(table))) or 0
+        batch = (
+            connection.scalar(select(table.c.batch).where(table.c.stream == FACTS, self.own(table)))
+            or 0
+        )
         if self._corrected[0] != batch:
             pairs = {
                 row.old: row.new

@@ -1,6 +1,8 @@
 """People who may log in, their sessions, and the audit of what they did.
 
-Every change and its audit record are one transaction. Times here are the wall clock's.
+They are kept in a file of their own, which the console writes; decisions about the plant go through
+analysis, which keeps their audit with what they changed. Every change and its audit record are one
+transaction. Times here are the wall clock's.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
 def user(store: Store, name: str) -> User | None:
     """The user of this name."""
     table = tables.users
-    with store.reading() as connection:
+    with store.people() as connection:
         row = connection.execute(
             select(table).where(table.c.name == name, store.own(table))
         ).first()
@@ -60,7 +62,7 @@ def user(store: Store, name: str) -> User | None:
 def users(store: Store) -> list[User]:
     """All users by name."""
     table = tables.users
-    with store.reading() as connection:
+    with store.people() as connection:
         rows = connection.execute(select(table).where(store.own(table)).order_by(table.c.name))
         return [_user(row) for row in rows]
 
@@ -78,7 +80,7 @@ def _user(row: Any) -> User:
 
 def add_user(store: Store, wanted: User, *, by: str) -> bool:
     """Adds this user; false when the name is taken."""
-    with store.writing() as connection:
+    with store.people() as connection:
         done = connection.execute(
             insert(tables.users)
             .values(**store.scope, **msgspec.structs.asdict(wanted))
@@ -92,7 +94,7 @@ def add_user(store: Store, wanted: User, *, by: str) -> bool:
 def remove_user(store: Store, name: str, *, by: str, now_ns: int) -> bool:
     """Removes this user and ends their sessions; false when there is none."""
     table, sessions = tables.users, tables.sessions
-    with store.writing() as connection:
+    with store.people() as connection:
         done = connection.execute(delete(table).where(table.c.name == name, store.own(table)))
         connection.execute(delete(sessions).where(sessions.c.person == name, store.own(sessions)))
         if done.rowcount:
@@ -105,7 +107,7 @@ def set_password(
 ) -> None:
     """Gives a user another password (hash) and ends their sessions but the one to keep."""
     table, sessions = tables.users, tables.sessions
-    with store.writing() as connection:
+    with store.people() as connection:
         connection.execute(
             update(table)
             .where(table.c.name == name, store.own(table))
@@ -122,7 +124,7 @@ def set_password(
 def note_failure(store: Store, name: str, locked_until_ns: int, *, now_ns: int) -> None:
     """Counts a failed log-in of a user."""
     table = tables.users
-    with store.writing() as connection:
+    with store.people() as connection:
         connection.execute(
             update(table)
             .where(table.c.name == name, store.own(table))
@@ -134,7 +136,7 @@ def note_failure(store: Store, name: str, locked_until_ns: int, *, now_ns: int) 
 def open_session(store: Store, token: bytes, session: Session, *, oldest_ns: int) -> None:
     """Starts a session, forgets failures, and drops sessions last used before `oldest_ns`."""
     table, users_ = tables.sessions, tables.users
-    with store.writing() as connection:
+    with store.people() as connection:
         connection.execute(delete(table).where(table.c.last_ns < oldest_ns, store.own(table)))
         connection.execute(
             update(users_)
@@ -157,7 +159,7 @@ def open_session(store: Store, token: bytes, session: Session, *, oldest_ns: int
 def session(store: Store, token: bytes) -> Session | None:
     """The session of this (hashed) token, whatever its age."""
     table, users_ = tables.sessions, tables.users
-    with store.reading() as connection:
+    with store.people() as connection:
         row = connection.execute(
             select(table, users_.c.role)
             .join(users_, users_.c.name == table.c.person)
@@ -177,7 +179,7 @@ def session(store: Store, token: bytes) -> Session | None:
 def touch_session(store: Store, token: bytes, now_ns: int) -> None:
     """Notes that a session is in use."""
     table = tables.sessions
-    with store.writing() as connection:
+    with store.people() as connection:
         connection.execute(
             update(table).where(table.c.token == token, store.own(table)).values(last_ns=now_ns)
         )
@@ -186,40 +188,42 @@ def touch_session(store: Store, token: bytes, now_ns: int) -> None:
 def close_session(store: Store, token: bytes, *, by: str, now_ns: int) -> None:
     """Ends a session."""
     table = tables.sessions
-    with store.writing() as connection:
+    with store.people() as connection:
         connection.execute(delete(table).where(table.c.token == token, store.own(table)))
         _audit(store, connection, now_ns, by, "log-out", by)
 
 
 def note(store: Store, *, by: str, action: str, target: str, now_ns: int) -> None:
     """Keeps a record of something a person did."""
-    with store.writing() as connection:
+    with store.people() as connection:
         _audit(store, connection, now_ns, by, action, target)
 
 
 def audit(store: Store, *, offset: int, limit: int) -> Page[AuditRow]:
-    """What people did, latest first."""
+    """What people did, latest first: at the console, and decisions about the plant."""
     table = tables.audit
     where = [store.own(table)]
-    with store.reading() as connection:
-        rows = connection.execute(
-            cut(
-                select(table).where(*where).order_by(table.c.ts_ns.desc(), table.c.id),
-                offset,
-                limit,
-            )
-        )
-        items = [
-            AuditRow(time=iso(row.ts_ns), person=row.person, action=row.action, target=row.target)
-            for row in rows
-        ]
-        return Page(items, total_of(connection, table, where), offset, limit)
+    query = cut(
+        select(table).where(*where).order_by(table.c.ts_ns.desc(), table.c.id), 0, offset + limit
+    )
+    rows: list[Any] = []
+    total = 0
+    for place in (store.people, store.reading):
+        with place() as connection:
+            rows += connection.execute(query).all()
+            total += total_of(connection, table, where)
+    rows.sort(key=lambda row: (-row.ts_ns, row.id))
+    items = [
+        AuditRow(time=iso(row.ts_ns), person=row.person, action=row.action, target=row.target)
+        for row in rows[offset : offset + limit]
+    ]
+    return Page(items, total, offset, limit)
 
 
 def admins(store: Store) -> int:
     """How many administrators there are."""
     table = tables.users
-    with store.reading() as connection:
+    with store.people() as connection:
         return (
             connection.scalar(select(func.count()).where(table.c.role == "admin", store.own(table)))
             or 0

@@ -3,6 +3,7 @@
 from otic.plant import messages as m
 from support.alerts import Said, fired
 from support.frames import HMI, PLC
+from support.industrial import RESET_TO_FACTORY, between, dcp_set
 from support.messages import cip, cip_path, dnp3, dnp3_talk, enip_talk
 
 IDENTITY = cip_path(1, 1)
@@ -28,6 +29,14 @@ def test_fires_for_a_dnp3_restart() -> None:
 
     assert {"controller-reset"} == alert.keys()
     assert alert["controller-reset"].text.endswith("(dnp3: cold-restart).")
+
+
+def test_fires_for_a_profinet_device_that_is_reset_to_factory_settings() -> None:
+    """A set of DCP's reset block makes a device forget its name and its address."""
+    alert = fired(between(dcp_set(RESET_TO_FACTORY, b"")))
+
+    assert {"controller-reset"} == alert.keys()
+    assert [PLC.mac] == alert["controller-reset"].destinations
 
 
 def test_stays_silent_for_a_refused_reset() -> None:

@@ -1,0 +1,114 @@
+import { Button } from '@mantine/core';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
+import { useTranslation } from 'react-i18next';
+import { api, type Capture as CaptureData, told } from '../../api/client';
+import { captureQuery, sessionQuery } from '../../api/queries';
+import { Asked } from '../../components/Asked';
+import { Panel } from '../../components/Panel';
+import { formatTime, visible } from '../../lib/format';
+import { Interfaces } from './Interfaces';
+import { SensorPanel } from './SensorPanel';
+
+/** How capture is: interfaces, what was lost and why, when nothing was seen, learning. */
+export function Capture(): ReactNode {
+  const { t } = useTranslation();
+  const capture = useQuery(captureQuery);
+  return (
+    <>
+      <div className="page-head">
+        <h1>{t('capture.title')}</h1>
+      </div>
+      <Asked query={capture}>
+        {(data) => (
+          <>
+            {data.live && !data.supervised && (
+              <p className="notice" role="alert">
+                {t('capture.notSupervised')}
+              </p>
+            )}
+            <Learning data={data} />
+            <Interfaces interfaces={data.interfaces} />
+            <div className="grid grid-wide">
+              <Blinds data={data} />
+              <SensorPanel data={data} />
+            </div>
+          </>
+        )}
+      </Asked>
+    </>
+  );
+}
+
+function Learning({ data: { learning } }: { data: CaptureData }): ReactNode {
+  const { t } = useTranslation();
+  const session = useQuery(sessionQuery);
+  const queries = useQueryClient();
+  const end = useMutation({
+    mutationFn: () => told(api.POST('/api/capture/learning/end')),
+    onSettled: () => queries.invalidateQueries(captureQuery),
+  });
+  if (learning === null) {
+    return null;
+  }
+  return (
+    <section className="panel">
+      <div className="panel-body learning">
+        <span>
+          {learning.until === null
+            ? t('capture.learningNow', { observed: learning.observed_s })
+            : t('capture.learned', { until: formatTime(learning.until).slice(0, 19) })}
+        </span>
+        {learning.active && session.data?.permissions.includes('learning:decide') && (
+          <Button
+            size="compact-sm"
+            variant="default"
+            loading={end.isPending}
+            onClick={() => end.mutate()}
+          >
+            {t('capture.endLearning')}
+          </Button>
+        )}
+      </div>
+      {end.error !== null && (
+        <p className="notice" role="alert">
+          {end.error.message}
+        </p>
+      )}
+    </section>
+  );
+}
+
+function Blinds({ data }: { data: CaptureData }): ReactNode {
+  const { t } = useTranslation();
+  return (
+    <Panel title={t('capture.blinds')} bare>
+      {data.blinds.length === 0 ? (
+        <p className="empty">{t('capture.noBlinds')}</p>
+      ) : (
+        <div className="scroll">
+          <table className="table">
+            <thead>
+              <tr>
+                <th scope="col">{t('capture.interface')}</th>
+                <th scope="col">{t('capture.from')}</th>
+                <th scope="col">{t('capture.to')}</th>
+                <th scope="col">{t('capture.cause')}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {data.blinds.map((row) => (
+                <tr key={`${row.interface} ${row.start}`}>
+                  <td>{visible(row.interface) || t('capture.allInterfaces')}</td>
+                  <td className="mono">{formatTime(row.start)}</td>
+                  <td className="mono">{formatTime(row.end)}</td>
+                  <td>{t(`capture.blindCauses.${row.cause}`)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </Panel>
+  );
+}

@@ -1,0 +1,547 @@
+//! The packet ring on disk: the latest frames in segments of pcapng, each with an index.
+//!
+//! A segment `<number>.pcapng` can be opened by itself; `<number>.index` has [`ENTRY`] bytes a frame,
+//! all little-endian: number of the frame in the segment (u32, from 1), byte of its block in the
+//! pcapng (u32), which address pair it is of (u32, see the engine's `pair`). Frames that did not fit
+//! the budget are missing, so numbers may have gaps.
+//!
+//! The oldest segments go when the ring is larger or older than it may be, and when the disk is
+//! nearly full.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::LinkType;
+use crate::write::PcapngWriter;
+
+/// Bytes of an index entry.
+pub const ENTRY: usize = 12;
+/// Buffers between a frame and the disk, bytes.
+const BUFFER: usize = 1 << 20;
+/// Largest captured frame that is believed when reading back, bytes.
+const LARGEST_FRAME: u32 = 1 << 20;
+/// pcapng: enhanced packet block and interface description block.
+const ENHANCED_PACKET: u32 = 6;
+const INTERFACE_DESCRIPTION: u32 = 1;
+const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+
+/// How much the ring may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of all segments with their indexes.
+    pub bytes: u64,
+    /// Age of the newest frame of a segment that may stay, ns; 0: any.
+    pub age_ns: i64,
+}
+
+/// One frame on its way to the disk.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept<'a> {
+    /// Number in its segment, from 1.
+    pub number: u64,
+    /// Time, ns since 1970 UTC.
+    pub ts_ns: i64,
+    /// Length on the wire.
+    pub original_length: u32,
+    /// Index into the interfaces of the ring.
+    pub interface: u32,
+    /// Which address pair it is of.
+    pub pair: u32,
+    /// Bytes captured.
+    pub bytes: &'a [u8],
+}
+
+/// Writes segments and takes old ones away.
+pub struct PacketRing {
+    folder: PathBuf,
+    limits: Limits,
+    interfaces: Vec<(String, LinkType)>,
+    /// Finished segments, oldest first: number, bytes.
+    finished: VecDeque<(u32, u64)>,
+    open: Option<Open>,
+}
+
+struct Open {
+    number: u32,
+    packets: PcapngWriter<BufWriter<File>>,
+    index: BufWriter<File>,
+    indexed: u64,
+}
+
+impl PacketRing {
+    /// A ring in `folder`, behind what is in it already.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read.
+    pub fn open(
+        folder: &Path,
+        limits: Limits,
+        interfaces: Vec<(String, LinkType)>,
+    ) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let finished = segments(folder)?
+            .into_iter()
+            .map(|number| {
+                (number, size(&packets_path(folder, number)) + size(&index_path(folder, number)))
+            })
+            .collect();
+        Ok(Self { folder: folder.to_owned(), limits, interfaces, finished, open: None })
+    }
+
+    /// Number of the newest segment; 0 where there is none.
+    #[must_use]
+    pub fn newest(&self) -> u32 {
+        let finished = self.finished.back().map_or(0, |(number, _)| *number);
+        self.open.as_ref().map_or(finished, |open| open.number)
+    }
+
+    /// Bytes of all segments.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let open = self.open.as_ref().map_or(0, |open| open.packets.written() + open.indexed);
+        open + self.finished.iter().map(|(_, bytes)| bytes).sum::<u64>()
+    }
+
+    /// Adds a frame of segment `segment`. Segments come in rising order.
+    ///
+    /// # Errors
+    /// What the disk says; the segment ends there, whole up to the frame before.
+    pub fn write(&mut self, segment: u32, frame: &Kept<'_>) -> io::Result<()> {
+        if self.open.as_ref().is_none_or(|open| open.number != segment) {
+            self.end_segment();
+            self.open = Some(Open::new(&self.folder, segment, &self.interfaces)?);
+            self.make_room(frame.ts_ns);
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let written = open.write(frame);
+        if written.is_err() {
+            self.end_segment();
+        }
+        written
+    }
+
+    /// Hands everything written so far to the operating system, so that readers see it.
+    ///
+    /// # Errors
+    /// What the disk says; the segment ends there.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let done = open.packets.sink().flush().and_then(|()| open.index.flush());
+        if done.is_err() {
+            self.end_segment();
+        }
+        done
+    }
+
+    /// Takes the oldest finished segment away; whether there was one.
+    pub fn drop_oldest(&mut self) -> bool {
+        let Some((number, _)) = self.finished.pop_front() else { return false };
+        for path in [packets_path(&self.folder, number), index_path(&self.folder, number)] {
+            // Gone already is as good.
+            let _ = fs::remove_file(path);
+        }
+        true
+    }
+
+    fn end_segment(&mut self) {
+        if let Some(mut open) = self.open.take() {
+            let _ = open.packets.sink().flush().and_then(|()| open.index.flush());
+            self.finished.push_back((open.number, open.packets.written() + open.indexed));
+        }
+    }
+
+    fn make_room(&mut self, now_ns: i64) {
+        while self.bytes() > self.limits.bytes && self.drop_oldest() {}
+        if self.limits.age_ns > 0 {
+            // A segment is as old as the one behind it is at its start.
+            while let Some((second, _)) = self.finished.get(1)
+                && now_ns - i64::from(*second) * 1_000_000_000 > self.limits.age_ns
+            {
+                self.drop_oldest();
+            }
+        }
+    }
+}
+
+impl Drop for PacketRing {
+    fn drop(&mut self) {
+        self.end_segment();
+    }
+}
+
+impl Open {
+    fn new(folder: &Path, number: u32, interfaces: &[(String, LinkType)]) -> io::Result<Self> {
+        let create =
+            |path: PathBuf| File::create(path).map(|file| BufWriter::with_capacity(BUFFER, file));
+        let mut packets = PcapngWriter::new(create(packets_path(folder, number))?)?;
+        for (name, link_type) in interfaces {
+            packets.interface(name, *link_type)?;
+        }
+        Ok(Self { number, packets, index: create(index_path(folder, number))?, indexed: 0 })
+    }
+
+    fn write(&mut self, frame: &Kept<'_>) -> io::Result<()> {
+        let place = self.packets.written() as u32;
+        self.packets.frame_of(
+            frame.interface,
+            frame.ts_ns,
+            frame.original_length,
+            frame.bytes,
+            "",
+        )?;
+        for number in [frame.number as u32, place, frame.pair] {
+            self.index.write_all(&number.to_le_bytes())?;
+        }
+        self.indexed += ENTRY as u64;
+        Ok(())
+    }
+}
+
+/// One frame read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its segment.
+    pub segment: u32,
+    /// Its number there.
+    pub number: u64,
+    /// Time, ns since 1970 UTC.
+    pub ts_ns: i64,
+    /// Length on the wire.
+    pub original_length: u32,
+    /// Link type.
+    pub link_type: LinkType,
+    /// Interface name.
+    pub interface: String,
+    /// Bytes captured.
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct IndexEntry {
+    number: u32,
+    place: u32,
+    pair: u32,
+}
+
+/// Numbers of the segments in `folder`, rising.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn segments(folder: &Path) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "pcapng")
+            && let Some(number) = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok())
+        {
+            found.push(number);
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The frames with these numbers of a segment; those that are not there are left out.
+///
+/// # Errors
+/// The segment is gone or cannot be read.
+pub fn frames(folder: &Path, segment: u32, numbers: &[u64]) -> io::Result<Vec<Found>> {
+    let entries = entries(folder, segment)?;
+    let mut reader = SegmentReader::open(folder, segment)?;
+    let mut found = Vec::new();
+    for number in numbers {
+        if let Ok(at) = entries.binary_search_by_key(number, |entry| u64::from(entry.number))
+            && let Some(entry) = entries.get(at)
+            && let Some(frame) = reader.read(entry)?
+        {
+            found.push(frame);
+        }
+    }
+    Ok(found)
+}
+
+/// Frame `number` of a segment, and up to `each_side` of the same address pair before and after it.
+///
+/// # Errors
+/// The segment is gone or cannot be read.
+pub fn around(
+    folder: &Path,
+    segment: u32,
+    number: u64,
+    each_side: usize,
+) -> io::Result<Vec<Found>> {
+    let entries = entries(folder, segment)?;
+    let Ok(at) = entries.binary_search_by_key(&number, |entry| u64::from(entry.number)) else {
+        return Ok(Vec::new());
+    };
+    let pair = entries.get(at).map(|entry| entry.pair);
+    let same = |entry: &&IndexEntry| Some(entry.pair) == pair;
+    let (before, rest) = entries.split_at(at);
+    let mut chosen: Vec<_> = before.iter().rev().filter(same).take(each_side).collect();
+    chosen.reverse();
+    chosen.extend(rest.iter().filter(same).take(each_side + 1));
+    let mut reader = SegmentReader::open(folder, segment)?;
+    let mut found = Vec::new();
+    for entry in chosen {
+        found.extend(reader.read(entry)?);
+    }
+    Ok(found)
+}
+
+/// Frames between two times (ns, both included), of these address pairs (all when there is none),
+/// until `most_bytes` are taken.
+///
+/// # Errors
+/// A segment cannot be read; one that is gone meanwhile is left out.
+pub fn slice(
+    folder: &Path,
+    start_ns: i64,
+    end_ns: i64,
+    pairs: &[u32],
+    most_bytes: usize,
+) -> io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    let mut left = most_bytes;
+    let numbers = segments(folder)?;
+    let after = numbers.partition_point(|number| i64::from(*number) * 1_000_000_000 <= start_ns);
+    for segment in numbers.into_iter().skip(after.saturating_sub(1)) {
+        if i64::from(segment) * 1_000_000_000 > end_ns {
+            break;
+        }
+        let mut reader = match SegmentReader::open(folder, segment) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
+        for entry in entries(folder, segment)? {
+            if !pairs.is_empty() && !pairs.contains(&entry.pair) {
+                continue;
+            }
+            let Some(frame) = reader.read(&entry)? else { break };
+            if frame.ts_ns < start_ns || frame.ts_ns > end_ns {
+                continue;
+            }
+            if frame.bytes.len() > left {
+                return Ok(found);
+            }
+            left -= frame.bytes.len();
+            found.push(frame);
+        }
+    }
+    Ok(found)
+}
+
+/// Reads blocks of one segment by their place.
+struct SegmentReader {
+    file: File,
+    segment: u32,
+    interfaces: Vec<(String, LinkType)>,
+}
+
+impl SegmentReader {
+    fn open(folder: &Path, segment: u32) -> io::Result<Self> {
+        let mut file = File::open(packets_path(folder, segment))?;
+        let mut interfaces = Vec::new();
+        // The interfaces stand at the start, behind the section header.
+        while let Some((kind, body)) = block(&mut file)? {
+            match kind {
+                SECTION_HEADER => {}
+                INTERFACE_DESCRIPTION => interfaces.push(interface(&body)),
+                _ => break,
+            }
+        }
+        Ok(Self { file, segment, interfaces })
+    }
+
+    /// The frame of this entry; none where the segment was cut off before it.
+    fn read(&mut self, entry: &IndexEntry) -> io::Result<Option<Found>> {
+        self.file.seek(SeekFrom::Start(u64::from(entry.place)))?;
+        let Some((ENHANCED_PACKET, body)) = block(&mut self.file)? else { return Ok(None) };
+        let word = |at: usize| {
+            let bytes = body.get(at * 4..at * 4 + 4).and_then(|bytes| bytes.try_into().ok());
+            bytes.map(u32::from_le_bytes)
+        };
+        let (Some(interface), Some(high), Some(low), Some(captured), Some(original_length)) =
+            (word(0), word(1), word(2), word(3), word(4))
+        else {
+            return Ok(None);
+        };
+        let Some(bytes) = body.get(20..20 + captured as usize) else { return Ok(None) };
+        let Some((name, link_type)) = self.interfaces.get(interface as usize) else {
+            return Ok(None);
+        };
+        Ok(Some(Found {
+            segment: self.segment,
+            number: u64::from(entry.number),
+            ts_ns: (u64::from(high) << 32 | u64::from(low)) as i64,
+            original_length,
+            link_type: *link_type,
+            interface: name.clone(),
+            bytes: bytes.to_vec(),
+        }))
+    }
+}
+
+/// The block at the file's position: type and body; none where it is cut off.
+fn block(file: &mut File) -> io::Result<Option<(u32, Vec<u8>)>> {
+    let mut head = [0; 8];
+    if let Err(error) = file.read_exact(&mut head) {
+        return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(None) } else { Err(error) };
+    }
+    let [a, b, c, d, e, f, g, h] = head;
+    let (kind, length) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+    let Some(rest) = length.checked_sub(8).filter(|rest| (4..=LARGEST_FRAME).contains(rest)) else {
+        return Ok(None);
+    };
+    let mut body = vec![0; rest as usize];
+    if let Err(error) = file.read_exact(&mut body) {
+        return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(None) } else { Err(error) };
+    }
+    // The length stands at the end again.
+    body.truncate(body.len() - 4);
+    Ok(Some((kind, body)))
+}
+
+/// Name and link type of an interface description.
+fn interface(body: &[u8]) -> (String, LinkType) {
+    let link_type = match body {
+        [low, high, ..] => LinkType(u16::from_le_bytes([*low, *high])),
+        _ => LinkType::NULL,
+    };
+    // The writer puts the name first.
+    let name = match body.get(8..) {
+        Some([2, 0, low, high, rest @ ..]) => {
+            let length = usize::from(u16::from_le_bytes([*low, *high]));
+            String::from_utf8_lossy(rest.get(..length).unwrap_or_default()).into_owned()
+        }
+        _ => String::new(),
+    };
+    (name, link_type)
+}
+
+fn entries(folder: &Path, segment: u32) -> io::Result<Vec<IndexEntry>> {
+    let bytes = fs::read(index_path(folder, segment))?;
+    let word = |entry: &[u8], at: usize| {
+        let bytes = entry.get(at * 4..at * 4 + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(u32::from_le_bytes).unwrap_or_default()
+    };
+    Ok(bytes
+        .chunks_exact(ENTRY)
+        .map(|entry| IndexEntry {
+            number: word(entry, 0),
+            place: word(entry, 1),
+            pair: word(entry, 2),
+        })
+        .collect())
+}
+
+/// Where a segment's frames are.
+#[must_use]
+pub fn packets_path(folder: &Path, segment: u32) -> PathBuf {
+    folder.join(format!("{segment:010}.pcapng"))
+}
+
+fn index_path(folder: &Path, segment: u32) -> PathBuf {
+    folder.join(format!("{segment:010}.index"))
+}
+
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("otic-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        folder
+    }
+
+    fn ring(folder: &Path, bytes: u64, age_ns: i64) -> PacketRing {
+        let interfaces =
+            vec![("eth1".to_owned(), LinkType::ETHERNET), ("tun0".to_owned(), LinkType::RAW)];
+        PacketRing::open(folder, Limits { bytes, age_ns }, interfaces).unwrap()
+    }
+
+    fn kept(number: u64, second: u32, pair: u32, bytes: &[u8]) -> Kept<'_> {
+        let ts_ns = i64::from(second) * 1_000_000_000 + number as i64;
+        Kept { number, ts_ns, original_length: 1500, interface: pair % 2, pair, bytes }
+    }
+
+    #[test]
+    fn frames_read_back_by_number_pair_and_time() {
+        let folder = folder("ring-read");
+        let mut ring = ring(&folder, 1 << 30, 0);
+        for segment in [1000_u32, 1060] {
+            for number in 1..=100_u64 {
+                if number % 10 == 0 {
+                    continue; // Dropped for the budget.
+                }
+                let bytes = [number as u8; 61];
+                ring.write(segment, &kept(number, segment, number as u32 % 3, &bytes)).unwrap();
+            }
+        }
+        ring.flush().unwrap();
+
+        let found = frames(&folder, 1000, &[7, 10, 99, 4000]).unwrap();
+        assert_eq!(vec![7, 99], found.iter().map(|frame| frame.number).collect::<Vec<_>>());
+        let seventh = found.first().unwrap();
+        assert_eq!((1_000_000_000_007, 1500), (seventh.ts_ns, seventh.original_length));
+        assert_eq!(vec![7; 61], seventh.bytes);
+        assert_eq!(("tun0", LinkType::RAW), (seventh.interface.as_str(), seventh.link_type));
+
+        let same: Vec<u64> =
+            around(&folder, 1000, 7, 2).unwrap().iter().map(|f| f.number).collect();
+        assert_eq!(vec![1, 4, 7, 13, 16], same);
+
+        let part = slice(&folder, 1_000_000_000_050, 1_060_000_000_003, &[1], usize::MAX).unwrap();
+        assert!(part.iter().all(|frame| frame.number % 3 == 1));
+        assert_eq!((52, 1000), part.first().map(|f| (f.number, f.segment)).unwrap());
+        assert_eq!((1, 1060), part.last().map(|f| (f.number, f.segment)).unwrap());
+        assert_eq!(2, slice(&folder, 0, i64::MAX, &[], 130).unwrap().len());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_oldest_go_by_size_and_by_age() {
+        let folder = folder("ring-limits");
+        let mut small = ring(&folder, 300_000, 0);
+        for segment in 1..=20_u32 {
+            for number in 1..=100 {
+                small.write(segment, &kept(number, segment, 0, &[0; 500])).unwrap();
+            }
+        }
+        assert!(small.bytes() <= 300_000 + 60_000, "{}", small.bytes());
+        let left = segments(&folder).unwrap();
+        assert_eq!(Some(&20), left.last());
+        assert!(left.len() <= 6, "{left:?}");
+        drop(small);
+        // Another run goes on behind them, and keeps three seconds.
+        let mut young = ring(&folder, 1 << 30, 3_000_000_000);
+        assert_eq!(20, young.newest());
+        for segment in 21..=30_u32 {
+            young.write(segment, &kept(1, segment, 0, &[0; 60])).unwrap();
+        }
+        assert_eq!(vec![27, 28, 29, 30], segments(&folder).unwrap());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_torn_end_is_left_out() {
+        let folder = folder("ring-torn");
+        let mut ring = ring(&folder, 1 << 30, 0);
+        for number in 1..=3 {
+            ring.write(5, &kept(number, 5, 0, &[9; 100])).unwrap();
+        }
+        ring.flush().unwrap();
+        let path = packets_path(&folder, 5);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+        assert_eq!(2, frames(&folder, 5, &[1, 2, 3]).unwrap().len());
+        drop(ring);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

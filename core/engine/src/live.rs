@@ -1,0 +1,844 @@
+//! A run over live interfaces: ticks, blind times, the facts journal and the packet ring.
+//!
+//! ```text
+//! source ─ parcels ─┐
+//! source ─ parcels ─┴─> engine thread ─ batches ─> journal thread (every batch durable, or tried again)
+//!                            └─ blocks ─> packet thread (what does not fit the budget is counted)
+//! ```
+//!
+//! Nothing waits for the packet ring. When the journal cannot be written, the engine waits for it and
+//! the kernel's rings fill: what they drop then is counted by them and told by the ticks.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use compact_str::{CompactString, ToCompactString};
+use otic_capture::LinkType;
+use otic_capture::filter::{FilterInstruction, Program};
+use otic_capture::packet_ring::{Kept, Limits, PacketRing};
+use otic_capture::source::{Parcel, Source, Status};
+use otic_wire::Packet;
+
+use crate::facts::{Batch, Blind, Tick};
+use crate::input::{Arrived, Block, Clock, Cut};
+use crate::journal;
+use crate::keys::pair;
+use crate::run::Run;
+use crate::spaces::SpaceMap;
+
+/// Longest time of a batch: how long a new fact may wait, ns.
+const BATCH_NS: i64 = 250_000_000;
+/// Longest time that a source waits before it hands over what it has.
+const RECEIVE: Duration = Duration::from_millis(20);
+/// Time between two ticks.
+const TICK: Duration = Duration::from_secs(1);
+/// A clock that is off by more than this against the monotonic one was set, ns (contracts.md §2).
+const STEP_NS: i64 = 2_000_000_000;
+/// Without frames for so long, time goes on by ticks; before, frames may still be on their way.
+const QUIET_NS: i64 = 500_000_000;
+/// Parcels that may wait for the engine, batches for the journal, parcels for the packet ring.
+const PARCELS: usize = 32;
+const BATCHES: usize = 64;
+const KEPT_PARCELS: usize = 64;
+/// Size of a segment of the packet ring, bytes, and its time, ns.
+const PACKETS_BYTES: u64 = 128 << 20;
+const PACKETS_NS: i64 = 60_000_000_000;
+/// Time after which a journal or packet ring that could not be written is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// Where the packets of a live run stay.
+#[derive(Debug, Clone)]
+pub struct Packets {
+    /// Folder of the segments.
+    pub folder: PathBuf,
+    /// How much stays.
+    pub limits: Limits,
+    /// How fast may be written, bytes a second; 0: no limit.
+    pub bytes_per_s: u64,
+}
+
+/// What a live run needs to know.
+pub struct Options {
+    /// Folder of the journal.
+    pub journal: PathBuf,
+    /// The packet ring, if there is one.
+    pub packets: Option<Packets>,
+    /// Name of the sensor.
+    pub sensor: String,
+    /// Address spaces as people wrote them: (kind, match, name).
+    pub spaces: Vec<(String, String, String)>,
+    /// Hash of the content (rules, settings) in force.
+    pub content: String,
+    /// Threads that read frames.
+    pub threads: usize,
+    /// Last moment that the run before saw, ns.
+    pub last_seen_ns: Option<i64>,
+}
+
+/// A running capture; dropping it lets it run on.
+pub struct Live {
+    stop: Arc<AtomicBool>,
+    trouble: Arc<Mutex<Option<String>>>,
+    /// Of each interface, the filters that its readers shall take next.
+    filters: BTreeMap<String, Vec<WantedFilter>>,
+    engine: Option<JoinHandle<()>>,
+}
+
+/// A filter that a reader shall take, until it has.
+type WantedFilter = Arc<Mutex<Option<Vec<FilterInstruction>>>>;
+
+impl Live {
+    /// Starts the threads on these sources.
+    ///
+    /// # Errors
+    /// A mapping of address spaces that means nothing; a journal or packet folder that cannot be
+    /// written, or is damaged.
+    pub fn start(sources: Vec<Box<dyn Source>>, options: Options) -> Result<Self, String> {
+        let spaces = SpaceMap::new(&options.spaces)?;
+        let (writer, _) = journal::Writer::open(
+            &options.journal,
+            "facts",
+            &options.sensor,
+            &options.spaces,
+            &options.content,
+        )
+        .map_err(|error| error.to_string())?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let trouble = Arc::new(Mutex::new(None));
+
+        // Several rings may share one interface.
+        let mut described: Vec<(String, LinkType)> = Vec::new();
+        let mut interface_of = Vec::new();
+        for source in &sources {
+            let one = (source.interface().to_owned(), source.link_type());
+            let known = described.iter().position(|other| *other == one);
+            interface_of.push(known.unwrap_or(described.len()));
+            if known.is_none() {
+                described.push(one);
+            }
+        }
+        let mut filters: BTreeMap<String, Vec<WantedFilter>> = BTreeMap::new();
+        let mut engine = Engine::new(&described, spaces, options.threads);
+        if let Some(last_ns) = options.last_seen_ns {
+            engine.blinds.push(Blind {
+                interface: CompactString::default(),
+                start_ns: last_ns,
+                end_ns: wall_ns(),
+                cause: "restart".into(),
+            });
+        }
+        if let Some(packets) = options.packets {
+            let ring = PacketRing::open(&packets.folder, packets.limits, described)
+                .map_err(|error| format!("{}: {error}", packets.folder.display()))?;
+            engine.segment.number = ring.newest();
+            engine.packets =
+                Some(PacketsLine::start(ring, packets.bytes_per_s, Arc::clone(&engine.spare)));
+        }
+        engine.segment.begin(wall_ns());
+        let journal = JournalLine::start(writer, Arc::clone(&stop), Arc::clone(&trouble));
+
+        let (parcels, arriving) = sync_channel(PARCELS);
+        for (source, index) in sources.into_iter().zip(interface_of) {
+            let Some(interface) = engine.interfaces.get_mut(index) else { continue };
+            let seen = Arc::new(Seen::default());
+            interface.seen.push(Arc::clone(&seen));
+            let filter = WantedFilter::default();
+            filters.entry(source.interface().to_owned()).or_default().push(filter.clone());
+            let reader = Reader {
+                index,
+                source,
+                parcels: parcels.clone(),
+                seen,
+                filter,
+                spare: Arc::clone(&engine.spare),
+                stop: Arc::clone(&stop),
+            };
+            std::thread::Builder::new()
+                .name(format!("read-{index}"))
+                .spawn(move || reader.run())
+                .map_err(|error| error.to_string())?;
+        }
+        drop(parcels);
+        let ending = Arc::clone(&stop);
+        let engine = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || engine.run(&arriving, journal, &ending))
+            .map_err(|error| error.to_string())?;
+        Ok(Self { stop, trouble, filters, engine: Some(engine) })
+    }
+
+    /// Whether it ended: all sources are over, or it was stopped.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.engine.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// What is wrong at the moment, in words.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().ok().and_then(|trouble| trouble.clone())
+    }
+
+    /// Other frames of an interface are wanted from now on. False where no such interface is read, or
+    /// the program is not valid.
+    #[must_use]
+    pub fn set_filter(&self, interface: &str, program: &[FilterInstruction]) -> bool {
+        let Some(readers) = self.filters.get(interface) else { return false };
+        if Program::new(program).is_err() {
+            return false;
+        }
+        for wanted in readers {
+            if let Ok(mut wanted) = wanted.lock() {
+                *wanted = Some(program.to_vec());
+            }
+        }
+        true
+    }
+
+    /// Ends it: what arrived is read and written. False when a thread of it had died.
+    pub fn stop(&mut self) -> bool {
+        self.stop.store(true, Ordering::Relaxed);
+        self.engine.take().is_none_or(|engine| engine.join().is_ok())
+    }
+}
+
+/// What a reader says of its interface, for the ticks.
+#[derive(Default)]
+struct Seen {
+    frames: AtomicU64,
+    bytes: AtomicU64,
+    over: AtomicBool,
+    /// None until the reader looked for the first time.
+    status: Mutex<Option<Status>>,
+}
+
+/// Reads one source.
+struct Reader {
+    index: usize,
+    source: Box<dyn Source>,
+    parcels: SyncSender<(usize, Parcel)>,
+    seen: Arc<Seen>,
+    filter: WantedFilter,
+    spare: Arc<Mutex<Vec<Parcel>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Reader {
+    fn run(mut self) {
+        let mut looked: Option<Instant> = None;
+        while !self.stop.load(Ordering::Relaxed) {
+            let mut parcel =
+                self.spare.lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default();
+            parcel.clear();
+            if let Some(program) = self.filter.lock().ok().and_then(|mut wanted| wanted.take()) {
+                // It was proven valid before; a source that has no filter keeps all frames.
+                let _ = self.source.set_filter(&program);
+            }
+            let more = self.source.receive(&mut parcel, RECEIVE);
+            if looked.is_none_or(|looked| looked.elapsed() >= TICK / 4) {
+                looked = Some(Instant::now());
+                self.look();
+            }
+            if !parcel.frames.is_empty() {
+                let bytes: u64 = parcel.frames.iter().map(|f| u64::from(f.original_length)).sum();
+                self.seen.frames.fetch_add(parcel.frames.len() as u64, Ordering::Relaxed);
+                self.seen.bytes.fetch_add(bytes, Ordering::Relaxed);
+                if self.parcels.send((self.index, parcel)).is_err() {
+                    return;
+                }
+            }
+            match more {
+                Ok(true) => {}
+                Ok(false) => break,
+                // An interface that went away may come back.
+                Err(_) => {
+                    if let Ok(mut status) = self.seen.status.lock() {
+                        status.get_or_insert_default().up = false;
+                    }
+                    std::thread::sleep(TRY_AGAIN);
+                }
+            }
+        }
+        self.look();
+        self.seen.over.store(true, Ordering::Relaxed);
+    }
+
+    fn look(&mut self) {
+        if let (Ok(now), Ok(mut status)) = (self.source.status(), self.seen.status.lock()) {
+            *status = Some(now);
+        }
+    }
+}
+
+/// One interface as the engine knows it.
+struct Interface {
+    name: CompactString,
+    link_type: LinkType,
+    /// What its readers say.
+    seen: Vec<Arc<Seen>>,
+    /// Counters at the last tick.
+    frames: u64,
+    bytes: u64,
+    drops: BTreeMap<&'static str, u64>,
+    /// Last tick with a link, ns; none while there never was one.
+    up_ns: Option<i64>,
+    was_up: bool,
+}
+
+/// Which segment of the packet ring frames go to; evidence cites it, also when no ring is kept.
+struct SegmentNumber {
+    number: u32,
+    frames: u64,
+    bytes: u64,
+    start_ns: i64,
+}
+
+impl SegmentNumber {
+    /// The next segment: called after the second it starts in, and always later than the one before.
+    fn begin(&mut self, now_ns: i64) {
+        let second = u32::try_from(now_ns / 1_000_000_000).unwrap_or_default();
+        self.number = second.max(self.number.saturating_add(1));
+        (self.frames, self.bytes, self.start_ns) = (0, 0, now_ns);
+    }
+
+    /// Number of the next frame, in the right segment.
+    fn next(&mut self, length: usize, ts_ns: i64) -> (u32, u64) {
+        let full = self.bytes >= PACKETS_BYTES || (ts_ns - self.start_ns).abs() >= PACKETS_NS;
+        // At most one segment a second, so that a number says when.
+        if full && ts_ns / 1_000_000_000 != self.start_ns / 1_000_000_000 {
+            self.begin(ts_ns);
+        }
+        self.frames += 1;
+        self.bytes += length as u64;
+        (self.number, self.frames)
+    }
+}
+
+/// The thread in the middle.
+struct Engine {
+    run: Run,
+    clock: Clock,
+    interfaces: Vec<Interface>,
+    segment: SegmentNumber,
+    packets: Option<PacketsLine>,
+    block: Block,
+    spare: Arc<Mutex<Vec<Parcel>>>,
+    ticks: Vec<Tick>,
+    blinds: Vec<Blind>,
+    /// Wall clock less monotonic clock at the last tick, ns.
+    offset_ns: Option<i64>,
+    started: Instant,
+    /// Wall clock when the last frame was read, ns.
+    frame_ns: i64,
+}
+
+impl Engine {
+    fn new(described: &[(String, LinkType)], spaces: SpaceMap, threads: usize) -> Self {
+        let mut run = Run::new(threads, spaces);
+        let interfaces: Vec<Interface> = described
+            .iter()
+            .map(|(name, link_type)| Interface {
+                name: name.to_compact_string(),
+                link_type: *link_type,
+                seen: Vec::new(),
+                frames: 0,
+                bytes: 0,
+                drops: BTreeMap::new(),
+                up_ns: None,
+                was_up: true,
+            })
+            .collect();
+        let names: Vec<CompactString> = interfaces.iter().map(|one| one.name.clone()).collect();
+        run.set_interfaces(&names);
+        Self {
+            run,
+            clock: Clock::new(BATCH_NS),
+            interfaces,
+            segment: SegmentNumber { number: 0, frames: 0, bytes: 0, start_ns: 0 },
+            packets: None,
+            block: Block::default(),
+            spare: Arc::new(Mutex::new(Vec::new())),
+            ticks: Vec::new(),
+            blinds: Vec::new(),
+            offset_ns: None,
+            started: Instant::now(),
+            frame_ns: 0,
+        }
+    }
+
+    fn run(
+        mut self,
+        arriving: &Receiver<(usize, Parcel)>,
+        mut journal: JournalLine,
+        stop: &AtomicBool,
+    ) {
+        let mut next_tick = Instant::now();
+        loop {
+            let wait = next_tick.saturating_duration_since(Instant::now()).min(RECEIVE * 2);
+            let over = match arriving.recv_timeout(wait) {
+                Ok((index, parcel)) => {
+                    self.parcel(index, parcel);
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.end_old_batch();
+                    // A source that waits for another program does not notice the end.
+                    stop.load(Ordering::Relaxed)
+                }
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            if Instant::now() >= next_tick {
+                next_tick = Instant::now() + TICK;
+                self.tick();
+            }
+            if over {
+                break;
+            }
+            self.hand_over(&mut journal);
+        }
+        self.tick();
+        self.run.finish(self.clock.now_ns(), self.clock.ordinal());
+        self.hand_over(&mut journal);
+        journal.end();
+        if let Some(packets) = self.packets {
+            packets.end();
+        }
+    }
+
+    fn parcel(&mut self, index: usize, parcel: Parcel) {
+        let Some(interface) = self.interfaces.get(index) else { return };
+        let link_type = interface.link_type;
+        self.block.clear();
+        let mut places = Vec::with_capacity(parcel.frames.len());
+        for frame in &parcel.frames {
+            let bytes = parcel.bytes_of(frame);
+            let (file, number) = self.segment.next(bytes.len(), frame.ts_ns);
+            places.push((file, number));
+            let arrived = Arrived {
+                file,
+                number,
+                ts_ns: frame.ts_ns,
+                link_type,
+                interface: index as u32,
+                original_length: frame.original_length,
+            };
+            self.clock.push(&mut self.block, &arrived, bytes);
+        }
+        self.frame_ns = wall_ns();
+        self.run.read(&self.block);
+        match &mut self.packets {
+            Some(packets) => packets.offer(
+                ToKeep::Parcel { interface: index as u32, link_type, parcel, places },
+                &self.spare,
+            ),
+            None => give_back(&self.spare, parcel),
+        }
+    }
+
+    /// Ends the open batch when its time is over and no frame came to say so.
+    fn end_old_batch(&mut self) {
+        if self.frame_ns != 0 && wall_ns() - self.frame_ns > BATCH_NS {
+            self.advance(self.clock.now_ns());
+        }
+    }
+
+    fn advance(&mut self, now_ns: i64) {
+        let cut = self.clock.advance(now_ns);
+        self.run.advance(self.clock.now_ns(), self.clock.ordinal(), cut);
+    }
+
+    /// A second is over: counters of each interface, and how the clock is.
+    fn tick(&mut self) {
+        let now_ns = wall_ns();
+        let monotonic_ns = self.started.elapsed().as_nanos() as i64;
+        self.check_clock(now_ns, monotonic_ns);
+        for interface in &mut self.interfaces {
+            interface.tick(now_ns, monotonic_ns, &mut self.ticks, &mut self.blinds);
+        }
+        let quiet = now_ns - self.frame_ns > QUIET_NS;
+        self.advance(if quiet { now_ns - QUIET_NS } else { self.clock.now_ns() });
+        if let Some(packets) = &mut self.packets {
+            packets.flush();
+        }
+    }
+
+    /// A clock that was set opens a new epoch (contracts.md §2).
+    fn check_clock(&mut self, now_ns: i64, monotonic_ns: i64) {
+        let offset_ns = now_ns - monotonic_ns;
+        let moved_ns = offset_ns - self.offset_ns.replace(offset_ns).unwrap_or(offset_ns);
+        let clock_ns = self.clock.now_ns();
+        let followed = (clock_ns - now_ns).abs() <= STEP_NS;
+        let set = moved_ns.abs() > STEP_NS && !followed;
+        // Frames of before the step may come after it: the clock never stays in the future.
+        let ahead = clock_ns > now_ns + STEP_NS;
+        if clock_ns != 0 && (set || ahead) {
+            self.run.close();
+            self.clock.step(now_ns - moved_ns, now_ns);
+            self.segment.begin(now_ns);
+        }
+    }
+
+    fn hand_over(&mut self, journal: &mut JournalLine) {
+        if journal.is_full() {
+            self.run.request_rotation();
+        }
+        loop {
+            if self.run.take_rotation() {
+                journal.rotate();
+            }
+            let Some(mut batch) = self.run.take_batch() else { break };
+            self.add_to(&mut batch);
+            journal.send(&batch);
+        }
+        if !self.ticks.is_empty() || !self.blinds.is_empty() {
+            // No frame came since the last batch.
+            let now_ns = self.clock.now_ns();
+            let cut = Cut { start_ns: now_ns, end_ns: now_ns, ..Cut::default() };
+            self.run.advance(now_ns, self.clock.ordinal(), Some(cut));
+            if let Some(mut batch) = self.run.take_batch() {
+                self.add_to(&mut batch);
+                journal.send(&batch);
+            }
+        }
+    }
+
+    fn add_to(&mut self, batch: &mut Batch) {
+        batch.ticks.append(&mut self.ticks);
+        batch.blinds.append(&mut self.blinds);
+        if let Some(packets) = &self.packets {
+            packets.tell(&mut batch.coverage.capped);
+        }
+    }
+}
+
+impl Interface {
+    fn tick(
+        &mut self,
+        wall_ns: i64,
+        monotonic_ns: i64,
+        ticks: &mut Vec<Tick>,
+        blinds: &mut Vec<Blind>,
+    ) {
+        let (mut frames, mut bytes, mut up) = (0, 0, true);
+        let mut totals: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for seen in &self.seen {
+            let status = seen.status.lock().ok().and_then(|status| status.clone());
+            // A reader that has not looked yet has nothing to say.
+            let Some(status) = status else { return };
+            frames += seen.frames.load(Ordering::Relaxed);
+            bytes += seen.bytes.load(Ordering::Relaxed);
+            up = up && status.up && !seen.over.load(Ordering::Relaxed);
+            for (cause, total) in status.drops {
+                *totals.entry(cause).or_default() += total;
+            }
+        }
+        let mut drops = BTreeMap::new();
+        for (cause, total) in totals {
+            let before = self.drops.insert(cause, total).unwrap_or_default();
+            if total > before {
+                drops.insert(CompactString::const_new(cause), total - before);
+            }
+        }
+        if up && !self.was_up {
+            blinds.push(Blind {
+                interface: self.name.clone(),
+                start_ns: self.up_ns.unwrap_or(wall_ns),
+                end_ns: wall_ns,
+                cause: "link-down".into(),
+            });
+        }
+        if up {
+            self.up_ns = Some(wall_ns);
+        }
+        self.was_up = up;
+        ticks.push(Tick {
+            interface: self.name.clone(),
+            wall_ns,
+            monotonic_ns,
+            up,
+            frames: frames - self.frames,
+            bytes: bytes - self.bytes,
+            drops,
+        });
+        (self.frames, self.bytes) = (frames, bytes);
+    }
+}
+
+/// What the journal thread is told.
+enum Entry {
+    Batch(Vec<u8>, i64),
+    Rotate,
+}
+
+/// The way to the journal thread.
+struct JournalLine {
+    entries: SyncSender<Entry>,
+    full: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl JournalLine {
+    fn start(
+        mut writer: journal::Writer,
+        stop: Arc<AtomicBool>,
+        trouble: Arc<Mutex<Option<String>>>,
+    ) -> Self {
+        let (entries, waiting) = sync_channel(BATCHES);
+        let full = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&full);
+        let work = move || {
+            let say = |what: Option<String>| {
+                if let Ok(mut trouble) = trouble.lock() {
+                    *trouble = what;
+                }
+            };
+            while let Ok(entry) = waiting.recv() {
+                while let Err(error) = keep(&mut writer, &entry, &told) {
+                    say(Some(error.to_string()));
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    std::thread::sleep(TRY_AGAIN);
+                }
+                say(None);
+            }
+        };
+        let thread = std::thread::spawn(work);
+        Self { entries, full, thread }
+    }
+
+    fn is_full(&self) -> bool {
+        self.full.swap(false, Ordering::Relaxed)
+    }
+
+    fn rotate(&self) {
+        // The thread ends before this line only when it was told to give up.
+        let _ = self.entries.send(Entry::Rotate);
+    }
+
+    fn send(&self, batch: &Batch) {
+        // A batch is made of strings, numbers and bytes: it always encodes.
+        if let Ok(bytes) = rmp_serde::to_vec(batch) {
+            let _ = self.entries.send(Entry::Batch(bytes, batch.end_ns));
+        }
+    }
+
+    fn end(self) {
+        drop(self.entries);
+        let _ = self.thread.join();
+    }
+}
+
+fn keep(
+    writer: &mut journal::Writer,
+    entry: &Entry,
+    full: &AtomicBool,
+) -> Result<(), journal::Error> {
+    match entry {
+        Entry::Rotate => writer.rotate(),
+        Entry::Batch(bytes, end_ns) => {
+            let done = writer.append(bytes, *end_ns).and_then(|_| writer.sync());
+            if done.is_err() {
+                writer.rewind()?;
+            } else if writer.is_full(*end_ns) {
+                full.store(true, Ordering::Relaxed);
+            }
+            done
+        }
+    }
+}
+
+/// Frames that the packet ring did not get, by cause, since they were last told.
+#[derive(Default)]
+struct Missed {
+    queue: AtomicU64,
+    budget: AtomicU64,
+    disk: AtomicU64,
+}
+
+/// What the packet thread is told.
+enum ToKeep {
+    /// Frames of an interface with their segments and numbers.
+    Parcel {
+        interface: u32,
+        link_type: LinkType,
+        parcel: Parcel,
+        places: Vec<(u32, u64)>,
+    },
+    Flush,
+}
+
+/// The way to the packet thread.
+struct PacketsLine {
+    waiting: SyncSender<ToKeep>,
+    missed: Arc<Missed>,
+    thread: JoinHandle<()>,
+}
+
+impl PacketsLine {
+    fn start(ring: PacketRing, bytes_per_s: u64, spare: Arc<Mutex<Vec<Parcel>>>) -> Self {
+        let (waiting, told) = sync_channel(KEPT_PARCELS);
+        let missed = Arc::new(Missed::default());
+        let budget = Budget::new(bytes_per_s);
+        let writer =
+            PacketWriter { ring, budget, missed: Arc::clone(&missed), broken: None, spare };
+        let thread = std::thread::spawn(move || writer.run(&told));
+        Self { waiting, missed, thread }
+    }
+
+    /// Hands frames over; the ring does without them when its thread is behind.
+    fn offer(&mut self, frames: ToKeep, spare: &Mutex<Vec<Parcel>>) {
+        if let Err(TrySendError::Full(refused) | TrySendError::Disconnected(refused)) =
+            self.waiting.try_send(frames)
+            && let ToKeep::Parcel { parcel, .. } = refused
+        {
+            self.missed.queue.fetch_add(parcel.frames.len() as u64, Ordering::Relaxed);
+            give_back(spare, parcel);
+        }
+    }
+
+    fn flush(&mut self) {
+        // A full queue is flushed by the next tick.
+        let _ = self.waiting.try_send(ToKeep::Flush);
+    }
+
+    fn tell(&self, capped: &mut BTreeMap<&'static str, u64>) {
+        for (name, count) in [
+            ("packet-ring-queue", &self.missed.queue),
+            ("packet-ring-budget", &self.missed.budget),
+            ("packet-ring-disk", &self.missed.disk),
+        ] {
+            match count.swap(0, Ordering::Relaxed) {
+                0 => {}
+                count => *capped.entry(name).or_default() += count,
+            }
+        }
+    }
+
+    fn end(self) {
+        drop(self.waiting);
+        let _ = self.thread.join();
+    }
+}
+
+struct PacketWriter {
+    ring: PacketRing,
+    budget: Budget,
+    missed: Arc<Missed>,
+    /// When writing failed last.
+    broken: Option<Instant>,
+    spare: Arc<Mutex<Vec<Parcel>>>,
+}
+
+impl PacketWriter {
+    fn run(mut self, told: &Receiver<ToKeep>) {
+        while let Ok(told) = told.recv() {
+            match told {
+                ToKeep::Flush => {
+                    if self.ring.flush().is_err() {
+                        self.failed();
+                    }
+                }
+                ToKeep::Parcel { interface, link_type, parcel, places } => {
+                    self.keep(interface, link_type, &parcel, &places);
+                    give_back(&self.spare, parcel);
+                }
+            }
+        }
+    }
+
+    fn keep(
+        &mut self,
+        interface: u32,
+        link_type: LinkType,
+        parcel: &Parcel,
+        places: &[(u32, u64)],
+    ) {
+        let mut packet = Packet::default();
+        for (frame, (segment, number)) in parcel.frames.iter().zip(places) {
+            let bytes = parcel.bytes_of(frame);
+            if self.broken.is_some_and(|since| since.elapsed() < TRY_AGAIN) {
+                self.missed.disk.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            self.broken = None;
+            if !self.budget.allows(bytes.len() as u64) {
+                self.missed.budget.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            packet.decode(link_type.0, bytes);
+            let kept = Kept {
+                number: *number,
+                ts_ns: frame.ts_ns,
+                original_length: frame.original_length,
+                interface,
+                pair: pair(&packet.ends()),
+                bytes,
+            };
+            if self.ring.write(*segment, &kept).is_err() {
+                self.missed.disk.fetch_add(1, Ordering::Relaxed);
+                self.failed();
+            }
+        }
+    }
+
+    /// The disk is full or broken: the oldest frames make room, and it is tried again later.
+    fn failed(&mut self) {
+        self.ring.drop_oldest();
+        self.broken = Some(Instant::now());
+    }
+}
+
+/// How fast the packet ring may write: a second's worth may come at once.
+struct Budget {
+    bytes_per_s: u64,
+    left: u64,
+    filled: Instant,
+}
+
+impl Budget {
+    fn new(bytes_per_s: u64) -> Self {
+        Self { bytes_per_s, left: bytes_per_s, filled: Instant::now() }
+    }
+
+    fn allows(&mut self, bytes: u64) -> bool {
+        if self.bytes_per_s == 0 {
+            return true;
+        }
+        if self.left < bytes {
+            let now = Instant::now();
+            let earned = (now - self.filled).as_secs_f64() * self.bytes_per_s as f64;
+            self.left = (self.left + earned as u64).min(self.bytes_per_s);
+            self.filled = now;
+        }
+        match self.left.checked_sub(bytes) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Keeps a parcel's memory for the next frames.
+fn give_back(spare: &Mutex<Vec<Parcel>>, parcel: Parcel) {
+    if let Ok(mut spare) = spare.lock()
+        && spare.len() < PARCELS
+    {
+        spare.push(parcel);
+    }
+}
+
+/// Nanoseconds since 1970 UTC.
+fn wall_ns() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as i64,
+        Err(before) => -(before.duration().as_nanos() as i64),
+    }
+}

@@ -1,0 +1,31 @@
+"""`otic sensor`: capture, analysis and console of one data folder."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+from otic.errors import SettingsError
+from otic.folder import DataFolder
+from otic.logs import configure_logs
+from otic.sensor.supervisor import Supervisor, command_for
+from otic.settings import load
+
+
+def run(*, data: Path, config: Path | None) -> int:
+    """Runs the sensor until it is told to stop."""
+    configure_logs()
+    folder = DataFolder(data)
+    path = config or folder.settings_if_there()
+    settings = load(path)
+    if not settings.interface:
+        raise SettingsError(
+            f"{(path or folder.settings).name}: names no [[interface]] to listen on"
+        )
+    folder.create()
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    Supervisor(folder, command_for(folder, path), config=path).run(stopped.is_set)
+    return 0

@@ -1,0 +1,237 @@
+"""The analysis process: follows the journal, is the only writer of the store, takes decisions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from otic.baseline.baseline import Baseline
+from otic.baseline.baseline import load as load_baseline
+from otic.detect.alerts import Alert
+from otic.detect.rules import load as load_rules
+from otic.errors import JournalError
+from otic.facts import Batch, decode_batch
+from otic.folder import DataFolder
+from otic.journal.fold import Novelty, State
+from otic.journal.segments import FACTS
+from otic.sensor.analysis import Analysis, Sink
+from otic.sensor.decisions import STREAM as DECISIONS
+from otic.sensor.decisions import Answer, Decision, Inbox, RefusedError, decode, encode
+from otic.sensor.learning import Learning
+from otic.sensor.pins import Pins
+from otic.settings import Settings
+
+log = structlog.get_logger()
+
+BATCHES_AT_ONCE = 64
+WAIT_MS = 50
+RECOUNT_S = 10
+"""How often the counts of alerts are brought up to date."""
+
+BREATH = 3
+"""After a look at devices and alerts, so many times as long as it took pass before the next."""
+
+
+class Store(Sink, Protocol):
+    """The store of a live sensor; `otic.store.database.Database` is one."""
+
+    @property
+    def marks(self) -> MutableMapping[str, str]:
+        """Small texts that live in the store."""
+        ...
+
+    def segment(self, stream: str = ...) -> int:
+        """The journal segment of the last record folded in."""
+        ...
+
+    def checkpoint(self, state: State) -> None:
+        """Brings the counts in all rows up to date."""
+        ...
+
+    def marked(self) -> None:
+        """Keeps the marks that changed."""
+        ...
+
+    def recounted(self, alerts: list[Alert]) -> None:
+        """Keeps alerts whose facts happened again."""
+        ...
+
+    def decided(self, sequence: int, decision: Decision) -> None:
+        """Notes that a decision was applied."""
+        ...
+
+
+class Analyst:
+    """One sensor's analysis at work on its data folder and its store."""
+
+    def __init__(self, folder: DataFolder, settings: Settings, database: Store) -> None:
+        """Goes on where the store stopped.
+
+        Raises:
+            StoreError: the store is damaged.
+            RuleError: a rule is refused.
+            BaselineError: the baseline is damaged.
+        """
+        from otic import _core
+
+        self.folder = folder
+        self.settings = settings
+        self.database = database
+        self.learning = Learning(self.database.marks, settings.learning_s)
+        learned = folder.baseline.exists()
+        self.analysis = Analysis(
+            settings,
+            load_rules(settings.rules, settings.rule),
+            self.database,
+            baseline=load_baseline(folder.baseline) if learned else Baseline(),
+            learned_until_ns=self.learning.learned_until_ns,
+        )
+        self.position = (self.database.segment(FACTS), self.database.stored(FACTS))
+        self._follower = _core.JournalFollower(str(folder.journal), FACTS, self.position[1])
+        self._decisions = _core.JournalWriter(
+            str(folder.journal), DECISIONS, settings.sensor, content=""
+        )
+        self._inbox = Inbox(folder.analysis_socket)
+        self._pins = Pins(folder, settings.packets_bytes)
+        self._news = True
+        self._look_at = 0.0
+        self._recount_at = 0.0
+        self._redo_decisions()
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Works until told to stop and everything in the journal is applied."""
+        while True:
+            stopping = stopped()
+            applied = self.step()
+            if stopping and not applied:
+                break
+        self.look()
+        self._recount()
+        self._inbox.close()
+        self.database.checkpoint(self.analysis.state)
+        self.database.close()
+
+    def step(self) -> int:
+        """Applies what is there of facts and decisions; gives the number of batches."""
+        try:
+            records = self._follower.read(BATCHES_AT_ONCE, WAIT_MS)
+        except JournalError as error:
+            log.error("journal_damaged", reason=str(error))
+            self._follower.quarantine()
+            return 1
+        for torn in self._follower.take_torn():
+            log.warning("journal_torn", record=torn)
+        for segment, sequence, record in records:
+            self._facts(segment, sequence, decode_batch(record))
+        for waiting in self._inbox.take():
+            waiting.answer.put(self._decide(waiting.decision))
+        now = time.monotonic()
+        if self._news and now >= self._look_at:
+            self.look()
+        self._pins.work()
+        if now >= self._recount_at:
+            self._recount_at = now + RECOUNT_S
+            self._recount()
+        return len(records)
+
+    def look(self) -> None:
+        """Works out devices and alerts where something changed."""
+        started = time.monotonic()
+        changes = self.analysis.refresh()
+        self._pins.ask(changes.alerts)
+        if changes.devices or changes.alerts or changes.gone:
+            looks = int(self.database.marks.get("looks", "0"))
+            self.database.marks["looks"] = str(looks + 1)
+            self.database.marked()
+        self._news = False
+        self._look_at = time.monotonic() + BREATH * (time.monotonic() - started)
+
+    def _recount(self) -> None:
+        self.database.recounted(self.analysis.detector.recount(self.analysis.state))
+
+    def _facts(self, segment: int, sequence: int, batch: Batch) -> None:
+        batch = msgspec.structs.replace(batch, number=sequence - 1)
+        new = self.analysis.apply(batch, segment)
+        self.position = (segment, sequence)
+        self._news = self._news or _tells(new)
+        if self.learning.observe(batch):
+            self._learned()
+
+    def _learned(self) -> None:
+        """The learning time is over: what was seen is normal from here on."""
+        detector, state = self.analysis.detector, self.analysis.state
+        baseline = detector.baseline
+        if baseline is None:
+            return
+        baseline.learn(state, self.analysis.fields, detector.guarded, state.clock_ns)
+        _replace(self.folder.baseline, baseline.text())
+        self.learning.finish(state.clock_ns)
+        detector.learned_until_ns = state.clock_ns
+        log.info("learning_finished", until_ns=state.clock_ns)
+
+    def _decide(self, decision: Decision) -> Answer:
+        decision = msgspec.structs.replace(decision, after=self.position)
+        apply = KINDS.get(decision.kind)
+        if apply is None:
+            return Answer(error=f"no decision is called {decision.kind!r}")
+        try:
+            check, do = apply
+            check(self, decision)
+            _, sequence = self._decisions.append(encode(decision), decision.ts_ns)
+            do(self, decision)
+            self.database.decided(sequence, decision)
+        except RefusedError as error:
+            return Answer(error=str(error))
+        return Answer()
+
+    def _redo_decisions(self) -> None:
+        """Applies decisions that are in the journal and not in the store."""
+        from otic import _core
+
+        done = self.database.stored(DECISIONS)
+        follower = _core.JournalFollower(str(self.folder.journal), DECISIONS, done)
+        while records := follower.read(BATCHES_AT_ONCE, 0):
+            for _, sequence, record in records:
+                decision = decode(record)
+                KINDS[decision.kind][1](self, decision)
+                self.database.decided(sequence, decision)
+
+
+def _tells(new: Novelty) -> bool:
+    """Whether devices or alerts may look different."""
+    counted = ("minutes", "interfaces", "answered")
+    return any(
+        getattr(new, name)
+        for name in new.__struct_fields__
+        if name not in counted and name != "coverage"
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
+
+
+def _check_learning(analyst: Analyst, decision: Decision) -> None:
+    if not analyst.learning.active:
+        raise RefusedError("the sensor does not learn any more")
+
+
+def _finish_learning(analyst: Analyst, decision: Decision) -> None:
+    if analyst.learning.active:
+        analyst._learned()
+
+
+Act = Callable[[Analyst, Decision], None]
+
+KINDS: dict[str, tuple[Act, Act]] = {
+    "finish-learning": (_check_learning, _finish_learning),
+}
+"""What checks a decision of each kind before it is written, and what applies it."""

@@ -1,0 +1,254 @@
+"""Starts the three processes of a sensor, starts them again, and says how they are."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Literal
+
+import msgspec
+import structlog
+
+from otic.errors import OticError, SettingsError
+from otic.folder import DataFolder
+from otic.sensor.capture import program_of
+from otic.settings import Settings, load
+from otic.status import ProcessStatus, Status
+
+log = structlog.get_logger()
+
+PROCESSES = ("capture", "analysis", "web")
+"""In the order in which they start and end (contracts.md §6)."""
+
+LOOK_S = 0.2
+STATUS_S = 1.0
+
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+HEALTHY_S = 60.0
+"""A process that ran so long is started again at once; others wait twice as long each time."""
+
+PATIENCE_S = 20.0
+"""So long a process may take to end when it is told to."""
+
+
+class _Process:
+    """One child; it ends when its standard input does."""
+
+    def __init__(self, name: str, command: list[str], log_to: IO[bytes] | None) -> None:
+        self.command = command
+        self.status = ProcessStatus(name=name)
+        self._log_to = log_to
+        self._child: subprocess.Popen[bytes] | None = None
+        self._wait_s = FIRST_WAIT_S
+        self._start_at = 0.0
+        self._started_at = 0.0
+
+    def look(self, now: float) -> None:
+        """Starts it when it is time, and notes its end."""
+        if self._child is None:
+            if now >= self._start_at:
+                self._start(now)
+            return
+        code = self._child.poll()
+        if code is None:
+            return
+        lived = now - self._started_at
+        self._wait_s = FIRST_WAIT_S if lived >= HEALTHY_S else min(self._wait_s * 2, LONGEST_WAIT_S)
+        self._start_at = now if lived >= HEALTHY_S else now + self._wait_s
+        log.warning("process_ended", process=self.status.name, code=code, lived_s=round(lived, 1))
+        self._forget(code)
+        self.status.restarts += 1
+
+    def end(self) -> None:
+        """Tells it to end, and kills it when it does not."""
+        if self._child is None:
+            return
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        try:
+            code = self._child.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            log.error("process_killed", process=self.status.name, waited_s=PATIENCE_S)
+            self._child.kill()
+            code = self._child.wait()
+        self._forget(code)
+
+    def tell(self, line: bytes) -> None:
+        """Says a line to it, when it runs."""
+        if self._child is not None and self._child.stdin is not None:
+            try:
+                self._child.stdin.write(line + b"\n")
+                self._child.stdin.flush()
+            except BrokenPipeError:
+                pass  # It ends, and starts with the new settings.
+
+    def again(self) -> None:
+        """Ends it, so that it starts at once with the settings as they are."""
+        self.end()
+        self._start_at = 0.0
+
+    def _start(self, now: float) -> None:
+        self._child = subprocess.Popen(  # noqa: S603 our own program
+            self.command,
+            stdin=subprocess.PIPE,
+            stderr=self._log_to,
+            # Ctrl-C is for the supervisor alone: it ends its processes in their order.
+            start_new_session=True,
+        )
+        self._started_at = now
+        self.status.pid = self._child.pid
+        self.status.since = time.time_ns()
+
+    def _forget(self, code: int) -> None:
+        self._child = None
+        self.status.pid = None
+        self.status.last_exit = code
+
+
+class Supervisor:
+    """Runs the processes of one data folder."""
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        command: Callable[[str], list[str]],
+        *,
+        config: Path | None = None,
+        log_to: IO[bytes] | None = None,
+    ) -> None:
+        """`command` gives the command line of a process; their logs go to `log_to` or to stderr.
+
+        When the settings in `config` change, the processes get to know.
+
+        Raises:
+            OticError: another sensor runs on this folder.
+        """
+        self.folder = folder
+        self._lock = (folder.path / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise OticError(f"{folder.path}: another sensor runs on this folder") from None
+        self._started = time.time_ns()
+        self._processes = [_Process(name, command(name), log_to) for name in PROCESSES]
+        self._config = config
+        self._config_ns = _changed_ns(config)
+        self._settings = load(config)
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Works until told to stop."""
+        status_at = 0.0
+        notify("READY=1")
+        try:
+            while not stopped():
+                now = time.monotonic()
+                for process in self._processes:
+                    process.look(now)
+                if now >= status_at:
+                    status_at = now + STATUS_S
+                    self._write_status()
+                    self._read_settings()
+                    notify("WATCHDOG=1")
+                time.sleep(LOOK_S)
+        finally:
+            notify("STOPPING=1")
+            for process in self._processes:
+                process.end()
+            self._write_status()
+            self._lock.close()
+
+    def _read_settings(self) -> None:
+        """Takes over settings that changed; what means nothing is named and changes nothing."""
+        changed_ns = _changed_ns(self._config)
+        if changed_ns == self._config_ns:
+            return
+        self._config_ns = changed_ns
+        try:
+            new = load(self._config)
+            filters = {one.name: program_of(one) for one in new.interface}
+        except SettingsError as error:
+            log.error("settings_refused", reason=str(error))
+            return
+        for process in self._processes:
+            need = needs(process.status.name, self._settings, new)
+            if need == "again":
+                process.again()
+            elif need == "filters":
+                process.tell(msgspec.json.encode({"filters": filters}))
+        self._settings = new
+        log.info("settings_changed")
+
+    def _write_status(self) -> None:
+        disk = os.statvfs(self.folder.path)
+        status = Status(
+            written=time.time_ns(),
+            started=self._started,
+            processes=[process.status for process in self._processes],
+            disk_bytes=disk.f_blocks * disk.f_frsize,
+            disk_free=disk.f_bavail * disk.f_frsize,
+        )
+        new = self.folder.status.with_suffix(".new")
+        try:
+            new.write_bytes(msgspec.json.encode(status))
+            new.replace(self.folder.status)
+        except OSError as error:
+            log.error("status_cannot_be_written", reason=error.strerror)
+
+
+OF_CAPTURE = ("sensor", "space", "threads", "user", "ring")
+NOT_OF_ANALYSIS = ("interface", "threads", "user", "ring", "console")
+OF_CONSOLE = ("console", "tenant", "site", "zone", "sensor")
+
+
+def needs(process: str, old: Settings, new: Settings) -> Literal["nothing", "filters", "again"]:
+    """What a process needs when the settings change."""
+
+    def differ(names: Iterable[str]) -> bool:
+        return any(getattr(old, name) != getattr(new, name) for name in names)
+
+    if process == "web":
+        return "again" if differ(OF_CONSOLE) else "nothing"
+    if process == "analysis":
+        others = (name for name in Settings.__struct_fields__ if name not in NOT_OF_ANALYSIS)
+        return "again" if differ(others) else "nothing"
+    unfiltered = [
+        [msgspec.structs.replace(one, filter="") for one in settings.interface]
+        for settings in (old, new)
+    ]
+    if differ(OF_CAPTURE) or unfiltered[0] != unfiltered[1]:
+        return "again"
+    return "filters" if old.interface != new.interface else "nothing"
+
+
+def _changed_ns(config: Path | None) -> int:
+    try:
+        return config.stat().st_mtime_ns if config is not None else 0
+    except OSError:
+        return 0
+
+
+def command_for(folder: DataFolder, config: Path | None) -> Callable[[str], list[str]]:
+    """The command lines of the processes of `otic sensor`."""
+    tail = [str(folder.path), *([str(config)] if config else [])]
+    return lambda name: [sys.executable, "-m", "otic.cli.process", name, *tail]
+
+
+def notify(what: str) -> None:
+    """Tells systemd how the sensor is (sd_notify(3)); nothing where nobody asked."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+        try:
+            peer.sendto(what.encode(), address)
+        except OSError as error:
+            log.warning("systemd_not_told", reason=error.strerror)

@@ -1,122 +1,147 @@
-//! BER, the encoding of ASN.1 that SNMP, Kerberos and LDAP share.
+//! ASN.1 in basic encoding (ITU-T X.690): tag, length, content, with definite lengths.
 //!
-//! Source: X.690 §8.1 (identifier, length, contents), §8.3 (integers), §8.19 (object identifiers).
+//! MMS, GOOSE and Sampled Values share it.
 
-use compact_str::CompactString;
 use otic_wire::Cursor;
 
-use crate::text;
+/// What a tag's two top bits say (X.690 §8.1.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Types of the language itself.
+    Universal,
+    /// Types of the protocol.
+    Application,
+    /// Numbered by what they stand in.
+    Context,
+    /// Of a maker's own.
+    Private,
+}
 
-/// INTEGER.
-pub const INTEGER: u8 = 0x02;
-/// OCTET STRING.
-pub const OCTETS: u8 = 0x04;
-/// ENUMERATED.
-pub const ENUMERATED: u8 = 0x0a;
-/// SEQUENCE and SEQUENCE OF.
-pub const SEQUENCE: u8 = 0x30;
+/// One element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Element<'a> {
+    /// The tag's class.
+    pub class: Class,
+    /// Whether the content is elements again.
+    pub constructed: bool,
+    /// The tag's number.
+    pub number: u32,
+    /// The content.
+    pub content: &'a [u8],
+}
 
-/// A definite length of at most four bytes (X.690 §8.1.3).
-fn length(cursor: &mut Cursor<'_>) -> Option<usize> {
+impl<'a> Element<'a> {
+    /// Whether this is the element with this context tag.
+    #[must_use]
+    pub fn is(&self, number: u32) -> bool {
+        self.class == Class::Context && self.number == number
+    }
+
+    /// Whether this is the universal type with this number.
+    #[must_use]
+    pub fn is_universal(&self, number: u32) -> bool {
+        self.class == Class::Universal && self.number == number
+    }
+
+    /// The elements in it.
+    #[must_use]
+    pub const fn parts(&self) -> Elements<'a> {
+        Elements(self.content)
+    }
+
+    /// The first element in it with this context tag.
+    #[must_use]
+    pub fn part(&self, number: u32) -> Option<Element<'a>> {
+        self.parts().find(|part| part.is(number))
+    }
+}
+
+/// Elements one after the other; ends at the first that cannot be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Elements<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Element<'a>;
+
+    fn next(&mut self) -> Option<Element<'a>> {
+        let (element, rest) = element(self.0)?;
+        self.0 = rest;
+        Some(element)
+    }
+}
+
+/// The element at the front, and what follows it. None where bytes are missing, and for indefinite
+/// lengths.
+#[must_use]
+pub fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
+    let (class, constructed, number, length, mut cursor) = head(bytes)?;
+    let content = cursor.take(length).ok()?;
+    Some((Element { class, constructed, number, content }, cursor.rest()))
+}
+
+/// The element at the front, cut where the bytes end: for captures that cut frames.
+#[must_use]
+pub fn cut_element(bytes: &[u8]) -> Option<Element<'_>> {
+    let (class, constructed, number, length, cursor) = head(bytes)?;
+    let content = cursor.rest().get(..length).unwrap_or(cursor.rest());
+    Some(Element { class, constructed, number, content })
+}
+
+type Head<'a> = (Class, bool, u32, usize, Cursor<'a>);
+
+fn head(bytes: &[u8]) -> Option<Head<'_>> {
+    let mut cursor = Cursor::new(bytes);
+    let tag = cursor.u8().ok()?;
+    let class = match tag >> 6 {
+        0 => Class::Universal,
+        1 => Class::Application,
+        2 => Class::Context,
+        _ => Class::Private,
+    };
+    let mut number = u32::from(tag & 0x1f);
+    if number == 0x1f {
+        // X.690 §8.1.2.4: 7 bits a byte; three bytes hold any number that is in use
+        number = 0;
+        for at in 0.. {
+            let byte = cursor.u8().ok()?;
+            number = number << 7 | u32::from(byte & 0x7f);
+            if byte & 0x80 == 0 {
+                break;
+            }
+            if at == 2 {
+                return None;
+            }
+        }
+    }
     let first = cursor.u8().ok()?;
-    match first {
-        0..=0x7f => Some(usize::from(first)),
+    let length = match first {
+        0..=0x7f => usize::from(first),
         0x81..=0x84 => {
             let bytes = cursor.take(usize::from(first & 0x7f)).ok()?;
-            Some(bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
+            bytes.iter().fold(0usize, |length, byte| length << 8 | usize::from(*byte))
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some((class, tag & 0x20 != 0, number, length, cursor))
 }
 
-/// How many bytes the element at the front of `bytes` has in all, once its length is there.
-#[must_use]
-pub fn whole_length(bytes: &[u8]) -> Option<usize> {
-    let mut cursor = Cursor::new(bytes);
-    cursor.u8().ok()?;
-    let content = length(&mut cursor)?;
-    Some(cursor.position() + content)
-}
-
-/// The next element: its tag and content. `cut` takes what is left where the capture ended.
-pub fn element<'a>(cursor: &mut Cursor<'a>, cut: bool) -> Option<(u8, &'a [u8])> {
-    let tag = cursor.u8().ok()?;
-    // No identifier of the protocols read here needs more than one byte.
-    if tag & 0x1f == 0x1f {
-        return None;
-    }
-    let length = length(cursor)?;
-    match cursor.take(length) {
-        Ok(content) => Some((tag, content)),
-        Err(_) if cut => cursor.take(cursor.remaining()).ok().map(|content| (tag, content)),
-        Err(_) => None,
-    }
-}
-
-/// The content of the next element, if it has the wanted tag.
-pub fn expect<'a>(cursor: &mut Cursor<'a>, wanted: u8, cut: bool) -> Option<&'a [u8]> {
-    element(cursor, cut).filter(|(tag, _)| *tag == wanted).map(|(_, content)| content)
-}
-
-/// A signed integer of up to 8 bytes, or an unsigned one that fits (X.690 §8.3).
+/// The value of INTEGER content of at most 8 bytes (X.690 §8.3).
 #[must_use]
 pub fn integer(content: &[u8]) -> Option<i64> {
-    if content.is_empty() || content.len() > 9 {
+    let first = *content.first()?;
+    if content.len() > 8 {
         return None;
     }
-    let negative = content.first().is_some_and(|byte| byte & 0x80 != 0);
-    let start = if negative { -1 } else { 0 };
+    let start = if first & 0x80 != 0 { -1 } else { 0 };
     Some(content.iter().fold(start, |value: i64, byte| value << 8 | i64::from(*byte)))
 }
 
-/// An object identifier's content, dotted (X.690 §8.19).
+/// The value of content that is an unsigned number of at most 4 bytes, with leading zeros allowed.
 #[must_use]
-pub fn dotted(content: &[u8]) -> Option<CompactString> {
-    let mut text = text::Builder::default();
-    let mut arc = 0_u64;
-    for (at, byte) in content.iter().enumerate() {
-        arc = arc.checked_mul(128)? | u64::from(byte & 0x7f);
-        if byte & 0x80 != 0 {
-            if at + 1 == content.len() {
-                return None;
-            }
-            continue;
-        }
-        if text.is_empty() {
-            let first = (arc / 40).min(2);
-            text.number(first);
-            arc -= first * 40;
-        }
-        text.text(".").number(arc);
-        arc = 0;
-    }
-    (!text.is_empty()).then(|| text.build())
-}
-
-/// The content of the first of the following elements with this tag; none of them may come twice.
-#[must_use]
-pub fn find(content: &[u8], wanted: u8) -> Option<&[u8]> {
-    let mut cursor = Cursor::new(content);
-    while let Some((tag, content)) = element(&mut cursor, true) {
-        if tag == wanted {
-            return Some(content);
-        }
-    }
-    None
-}
-
-/// One element, for tests.
-#[cfg(test)]
-#[must_use]
-pub fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len() as u16;
-    let mut bytes = vec![tag];
-    match length {
-        0..=0x7f => bytes.push(length as u8),
-        _ => bytes.extend([0x82, (length >> 8) as u8, length as u8]),
-    }
-    bytes.extend(content);
-    bytes
+pub fn unsigned(content: &[u8]) -> Option<u32> {
+    let number = integer(content)?;
+    // Some stacks send four bytes without the leading zero that keeps them positive.
+    u32::try_from(if content.len() == 4 { number & 0xffff_ffff } else { number }).ok()
 }
 
 #[cfg(test)]
@@ -124,34 +149,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_end_where_their_length_says() {
-        let bytes = [encode(OCTETS, b"abc"), encode(INTEGER, &[0xff, 0x38])].concat();
-        let mut cursor = Cursor::new(&bytes);
-        assert_eq!(Some((OCTETS, b"abc".as_slice())), element(&mut cursor, false));
-        assert_eq!(Some(-200), expect(&mut cursor, INTEGER, false).and_then(integer));
-        assert_eq!(None, element(&mut cursor, true));
-        assert_eq!(Some(5), whole_length(&bytes));
-        assert_eq!(Some(304), whole_length(&encode(OCTETS, &[0; 300])));
-        assert_eq!(None, whole_length(&[0x30, 0x82, 1]));
+    fn tags_and_lengths_are_read_in_all_forms() {
+        let (short, rest) = element(&[0xa1, 0x03, 0x02, 0x01, 0x07, 0xff]).unwrap();
+        assert!(short.is(1) && short.constructed);
+        assert_eq!([0xff], *rest);
+        let inner = short.parts().next().unwrap();
+        assert!(inner.is_universal(2));
+        assert_eq!(Some(7), integer(inner.content));
+        let (high, _) = element(&[0xbf, 0x48, 0x81, 0x01, 0x00]).unwrap();
+        assert!(high.is(72));
+        assert_eq!([0], *high.content);
     }
 
     #[test]
-    fn a_cut_element_gives_what_is_left_only_when_asked() {
-        let bytes = &encode(OCTETS, b"abc")[..4];
-        assert_eq!(None, element(&mut Cursor::new(bytes), false));
-        assert_eq!(Some((OCTETS, b"ab".as_slice())), element(&mut Cursor::new(bytes), true));
+    fn what_is_cut_or_indefinite_is_no_element() {
+        assert_eq!(None, element(&[0x30, 0x05, 0x00]));
+        assert_eq!(None, element(&[0x30, 0x80, 0x00, 0x00]));
+        assert_eq!(None, element(&[0xbf, 0xff, 0xff, 0xff, 0x01, 0x00]));
+        assert_eq!(None, element(&[0x30, 0x88, 0xff]));
+        assert_eq!([0x00], *cut_element(&[0x30, 0x05, 0x00]).unwrap().content);
     }
 
     #[test]
-    fn identifiers_are_dotted() {
-        assert_eq!(Some("1.3.6.1.4.1.311".into()), dotted(&[0x2b, 6, 1, 4, 1, 0x82, 0x37]));
-        assert_eq!(None, dotted(&[0x2b, 0x82]));
-    }
-
-    #[test]
-    fn one_of_many_is_found_by_its_tag() {
-        let bytes = [encode(0xa0, b"x"), encode(0xa1, b"yz")].concat();
-        assert_eq!(Some(b"yz".as_slice()), find(&bytes, 0xa1));
-        assert_eq!(None, find(&bytes, 0xa2));
+    fn numbers_have_their_sign() {
+        assert_eq!(Some(-1), integer(&[0xff]));
+        assert_eq!(Some(0x80), integer(&[0, 0x80]));
+        assert_eq!(Some(0x8000_0000), unsigned(&[0x80, 0, 0, 0]));
+        assert_eq!(None, unsigned(&[0xff]));
+        assert_eq!(None, integer(&[0; 9]));
+        assert_eq!(None, integer(&[]));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Sources: RFC 4120 §5.4 (KDC requests and replies), §5.2.2 (principal names), §5.2.5 (host
 //! addresses), §5.9.1 (errors), §7.2.1 (UDP), §7.2.2 (TCP: a length of four bytes), §7.5.9 (error
-//! codes), §5.10 (application tags); X.690 ([`crate::ber`]).
+//! codes), §5.10 (application tags); X.690 ([`crate::ber_tags`]).
 //!
 //! The code is the message type; the object is the service a ticket is asked for. An AS-REP is the
 //! event `login`, a KRB-ERROR to an AS-REQ `login-failed` with its reason, except the two that only
@@ -16,7 +16,7 @@
 use compact_str::{CompactString, format_compact};
 use otic_wire::Cursor;
 
-use crate::ber::{self, INTEGER, SEQUENCE};
+use crate::ber_tags::{self as ber, INTEGER, SEQUENCE};
 use crate::out::{
     Action, Child, Claim, Confidence, Decode, Event, Item, Object, Operation, Out, Outcome,
     Violation, Who,
@@ -414,7 +414,7 @@ impl Session for Kerberos {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ber::encode;
+    use crate::ber_tags::encode;
     use crate::testing;
 
     fn context(number: u8, content: &[u8]) -> Vec<u8> {

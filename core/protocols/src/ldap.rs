@@ -3,7 +3,7 @@
 //! Sources: RFC 4511 §4.1 (envelope, result), §4.2 (bind), §4.5 (search), §4.6 to §4.13 (the other
 //! operations), §5.1 (BER), appendix A (result codes); RFC 4513 §5 (SASL), RFC 4752 §3.3 (what is
 //! wrapped after it); RFC 4512 §5.1 and [MS-ADTS] §3.1.1.3.2 (root DSE); [MS-ADTS] §5.1.1.1.3
-//! (NTLM binds), §6.3.3 (connectionless); X.690 ([`crate::ber`]).
+//! (NTLM binds), §6.3.3 (connectionless); X.690 ([`crate::ber_tags`]).
 //!
 //! The code is the request's application tag number; the object is the entry it is about. A bind is
 //! the event `login` or `login-failed`; a simple bind with a password is `cleartext-credentials`,
@@ -17,7 +17,7 @@
 use compact_str::{CompactString, format_compact};
 use otic_wire::Cursor;
 
-use crate::ber::{self, ENUMERATED, INTEGER, OCTETS, SEQUENCE};
+use crate::ber_tags::{self as ber, ENUMERATED, INTEGER, OCTETS, SEQUENCE};
 use crate::ntlm;
 use crate::out::{Action, Child, Decode, Event, Item, Object, Operation, Out, Outcome, Violation};
 use crate::pending::Pending;
@@ -535,7 +535,7 @@ impl Session for Ldap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ber::encode;
+    use crate::ber_tags::encode;
     use crate::ntlm::messages::{authenticate, challenge};
     use crate::testing;
 

@@ -10,7 +10,7 @@
 //! | [`session`] | what a dissector is given and must provide |
 //! | [`out`] | what a dissector can say |
 //! | [`pending`] | requests that wait for their response |
-//! | [`ber`] | ASN.1 of several protocols |
+//! | [`ber`], [`ber_tags`] | ASN.1 of several protocols |
 //! | [`fields`] | numbers at known offsets |
 //! | [`ntlm`] | log-ins that other protocols carry |
 //! | [`text`] | text of the wire, without its padding |
@@ -22,9 +22,9 @@
 )]
 
 pub mod arp;
-pub mod asn1;
 pub mod bacnet;
 pub mod ber;
+pub mod ber_tags;
 pub mod cdp;
 pub mod dcerpc;
 pub mod dhcp;

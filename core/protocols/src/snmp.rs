@@ -19,7 +19,7 @@ use otic_wire::Cursor;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::ber::{dotted, element, expect, integer};
+use crate::ber_tags::{dotted, element, expect, integer};
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out,
     Outcome, Value, Violation, Who,

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from otic.baseline.fields import FieldMaker
+from otic.baseline.fields import FieldMaker, one_of_many
 from otic.errors import BaselineError
 from otic.journal.fold import State
 
@@ -112,7 +112,6 @@ class Baseline:
         names = FIELDS.get(kind)
         if names is None:
             return False
-        fields = _with_values(kind, fields)
         known = self._projections.get((kind, key))
         if known is None:
             rows: Iterable[Row] = (*self.learned[kind], *self.signed[kind])
@@ -140,20 +139,7 @@ class Baseline:
 
 def row_of(kind: str, fields: dict[str, Any]) -> Row:
     """The learned form of a fact with these fields."""
-    fields = _with_values(kind, fields)
     return tuple(_text(fields.get(name)) for name in FIELDS[kind])
-
-
-def _with_values(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """The same with an event's values in one text, as a line holds them."""
-    if kind != "event":
-        return fields
-    told = sorted(
-        f"{name.removeprefix('values.')}={_value(value)}"
-        for name, value in fields.items()
-        if name.startswith("values.")
-    )
-    return fields | {"values": " ".join(told)}
 
 
 def _is_value(names: tuple[str, ...], name: str) -> bool:
@@ -175,8 +161,8 @@ def _projection(names: tuple[str, ...], key: tuple[str, ...], row: Row) -> Row:
 
 
 def _value(value: object) -> str:
-    """One of an event's values as it stands among the others: without blanks."""
-    return _text(value).replace(" ", "\\s")
+    """One of an event's values as it stands among the others."""
+    return "" if value is None else _text(one_of_many(str(value)))
 
 
 def _text(value: object) -> str:

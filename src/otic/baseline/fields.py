@@ -28,6 +28,11 @@ WRITES = {
 NO_FLAGS: frozenset[str] = frozenset()
 
 
+def one_of_many(value: str) -> str:
+    """A value as it stands among others in one text: without blanks."""
+    return value.replace("\\", "\\\\").replace(" ", "\\s")
+
+
 class FieldMaker:
     """Makes the fields of facts; flags and zones come from the settings."""
 
@@ -123,7 +128,8 @@ class FieldMaker:
 
     def event(self, fact: Event) -> dict[str, Any]:
         """Fields of an event; `values` is all its distinguishing values in one text."""
-        values = " ".join(f"{name}={value}" for name, value in sorted(fact.values.items()))
+        told = sorted(fact.values.items())
+        values = " ".join(f"{name}={one_of_many(value)}" for name, value in told)
         return (
             self.parties(fact.space, fact.client, fact.server)
             | {"kind": fact.kind, "protocol": fact.protocol, "values": values}

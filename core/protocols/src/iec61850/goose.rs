@@ -17,7 +17,7 @@
 use compact_str::{CompactString, format_compact};
 
 use super::{STREAMS, changed, content, frame, name, number, publish, violation};
-use crate::asn1::{self, Element};
+use crate::ber::{self, Element};
 use crate::out::{Event, Item, Out};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
@@ -78,7 +78,7 @@ impl Goose {
 fn fields(pdu: Element<'_>) -> [Option<Element<'_>>; 12] {
     let mut fields = [None; 12];
     for part in pdu.parts() {
-        if part.class == asn1::Class::Context
+        if part.class == ber::Class::Context
             && let Some(field) = fields.get_mut(part.number as usize)
         {
             *field = Some(part);
@@ -162,7 +162,7 @@ impl Session for Goose {
                 out.push(event("goose-settings", values, frame.pdu.content));
             }
             if let Some(field) = state
-                && let Some(number) = asn1::unsigned(field.content)
+                && let Some(number) = ber::unsigned(field.content)
                 && known.state.replace(number).is_some_and(|before| before != number)
             {
                 out.push(event("goose-state-change", Vec::new(), field.content));

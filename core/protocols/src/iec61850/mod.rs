@@ -13,7 +13,7 @@ pub mod sampled_values;
 use compact_str::{CompactString, format_compact};
 use otic_wire::Cursor;
 
-use crate::asn1::{self, Class, Element};
+use crate::ber::{self, Class, Element};
 use crate::out::{Action, Child, Item, Object, Operation, Out, Outcome, Violation};
 use crate::session::Input;
 use crate::text;
@@ -42,9 +42,9 @@ fn frame(bytes: &[u8], tag: u32) -> Option<Frame<'_>> {
     // The length counts the header; what follows is padding.
     let inside = length.checked_sub(8)?;
     let data = rest.get(..inside).unwrap_or(rest);
-    let (pdu, cut) = match asn1::element(data) {
+    let (pdu, cut) = match ber::element(data) {
         Some((pdu, _)) => (pdu, inside > rest.len()),
-        None => (asn1::cut_element(data)?, true),
+        None => (ber::cut_element(data)?, true),
     };
     let fits = pdu.class == Class::Application && pdu.number == tag && pdu.constructed;
     fits.then_some(Frame { app_id, pdu, cut })
@@ -58,7 +58,7 @@ fn name(bytes: &[u8]) -> CompactString {
 /// The number of a field as text; empty where it is missing.
 fn number(field: Option<Element<'_>>) -> CompactString {
     field
-        .and_then(|field| asn1::unsigned(field.content))
+        .and_then(|field| ber::unsigned(field.content))
         .map(|number| format_compact!("{number}"))
         .unwrap_or_default()
 }

@@ -16,7 +16,7 @@
 use compact_str::{CompactString, format_compact};
 
 use super::{STREAMS, changed, content, frame, name, number, publish, violation};
-use crate::asn1::{self, Element};
+use crate::ber::{self, Element};
 use crate::out::{Event, Item, Out};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
@@ -129,11 +129,11 @@ impl Session for SampledValues {
                 if rest.is_empty() {
                     break;
                 }
-                let (asdu, left) = match asn1::element(rest) {
+                let (asdu, left) = match ber::element(rest) {
                     Some(whole) => whole,
                     None => {
                         cut = true;
-                        let Some(asdu) = asn1::cut_element(rest) else { break };
+                        let Some(asdu) = ber::cut_element(rest) else { break };
                         (asdu, [].as_slice())
                     }
                 };
@@ -155,10 +155,10 @@ impl Session for SampledValues {
 /// The list of ASDUs where it is longer than the frame.
 fn cut_list(pdu: Element<'_>) -> Option<Element<'_>> {
     let mut rest = pdu.content;
-    while let Some((_, left)) = asn1::element(rest) {
+    while let Some((_, left)) = ber::element(rest) {
         rest = left;
     }
-    asn1::cut_element(rest).filter(|list| list.is(2))
+    ber::cut_element(rest).filter(|list| list.is(2))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use otic_wire::Cursor;
 
-use crate::asn1::{self, Class, Element, Elements};
+use crate::ber::{self, Class, Element, Elements};
 
 /// Session PDU types (ISO/IEC 8327-1 §8.3).
 const DATA: u8 = 1;
@@ -73,7 +73,7 @@ pub fn carried(message: &[u8]) -> Carried<'_> {
 /// The MMS PDU that is the whole message: stacks without session and presentation send it so.
 #[must_use]
 pub fn bare(message: &[u8]) -> Option<Element<'_>> {
-    let (element, rest) = asn1::element(message)?;
+    let (element, rest) = ber::element(message)?;
     if rest.is_empty() { mms(element) } else { None }
 }
 
@@ -133,7 +133,7 @@ fn length(cursor: &mut Cursor<'_>) -> Option<usize> {
 
 /// The first presentation data value in a presentation PDU.
 fn user_data(presentation: &[u8]) -> Option<Element<'_>> {
-    let (outer, _) = asn1::element(presentation)?;
+    let (outer, _) = ber::element(presentation)?;
     let data = match (outer.class, outer.number) {
         // fully-encoded-data
         (Class::Application, 1) => outer,
@@ -143,7 +143,7 @@ fn user_data(presentation: &[u8]) -> Option<Element<'_>> {
     let list = data.parts().find(|part| part.is_universal(16))?;
     // single-ASN1-type [0], octet-aligned [1], arbitrary [2]
     let value = list.parts().find(|part| part.class == Class::Context && part.number <= 2)?;
-    asn1::element(value.content).map(|(element, _)| element)
+    ber::element(value.content).map(|(element, _)| element)
 }
 
 /// The fully-encoded-data in a presentation PDU, at most three levels down.

@@ -21,7 +21,7 @@ mod services;
 use compact_str::{CompactString, format_compact};
 
 use self::association::Carried;
-use crate::asn1::{self, Element};
+use crate::ber::{self, Element};
 use crate::iso_transport::{self, Front, Joined, Kind, Segments};
 use crate::out::{
     Action, Change, Child, Event, Evidence, Item, Object, Operation, Out, Outcome, Value, Violation,
@@ -189,7 +189,7 @@ impl Mms {
             CONFIRMED_RESPONSE => self.response(input, pdu, out),
             // invoke id [0]; a rejected PDU has one where it was a confirmed one
             CONFIRMED_ERROR | REJECT => {
-                let id = pdu.part(0).and_then(|id| asn1::unsigned(id.content));
+                let id = pdu.part(0).and_then(|id| ber::unsigned(id.content));
                 if let Some(id) = id {
                     self.answered(input, CONFIRMED_REQUEST, id, Outcome::Error, out);
                 }
@@ -269,7 +269,7 @@ impl Mms {
                 operation.object = services::acts_on(tag, service);
                 // objectClass [0] { basic [0] 9: domain }
                 let class = service.part(0).and_then(|class| class.parts().next());
-                match class.and_then(|class| asn1::unsigned(class.content)) {
+                match class.and_then(|class| ber::unsigned(class.content)) {
                     Some(9) => Detail::Domains,
                     _ => Detail::Nothing,
                 }
@@ -480,8 +480,8 @@ impl Session for Mms {
 fn invoke(pdu: Element<'_>) -> Option<(u32, Element<'_>)> {
     let mut parts = pdu.parts();
     let id = parts.next().filter(|id| id.is_universal(2))?;
-    let service = parts.find(|part| part.class == asn1::Class::Context)?;
-    Some((asn1::unsigned(id.content)?, service))
+    let service = parts.find(|part| part.class == ber::Class::Context)?;
+    Some((ber::unsigned(id.content)?, service))
 }
 
 /// A service that needs no response (ISO 9506-2 §7.3).
@@ -532,7 +532,7 @@ fn identify(input: &Input<'_>, service: Element<'_>, out: &mut Out) {
 
 /// The state of the virtual device, where it is not as it should be (ISO 9506-2 §10.1).
 fn status(input: &Input<'_>, service: Element<'_>, out: &mut Out) {
-    let state = |number| service.part(number).and_then(|part| asn1::unsigned(part.content));
+    let state = |number| service.part(number).and_then(|part| ber::unsigned(part.content));
     let (Some(logical), Some(physical)) = (state(0), state(1)) else { return };
     if (logical, physical) == (0, 0) {
         return;

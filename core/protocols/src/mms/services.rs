@@ -2,7 +2,7 @@
 
 use compact_str::{CompactString, format_compact};
 
-use crate::asn1::{self, Class, Element, Elements};
+use crate::ber::{self, Class, Element, Elements};
 use crate::out::{Action, Decode, Object, Value};
 use crate::text;
 
@@ -256,7 +256,7 @@ pub fn value(data: Element<'_>) -> Option<(Value, Decode)> {
     Some(match data.number {
         3 => (Value::Integer(i64::from(*content.first()? != 0)), Decode::Derived),
         5 | 6 => {
-            let number = asn1::integer(content)?;
+            let number = ber::integer(content)?;
             let plain = number >= 0 && matches!(content.len(), 1..=4 | 8);
             (Value::Integer(number), if plain { Decode::UnsignedBe } else { Decode::Derived })
         }
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn data_is_read_by_its_type() {
-        let data = |bytes: &[u8]| value(asn1::element(bytes)?.0).map(|(value, _)| value);
+        let data = |bytes: &[u8]| value(ber::element(bytes)?.0).map(|(value, _)| value);
         assert_eq!(Some(Value::Integer(1)), data(&[0x83, 1, 0xff]));
         assert_eq!(Some(Value::Integer(-2)), data(&[0x85, 1, 0xfe]));
         assert_eq!(Some(Value::Real(1.5)), data(&[0x87, 5, 8, 0x3f, 0xc0, 0, 0]));

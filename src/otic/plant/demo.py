@@ -45,6 +45,17 @@ SERVER = Host("00:15:5d:01:0a:05", "10.20.1.5")
 SWITCH = Host("ec:74:ba:21:60:02", "10.20.1.2")
 VISITOR = Host("3c:52:82:9b:1f:c3", "10.20.1.77")
 ANYONE = Host("ff:ff:ff:ff:ff:ff", "255.255.255.255")
+HISTORIAN = Host("00:15:5d:01:0a:06", "10.20.1.6")
+SAFETY = Host("00:1d:9c:c7:44:52", "10.20.1.42")
+PRINTER = Host("3c:52:82:44:90:0e", "10.20.1.90")
+CAMERA = Host("00:40:8c:e1:70:93", "10.20.1.93")
+OFFICE_SWITCH = Host("ec:74:ba:21:60:07", "10.20.1.3")
+CONTROL_SERVER = Host("00:1b:1b:20:30:01", "192.88.99.66", hops=52)
+"""Where the beacon goes, behind the plant's firewall: an address of the retired 6to4 relays
+(RFC 7526), which is nobody's."""
+
+MDNS = Host("01:00:5e:00:00:fb", "224.0.0.251")
+SSDP = Host("01:00:5e:7f:ff:fa", "239.255.255.250")
 NOBODY = Host("3c:52:82:9b:1f:c3", "0.0.0.0")  # noqa: S104 an address field, nothing listens
 
 LLDP_GROUP = bytes.fromhex("0180c200000e")
@@ -76,8 +87,11 @@ def demo() -> Wire:
 LEARN_S = 30
 """Seconds that the live demo learns."""
 
-VISIT_S, MEDDLE_S, REPROGRAM_S = 45, 70, 85
-"""When in the live demo the visitor comes, writes, and reprograms: seconds from the start."""
+VISIT_S, MEDDLE_S, REPROGRAM_S, BEACON_S = 45, 70, 85, 100
+"""When in the live demo the visitor comes, writes, reprograms, and first calls home: seconds from
+the start."""
+
+BEACONS, BEACON_EVERY_S = 60, 20
 
 LIVE_ROUND_S = 0.9
 
@@ -89,9 +103,11 @@ def live(start_ns: int) -> Iterator[tuple[int, bytes]]:
     """
     plant = _Plant(Wire(start_ns), LIVE_ROUND_S)
     plant.introduce()
+    plant.furnish()
     incident = _incident(start_ns)
     for number in itertools.count():
         plant.round(number)
+        plant.office(number)
         before = plant.wire.now_ns
         now = [incident.popleft() for _ in _until(incident, before)]
         yield from sorted([*now, *((at, frame) for at, _, _, frame in plant.wire.frames)])
@@ -107,6 +123,9 @@ def _incident(start_ns: int) -> deque[tuple[int, bytes]]:
     ):
         guest.wire.now_ns = max(guest.wire.now_ns, start_ns + seconds * 1_000_000_000)
         act()
+    guest.wire.now_ns = start_ns + BEACON_S * 1_000_000_000
+    for number in range(BEACONS):
+        guest.beacon(number)
     return deque((at, frame) for at, _, _, frame in guest.wire.frames)
 
 
@@ -175,6 +194,82 @@ class _Plant:
             wire.arp(HMI, FILLER)
             wire.arp(SERVER, LABELLER)
         wire.wait(self.round_s)
+
+    def furnish(self) -> None:
+        """More machines of the plant, which the live demo shows: they say who they are."""
+        wire = self.wire
+        for client, server in ((HISTORIAN, FILLER), (HISTORIAN, CAPPER), (SERVER, SAFETY)):
+            wire.arp(client, server)
+        wire.arp(PRINTER, SERVER)
+        wire.arp(CAMERA, HMI)
+        self.history = [
+            Talk(wire, HISTORIAN, 52001 + at, server, 502)
+            for at, server in enumerate((FILLER, CAPPER))
+        ]
+        ask = m.encapsulated(0x63, 0, b"")
+        wire.udp(SERVER, 51100, SAFETY, 44818, ask)
+        told = m.list_identity_answer(
+            SAFETY,
+            vendor=1,
+            kind=0x0E,
+            product=0x0C2,
+            revision=(32, 14),
+            serial=0x60C5D8E1,
+            name="1756-L72S/B LOGIX5572S",
+        )
+        wire.udp(SAFETY, 44818, SERVER, 51100, told)
+        self.safety = Talk(wire, SERVER, 51101, SAFETY, 44818)
+        register = struct.pack("<HH", 1, 0)
+        self.safety.ask(m.encapsulated(0x65, 0, register), m.encapsulated(0x65, 9, register))
+        page = Talk(wire, HMI, 49700, CAMERA, 80)
+        page.ask(
+            m.http_get("/view", CAMERA.ip, "Mozilla/5.0 (Windows NT 10.0; Win64; x64)"),
+            m.http_answer("Boa/0.94.14rc21", "<title>Palletizer camera</title>"),
+        )
+        page.close()
+
+    def office(self, number: int) -> None:
+        """What historian, safety controller, printer, camera and second switch do in a round."""
+        wire = self.wire
+        for talk in self.history:
+            talk.ask(
+                m.modbus(number + 7, 255, struct.pack(">BHH", 4, 0, 4)),
+                m.modbus(number + 7, 255, struct.pack(">BB4H", 4, 8, 1, 2, 3, number & 0xFFFF)),
+            )
+        value = struct.pack("<HB", 0xC1, 1)
+        self.safety.ask(
+            m.unconnected(9, m.cip(0x4C, m.cip_tag("SafetyOK"), b"\x01\0"), number),
+            m.unconnected(9, m.cip_answer(0x4C, value), number),
+        )
+        if number % 15 == 0:
+            words = ["txtvers=1", "ty=HP LaserJet Pro M404dn", "product=(HP LaserJet Pro M404dn)"]
+            service = m.mdns_service("_ipp._tcp", "Line office printer", "NPI44900E", 631, words)
+            wire.udp(PRINTER, 5353, MDNS, 5353, service)
+            notify = m.ssdp_notify(
+                f"http://{CAMERA.ip}:49152/rootdesc1.xml",
+                "urn:axis-com:service:BasicService:1",
+                "Linux/4.14, UPnP/1.0, Portable SDK for UPnP devices/1.6.18",
+                "Upnp-BasicDevice-1_0-00408CE17093",
+            )
+            wire.udp(CAMERA, 39000, SSDP, 1900, notify)
+        if number % 10 == 0:
+            unit = m.lldp(
+                OFFICE_SWITCH.mac_bytes,
+                "1/2",
+                "sw-office",
+                "Hirschmann RSP20 HiOS-2A-08.7.02",
+                OFFICE_SWITCH.ip_bytes,
+            )
+            wire.send(ethernet(OFFICE_SWITCH.mac_bytes, LLDP_GROUP, ETHERTYPE_LLDP, unit))
+
+    def beacon(self, number: int) -> None:
+        """The visitor calls a server in the internet, again and again."""
+        talk = Talk(self.wire, VISITOR, 55000 + number, CONTROL_SERVER, 80)
+        talk.ask(
+            m.http_get("/status", "status.example", "curl/8.4.0"), m.http_answer("nginx", "ok")
+        )
+        talk.close()
+        self.wire.wait(BEACON_EVERY_S)
 
     def visit(self) -> None:
         """An unknown laptop asks for an address and scans."""

@@ -22,10 +22,11 @@ SHORTEST_FRAME = 60
 
 
 class Host(msgspec.Struct, frozen=True):
-    """A network card of the plant."""
+    """A network card of the plant; `hops` is the hop limit that its packets have left here."""
 
     mac: str
     ip: str
+    hops: int = 64
 
     @property
     def mac_bytes(self) -> bytes:
@@ -103,7 +104,7 @@ class Wire:
             20 + len(payload),
             number & 0xFFFF,
             0x4000,
-            64,
+            source.hops,
             protocol,
             0,
             source.ip_bytes,

@@ -2,7 +2,7 @@
 
 Sources: MODBUS Application Protocol V1.1b3; RFC 1006; the public descriptions of S7comm that
 `core/protocols/src/s7comm.rs` names; The CIP Networks Library Vol. 1 and 2; RFC 2131, RFC 2132;
-IEEE 802.1AB-2016.
+IEEE 802.1AB-2016; RFC 1035, RFC 6762, RFC 6763; UPnP Device Architecture 1.1; RFC 9112.
 """
 
 from __future__ import annotations
@@ -187,3 +187,51 @@ def lldp(mac: bytes, port: str, name: str, description: str, address: bytes) -> 
         + field(8, b"\x05\x01" + address + b"\x02" + struct.pack(">I", 1) + b"\0")
         + field(0, b"")
     )
+
+
+def dns_name(name: str) -> bytes:
+    """A name in labels (RFC 1035 §3.1)."""
+    return b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0"
+
+
+def mdns_service(kind: str, instance: str, host: str, port: int, words: list[str]) -> bytes:
+    """An announcement of a service (RFC 6763): its pointer, place and description."""
+    # A label may hold dots and blanks: the instance's name is one label.
+    named = bytes([len(instance)]) + instance.encode() + dns_name(f"{kind}.local")
+    text = b"".join(bytes([len(word)]) + word.encode() for word in words)
+    place = struct.pack(">HHH", 0, 0, port) + dns_name(f"{host}.local")
+    records = (
+        (dns_name(f"{kind}.local"), 12, 1, named),
+        (named, 16, 0x8001, text),
+        (named, 33, 0x8001, place),
+    )
+    return struct.pack(">HHHHHH", 0, 0x8400, 0, len(records), 0, 0) + b"".join(
+        name + struct.pack(">HHIH", type_, class_, 120, len(data)) + data
+        for name, type_, class_, data in records
+    )
+
+
+def ssdp_notify(location: str, kind: str, server: str, uuid: str) -> bytes:
+    """A device that says that it is there (UPnP Device Architecture 1.1 §1.2.2)."""
+    lines = (
+        "NOTIFY * HTTP/1.1",
+        "HOST: 239.255.255.250:1900",
+        "CACHE-CONTROL: max-age=1800",
+        f"LOCATION: {location}",
+        f"NT: {kind}",
+        "NTS: ssdp:alive",
+        f"SERVER: {server}",
+        f"USN: uuid:{uuid}::{kind}",
+    )
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def http_get(path: str, host: str, agent: str) -> bytes:
+    """A request for a page (RFC 9112 §3)."""
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n\r\n".encode()
+
+
+def http_answer(server: str, body: str) -> bytes:
+    """A page (RFC 9112 §4)."""
+    head = f"HTTP/1.1 200 OK\r\nServer: {server}\r\nContent-Type: text/html\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 from otic.plant import demo
@@ -33,3 +34,19 @@ def test_times_never_go_back():
     """Frames are in the order they were sent."""
     times = [frame[0] for frame in demo.demo().frames]
     assert times == sorted(times)
+
+
+def test_the_live_plant_tells_a_story():
+    """Frames come in order without end: quiet work, then the visitor at the second it is due."""
+    start_ns = demo.START_NS
+    frames = list(itertools.takewhile(lambda row: row[0] < start_ns + 130e9, demo.live(start_ns)))
+    times = [ts_ns for ts_ns, _ in frames]
+    assert times == sorted(times)
+    visitor = [ts_ns for ts_ns, frame in frames if frame[6:12] == demo.VISITOR.mac_bytes]
+    assert (min(visitor) - start_ns) // 10**9 == demo.VISIT_S
+    speaking = {frame[6:12] for ts_ns, frame in frames if ts_ns < start_ns + demo.LEARN_S * 10**9}
+    for host in (demo.HISTORIAN, demo.SAFETY, demo.PRINTER, demo.CAMERA, demo.OFFICE_SWITCH):
+        assert host.mac_bytes in speaking
+    # Nobody is silent for long: a sensor that is started later sees the plant too.
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert max(gaps) < 2e9

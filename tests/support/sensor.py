@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from otic.folder import DataFolder
+from otic.journal.fold import Totals
 from otic.status import read_status
 from support.program import COMMAND
 
@@ -75,6 +76,12 @@ class Sensor:
             for cause, count in msgspec.msgpack.decode(packed, type=dict[str, int]).items():
                 sums[cause] = sums.get(cause, 0) + count
         return sums
+
+    def not_kept(self) -> int:
+        """Frames that the packet ring did not get."""
+        ((packed,),) = self.read("SELECT coverage FROM positions WHERE stream = 'facts'")
+        capped = msgspec.msgpack.decode(packed, type=Totals).capped
+        return sum(count for name, count in capped.items() if name.startswith("packet-ring-"))
 
     def process_id(self, name: str) -> int | None:
         """The process of this name."""

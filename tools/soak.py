@@ -1,6 +1,6 @@
 """Runs everything at full length and writes what it printed to docs/measured/.
 
-The whole score, benches, an hour of fuzzing, the acceptance tests over all sample captures. Each
+The whole score, benches, ten minutes of a live sensor under load, an hour of fuzzing, the acceptance tests over all sample captures. Each
 page names the commit and the machine it was measured on.
 """
 
@@ -72,7 +72,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--fuzz-seconds", type=int, default=3600)
-    parser.add_argument("--only", choices=["score", "bench", "acceptance", "fuzz"])
+    parser.add_argument("--only", choices=["score", "bench", "live", "acceptance", "fuzz"])
     options = parser.parse_args()
     python = sys.executable
     parts = {
@@ -81,6 +81,7 @@ def main() -> int:
             [python, "tools/check_score.py", "--shared", str(options.shared)],
         ),
         "bench": ("Speed", [python, "bench/run.py"]),
+        "live": ("A live sensor under load", [python, "bench/live.py"]),
         "acceptance": (
             "Whole runs, faults and all sample captures",
             [python, "-m", "pytest", "tests/acceptance", "-q", "-rs"],

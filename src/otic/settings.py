@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -137,18 +137,62 @@ def load(path: Path | None) -> Settings:
     """The settings in this file; the defaults without one.
 
     Raises:
-        SettingsError: the file is missing or says something Otic does not understand.
+        SettingsError: the file is missing or says something Otic does not understand; the message
+            is one line that names the path of every wrong key.
     """
     if path is None:
         return Settings()
     try:
-        settings = msgspec.toml.decode(path.read_bytes(), type=Settings)
-        settings.networks()
+        written = msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
     except OSError as error:
         raise SettingsError(f"{path.name}: {error.strerror}") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise SettingsError(f"{path.name}: {error}") from None
-    return settings
+    wrong = wrong_keys(written)
+    if wrong:
+        raise SettingsError(f"{path.name}: {'; '.join(wrong)}")
+    return msgspec.convert(written, Settings)
+
+
+def wrong_keys(written: dict[str, Any]) -> list[str]:
+    """What is wrong with these settings, each as `path.of.key: why`; nothing when all is well."""
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(Settings)}
+    wrong = [f"{key}: is not a setting" for key in written if key not in types]
+    for key, value in written.items():
+        if key not in types:
+            continue
+        element = get_args(types[key])[0] if get_origin(types[key]) is list else None
+        if element is not None and isinstance(value, list):
+            for number, one in enumerate(value):
+                wrong += _wrong(one, element, f"{key}[{number}]")
+        else:
+            wrong += _wrong(value, types[key], key)
+    for number, subnet in enumerate(written.get("subnet", []) if not wrong else []):
+        try:
+            ipaddress.ip_network(subnet["cidr"])
+        except ValueError as error:
+            wrong.append(f"subnet[{number}].cidr: {error}")
+    return wrong
+
+
+_AT = re.compile(r"(?P<why>.*?)(?: - at (?:`key` in )?`\$(?P<path>.*)`)?")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
+_MISSING = re.compile(r"Object missing required field `(.*)`")
+
+
+def _wrong(value: object, wanted: Any, path: str) -> list[str]:
+    """What is wrong with the value at this path."""
+    try:
+        msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        found = _AT.fullmatch(str(error))
+        why, place = (found["why"], path + (found["path"] or "")) if found else (str(error), path)
+        if unknown := _UNKNOWN.fullmatch(why):
+            return [f"{place}.{unknown[1]}: is not a setting"]
+        if missing := _MISSING.fullmatch(why):
+            return [f"{place}.{missing[1]}: is missing"]
+        return [f"{place}: {why}"]
+    return []
 
 
 EACH = "*"

@@ -93,7 +93,9 @@ impl NicFacts {
             promiscuous: files
                 .hexadecimal("flags")
                 .map(|flags| flags & libc::IFF_PROMISC as u32 != 0),
-            has_address: has_ipv4(socket, interface).ok().map(|ipv4| ipv4 || has_ipv6(interface, false)),
+            has_address: has_ipv4(socket, interface)
+                .ok()
+                .map(|ipv4| ipv4 || has_ipv6(interface, false)),
             has_link_local: has_ipv6(interface, true),
             arp: flags.map(|flags| flags & libc::IFF_NOARP == 0),
             rx_packets: files.number("statistics/rx_packets"),

@@ -197,6 +197,22 @@ def sensor(*, data: Path, config: Path | None = None) -> int:
 
 
 @app.command
+def settings(*, data: Path | None = None, config: Path | None = None) -> int:
+    """Print the settings that hold, with the defaults, as an otic.toml; wrong keys are refused.
+
+    Parameters
+    ----------
+    data
+        Folder of the sensor, whose otic.toml is read when there is one.
+    config
+        Settings (otic.toml).
+    """
+    from otic.cli.settings import run
+
+    return run(data=data, config=config)
+
+
+@app.command
 def doctor(
     *,
     data: Path | None = None,

@@ -141,8 +141,8 @@ def settings() -> str:
         "# Settings",
         "",
         "Made from `src/otic/settings.py` by `make generate`. `otic.toml` is a TOML file in the",
-        "data folder of a sensor, or named by `--config`; every part may be left out. A key that is",
-        "not here is refused. `otic settings` prints what holds.",
+        "data folder of a sensor, or named by `--config`; every part may be left out. A key that",
+        "is not here is refused. `otic settings` prints what holds.",
         "",
     ]
     source = (ROOT / "src" / "otic" / "settings.py").read_text(encoding="utf-8")

@@ -272,7 +272,8 @@ app.command(user)
 def user_add(
     name: str,
     *,
-    database: Path,
+    database: Path | None = None,
+    data: Path | None = None,
     role: Literal["admin", "analyst", "viewer"] = "viewer",
 ) -> int:
     """Let someone log in, and print their first password.
@@ -283,16 +284,18 @@ def user_add(
         Small letters, digits, dot, dash, underscore.
     database
         A database written by `otic replay --database`.
+    data
+        The data folder of a sensor.
     role
         What they may do.
     """
     from otic.cli.user import add
 
-    return add(name, database, role)
+    return add(name, database, data, role)
 
 
 @user.command(name="password")
-def user_password(name: str, *, database: Path) -> int:
+def user_password(name: str, *, database: Path | None = None, data: Path | None = None) -> int:
     """Give someone a new password, print it, and end their sessions.
 
     Parameters
@@ -301,7 +304,9 @@ def user_password(name: str, *, database: Path) -> int:
         Who forgot their password.
     database
         A database written by `otic replay --database`.
+    data
+        The data folder of a sensor.
     """
     from otic.cli.user import reset
 
-    return reset(name, database)
+    return reset(name, database, data)

@@ -1,4 +1,4 @@
-"""Events that only the whole inventory shows: addresses that several machines hold."""
+"""Events that only the whole shows: addresses of several machines, interfaces without link."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from otic.facts import Event, encode
 from otic.inventory.merge import Contest
 from otic.journal.fold import State
 
+INTERFACE_DOWN = "interface-down"
+
 SPLIT_HINT = {
     "vlan": "map the VLANs to address spaces",
     "interface": "map the interfaces to address spaces",
@@ -16,6 +18,44 @@ SPLIT_HINT = {
 
 
 def notices(state: State, contests: list[Contest]) -> list[Event]:
+    """What the whole of a sensor's facts shows."""
+    return [*_contests(state, contests), *_downs(state)]
+
+
+def _downs(state: State) -> list[Event]:
+    """One event each time that a monitored interface had no link, whether it has one again or not.
+
+    The event's time is the last second with a link, so it stays the same event when the link is
+    back.
+    """
+    times = {
+        (blind.interface, blind.start_ns)
+        for blind in state.blinds.values()
+        if blind.cause == "link-down"
+    }
+    for name, interface in state.interfaces.items():
+        if not interface.last.up:
+            since_ns = interface.first_ns if interface.up_ns is None else interface.up_ns
+            times.add((name, since_ns))
+    return [
+        Event(
+            hashlib.blake2b(encode(["event", INTERFACE_DOWN, *at]), digest_size=16).digest(),
+            INTERFACE_DOWN,
+            "",
+            b"",
+            b"",
+            "",
+            "",
+            "",
+            {"interface": at[0]},
+            at[1],
+            b"",
+        )
+        for at in sorted(times)
+    ]
+
+
+def _contests(state: State, contests: list[Contest]) -> list[Event]:
     """One event an address held by several on-link MACs.
 
     `at_once` is "yes" where an earlier holder spoke after the last one took the address; else

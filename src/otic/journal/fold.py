@@ -97,10 +97,14 @@ class Observed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Interface(msgspec.Struct):
-    """One monitored interface: its last second and the sums of all seconds."""
+    """One monitored interface: its last second and the sums of all seconds.
+
+    `up_ns` is its last second with a link; none while it never had one.
+    """
 
     first_ns: int
     last: Tick
+    up_ns: int | None = None
     frames: int = 0
     bytes: int = 0
     drops: dict[str, int] = msgspec.field(default_factory=dict)
@@ -117,7 +121,8 @@ class Minute(msgspec.Struct):
 class Novelty(msgspec.Struct):
     """Keys of the facts one batch added or altered, by kind; counts alone are no novelty.
 
-    `answered` are connections whose server was seen to send for the first time.
+    `answered` are connections whose server was seen to send for the first time, `links` interfaces
+    whose link came or went.
     """
 
     endpoints: set[bytes] = msgspec.field(default_factory=set)
@@ -137,6 +142,7 @@ class Novelty(msgspec.Struct):
     answered: set[bytes] = msgspec.field(default_factory=set)
     interfaces: set[str] = msgspec.field(default_factory=set)
     minutes: set[tuple[str, int]] = msgspec.field(default_factory=set)
+    links: set[str] = msgspec.field(default_factory=set)
     blinds: set[tuple[str, int]] = msgspec.field(default_factory=set)
     buckets: set[tuple[bytes, int]] = msgspec.field(default_factory=set)
     coverage: bool = False
@@ -491,6 +497,9 @@ class State:
         known = self.interfaces.get(tick.interface)
         if known is None:
             known = self.interfaces[tick.interface] = Interface(tick.wall_ns, tick)
+            new.links.add(tick.interface)
+        elif known.last.up != tick.up:
+            new.links.add(tick.interface)
         minute_ns = tick.wall_ns // MINUTE_NS * MINUTE_NS
         minute = self.minutes.get((tick.interface, minute_ns))
         if minute is None:
@@ -498,6 +507,8 @@ class State:
                 del self.minutes[key]
             minute = self.minutes[tick.interface, minute_ns] = Minute()
         known.last = tick
+        if tick.up:
+            known.up_ns = tick.wall_ns
         for sums in (known, minute):
             sums.frames += tick.frames
             sums.bytes += tick.bytes

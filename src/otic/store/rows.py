@@ -251,6 +251,7 @@ def _interface(state: State, name: str) -> Row:
         "first_ns": interface.first_ns,
         "last_ns": interface.last.wall_ns,
         "up": interface.last.up,
+        "up_ns": interface.up_ns,
         "frames": interface.frames,
         "bytes": interface.bytes,
         "drops": _pack(interface.drops),
@@ -489,7 +490,7 @@ def _observation_of(row: Any) -> tuple[bytes, Observed]:
 
 def _interface_of(row: Any) -> tuple[str, Interface]:
     return row.name, Interface(
-        row.first_ns, _tick(row.last), row.frames, row.bytes, _sums(row.drops)
+        row.first_ns, _tick(row.last), row.up_ns, row.frames, row.bytes, _sums(row.drops)
     )
 
 

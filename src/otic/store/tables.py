@@ -237,6 +237,7 @@ interfaces = _table(
     _number("first_ns"),
     _number("last_ns"),
     Column("up", Boolean, nullable=False),
+    Column("up_ns", BigInteger, nullable=True, autoincrement=False),
     _number("frames"),
     _number("bytes"),
     _packed("drops"),

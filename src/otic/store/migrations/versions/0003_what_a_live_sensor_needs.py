@@ -35,6 +35,7 @@ def upgrade() -> None:
         _number("first_ns"),
         _number("last_ns"),
         sa.Column("up", sa.Boolean(), nullable=False),
+        sa.Column("up_ns", sa.BigInteger(), nullable=True, autoincrement=False),
         _number("frames"),
         _number("bytes"),
         _packed("drops"),

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.cable import MONITOR, PLANT, Cable
+from support.doctor import FRAME, SETTINGS, doctor
 from support.frames import START_NS, pcap
 from support.program import COMMAND
 from support.sensor import Sensor
-
-FRAME = bytes.fromhex("ffffffffffff28633600000108060001080006040001286336000001") + bytes(32)
 
 ASK = """
 import socket, sys
@@ -36,44 +33,15 @@ except TimeoutError:
 """
 """Asks by ARP who has 192.0.2.1."""
 
-SETTINGS = f"""
-[[interface]]
-name = "{MONITOR}"
-
-[ring]
-bytes = 50_000_000
-
-[console]
-port = 0
-tls = false
-"""
-
-
-@pytest.fixture
-def cable() -> Iterator[Cable]:
-    """A cable whose end at the sensor answers nothing."""
-    made = Cable()
-    made.within(made.sensor, "ip", "link", "set", MONITOR, "arp", "off")
-    yield made
-    made.close()
-
-
-def doctor(within: list[str], *arguments: object) -> tuple[int, dict[str, Any]]:
-    """Exit code and document of `otic doctor`."""
-    command = [*within, *COMMAND, "doctor", *map(str, arguments), "--format", "json"]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=120)
-    assert done.returncode in (0, 1), done.stderr.decode()
-    document: dict[str, Any] = json.loads(done.stdout)
-    return done.returncode, document
-
 
 def against(proof: dict[str, Any]) -> list[str]:
     """Commands that would end what speaks against the proof."""
     return [reason["command"] for reason in proof["reasons"] if reason["verdict"] == "no"]
 
 
-def test_a_sensor_on_a_cable_cannot_transmit(cable: Cable, tmp_path: Path) -> None:
+def test_a_sensor_on_a_cable_cannot_transmit(silent_cable: Cable, tmp_path: Path) -> None:
     """Yes with every reason; no as soon as the kernel would answer for the machine."""
+    cable = silent_cable
     within = cable.enter(cable.sensor)
     sensor = Sensor(tmp_path / "data", SETTINGS, within)
     data = sensor.folder.path
@@ -114,8 +82,9 @@ def test_a_sensor_on_a_cable_cannot_transmit(cable: Cable, tmp_path: Path) -> No
         sensor.close()
 
 
-def test_the_kernel_answers_arp_on_a_port_without_an_address(cable: Cable) -> None:
+def test_the_kernel_answers_arp_on_a_port_without_an_address(silent_cable: Cable) -> None:
     """Why ARP must be off: otherwise the machine answers for an address of another port."""
+    cable = silent_cable
     cable.within(cable.sensor, "ip", "address", "add", "192.0.2.1/32", "dev", "lo")
     ask = [sys.executable, "-c", ASK, PLANT]
 

@@ -66,6 +66,10 @@ demo: install ## Build everything and start Otic on a small capture that it make
 deb: install ## Build the Debian package, build/otic_<version>_<architecture>.deb
 	$(BIN)/python tools/build_deb.py
 
+.PHONY: image
+image: install ## Build the OCI image, build/otic-sensor.oci.tar
+	$(BIN)/python tools/build_image.py
+
 # -- checks ---------------------------------------------------------------------------------------
 
 .PHONY: test

@@ -6,6 +6,7 @@ the packages it needs, in the versions and with the hashes of requirements.lock.
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import os
@@ -13,6 +14,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import requires, version
 from pathlib import Path
 
@@ -153,6 +156,15 @@ def files() -> list[Path]:
     )
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Waits until nobody else builds a package or an image of this tree."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "package.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def main() -> int:
     """Builds the package and says where it is and how large."""
     if sys.version_info[:2] != (3, 11):
@@ -198,4 +210,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with alone():
+        sys.exit(main())

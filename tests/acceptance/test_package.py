@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -31,11 +32,11 @@ def run(*command: object, code: int = 0, **variables: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def package() -> Path:
-    """The package of this tree."""
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this tree's package, which stays when it is built again."""
     subprocess.run(["make", "--no-print-directory", "deb"], cwd=ROOT, check=True)
     [made] = (ROOT / "build").glob("otic_*.deb")
-    return made
+    return Path(shutil.copy(made, tmp_path_factory.mktemp("package")))
 
 
 class Root:

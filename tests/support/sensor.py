@@ -43,11 +43,15 @@ class Sensor:
         """Starts it (again) and waits until it listens."""
         before = self.read("SELECT max(last_ns) FROM interfaces")[0][0] or 0
         self.process = subprocess.Popen(
-            [*self._enter, "sensor", "--data", str(self.folder.path)],
+            [*self._enter, *self.arguments()],
             stdout=self._log,
             stderr=self._log,
         )
         self.until(lambda: (self.read("SELECT max(last_ns) FROM interfaces")[0][0] or 0) > before)
+
+    def arguments(self) -> list[str]:
+        """What follows the program's name."""
+        return ["sensor", "--data", str(self.folder.path)]
 
     def read(self, query: str) -> list[Any]:
         """Rows of the store; one row of nothing while there is none."""

@@ -62,6 +62,14 @@ install: need $(STAMPS)/core $(CONSOLE) ## Build everything; .venv/bin/otic is t
 demo: install ## Build everything and start Otic on a small capture that it makes itself
 	$(BIN)/otic demo $(DEMO)
 
+.PHONY: deb
+deb: install ## Build the Debian package, build/otic_<version>_<architecture>.deb
+	$(BIN)/python tools/build_deb.py
+
+.PHONY: image
+image: install ## Build the OCI image, build/otic-sensor.oci.tar
+	$(BIN)/python tools/build_image.py
+
 # -- checks ---------------------------------------------------------------------------------------
 
 .PHONY: test

@@ -1,4 +1,4 @@
-"""Writes the generated pages: docs/protocols.md and docs/detections.md.
+"""Writes the generated pages: docs/protocols.md, docs/detections.md and docs/settings.md.
 
 `build_docs.py` rewrites them, `build_docs.py --check` only says which one is stale.
 """
@@ -9,14 +9,19 @@ import ast
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
+import msgspec
+from msgspec import inspect
 from rule_words import fires_when
 
 from otic import _core
 from otic.detect.rules import Rule, built_in, techniques
 from otic.inventory.protocols import carriers as carried_inside
 from otic.inventory.protocols import protocol
+from otic.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -130,6 +135,95 @@ def detections() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def settings() -> str:
+    """The page of settings, from the structs that read them and the words under their fields."""
+    lines = [
+        "# Settings",
+        "",
+        "Made from `src/otic/settings.py` by `make generate`. `otic.toml` is a TOML file in the",
+        "data folder of a sensor, or named by `--config`; every part may be left out. A key that",
+        "is not here is refused. `otic settings` prints what holds.",
+        "",
+    ]
+    source = (ROOT / "src" / "otic" / "settings.py").read_text(encoding="utf-8")
+    words = {
+        node.name: dict(field_words(node))
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef)
+    }
+    for heading, struct in setting_tables():
+        told = words[struct.__name__]
+        lines += [f"## {heading}", "", " ".join((struct.__doc__ or "").split()), ""]
+        lines += ["| key | type | default | limits | meaning |", "|---|---|---|---|---|"]
+        for field in inspect.type_info(struct).fields:
+            kind, limits = described(field.type)
+            lines.append(
+                f"| `{field.encode_name}` | {kind} | {default_of(field)} | {limits} |"
+                f" {cell(told[field.name])} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def field_words(struct: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """The docstring under each field."""
+    for field, text in pairwise(struct.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            said = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+            if not said:
+                raise ValueError(f"settings.py: {struct.name}.{field.target.id} has no docstring")
+            yield field.target.id, str(text.value.value)
+
+
+def setting_tables() -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    """The tables of `otic.toml`: their heading, and the struct that reads them."""
+    yield "Top of the file", Settings
+    for field in inspect.type_info(Settings).fields:
+        match field.type:
+            case inspect.StructType(cls=struct):
+                yield f"`[{field.encode_name}]`", struct
+            case inspect.ListType(item_type=inspect.StructType(cls=struct)):
+                yield f"`[[{field.encode_name}]]`", struct
+            case inspect.DictType(value_type=inspect.StructType(cls=struct)):
+                yield f"`[{field.encode_name}.ID]`", struct
+
+
+def described(kind: inspect.Type) -> tuple[str, str]:
+    """A type in words, and its limits."""
+    match kind:
+        case inspect.IntType(ge=least, le=most):
+            bounds = [f"from {least}" if least is not None else "", f"to {most}" if most else ""]
+            return "whole number", " ".join(filter(None, bounds))
+        case inspect.StrType():
+            return "text", ""
+        case inspect.BoolType():
+            return "true or false", ""
+        case inspect.LiteralType(values=values):
+            return "one of", ", ".join(f"`{value}`" for value in values)
+        case inspect.UnionType(types=types):
+            return described(next(one for one in types if not isinstance(one, inspect.NoneType)))
+        case inspect.ListType(item_type=inspect.StructType()):
+            return "tables", ""
+        case inspect.ListType(item_type=item):
+            word, limits = described(item)
+            return ("some of" if limits else f"list of {word}"), limits
+        case inspect.StructType() | inspect.DictType():
+            return "table", ""
+    raise ValueError(f"settings.py: no words for {kind}")
+
+
+def default_of(field: inspect.Field) -> str:
+    """What holds when the key is left out."""
+    if field.required:
+        return "must be given"
+    value = field.default
+    if isinstance(field.type, inspect.StructType | inspect.DictType) or value in (None, ""):
+        return ""
+    if value is msgspec.NODEFAULT:
+        return "none"
+    return f"`{msgspec.json.encode(value).decode()}`"
+
+
 PROTOCOL_LIST = re.compile(r"(<!-- protocols -->\n).*?(\n<!-- /protocols -->)", re.S)
 
 
@@ -143,6 +237,7 @@ def readme() -> str:
 PAGES = {
     DOCS / "protocols.md": protocols,
     DOCS / "detections.md": detections,
+    DOCS / "settings.md": settings,
     ROOT / "README.md": readme,
 }
 

@@ -3,6 +3,8 @@ from typing import Self
 
 SCHEMA: int
 
+RING_BLOCK_BYTES: int
+
 class CaptureError(Exception): ...
 class JournalError(Exception): ...
 

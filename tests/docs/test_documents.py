@@ -74,7 +74,9 @@ def test_commands_of_the_documents_exist(name: str) -> None:
         assert command in commands, f"{name}: otic {command}"
 
 
-@pytest.mark.parametrize("name", [*PAGES, "docs/protocols.md", "docs/detections.md"])
+@pytest.mark.parametrize(
+    "name", [*PAGES, "docs/protocols.md", "docs/detections.md", "docs/settings.md"]
+)
 def test_links_lead_somewhere(name: str) -> None:
     """Each relative link of a document names a file."""
     page = (ROOT / name).read_text(encoding="utf-8")

@@ -25,12 +25,18 @@ PATIENCE_S = 20
 class Sensor:
     """`otic sensor` on a data folder."""
 
-    def __init__(self, path: Path, settings: str, enter: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: str,
+        enter: list[str] | None = None,
+        command: list[str] = COMMAND,
+    ) -> None:
         """Starts it; `enter` is put in front of the command, to run it in a namespace."""
         self.folder = DataFolder(path)
         path.mkdir(exist_ok=True)
         self.folder.settings.write_text(settings)
-        self._enter = enter or []
+        self._enter = [*(enter or []), *command]
         self._log = (path / "log").open("ab")
         self.start()
 
@@ -38,11 +44,15 @@ class Sensor:
         """Starts it (again) and waits until it listens."""
         before = self.read("SELECT max(last_ns) FROM interfaces")[0][0] or 0
         self.process = subprocess.Popen(
-            [*self._enter, *COMMAND, "sensor", "--data", str(self.folder.path)],
+            [*self._enter, *self.arguments()],
             stdout=self._log,
             stderr=self._log,
         )
         self.until(lambda: (self.read("SELECT max(last_ns) FROM interfaces")[0][0] or 0) > before)
+
+    def arguments(self) -> list[str]:
+        """What follows the program's name."""
+        return ["sensor", "--data", str(self.folder.path)]
 
     def read(self, query: str) -> list[Any]:
         """Rows of the store; one row of nothing while there is none."""

@@ -39,6 +39,10 @@ pub struct NicFacts {
     pub promiscuous: Option<bool>,
     /// Whether it has an IP address of its own, beside a link-local IPv6 one.
     pub has_address: Option<bool>,
+    /// Whether it has a link-local IPv6 address, by which the kernel speaks unasked.
+    pub has_link_local: bool,
+    /// Whether the kernel answers ARP requests here, also those for the machine's other addresses.
+    pub arp: Option<bool>,
     /// Frames received.
     pub rx_packets: Option<u64>,
     /// Frames received but dropped on the way to the kernel.
@@ -89,7 +93,11 @@ impl NicFacts {
             promiscuous: files
                 .hexadecimal("flags")
                 .map(|flags| flags & libc::IFF_PROMISC as u32 != 0),
-            has_address: has_ipv4(socket, interface).ok().map(|ipv4| ipv4 || has_ipv6(interface)),
+            has_address: has_ipv4(socket, interface)
+                .ok()
+                .map(|ipv4| ipv4 || has_ipv6(interface, false)),
+            has_link_local: has_ipv6(interface, true),
+            arp: flags.map(|flags| flags & libc::IFF_NOARP == 0),
             rx_packets: files.number("statistics/rx_packets"),
             rx_dropped: files.number("statistics/rx_dropped"),
             rx_missed: files.number("statistics/rx_missed_errors"),
@@ -129,14 +137,14 @@ impl Files<'_> {
     }
 }
 
-/// Whether the interface has an IPv6 address that is not link-local; the file is missing where
-/// IPv6 is switched off.
-fn has_ipv6(interface: &str) -> bool {
+/// Whether the interface has an IPv6 address that is (or is not) link-local; the file is missing
+/// where IPv6 is switched off.
+fn has_ipv6(interface: &str, link_local: bool) -> bool {
     let table = fs::read_to_string("/proc/self/net/if_inet6").unwrap_or_default();
     table.lines().any(|line| {
         let mut fields = line.split_whitespace();
         let address = fields.next().unwrap_or_default();
-        fields.next_back() == Some(interface) && !address.starts_with("fe80")
+        fields.next_back() == Some(interface) && address.starts_with("fe80") == link_local
     })
 }
 

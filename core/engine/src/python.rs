@@ -551,6 +551,7 @@ fn carriers() -> Vec<(&'static str, Vec<String>)> {
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("RING_BLOCK_BYTES", BLOCK_BYTES)?;
     module.add_class::<Replay>()?;
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
     module.add("JournalError", module.py().get_type::<JournalError>())?;

@@ -197,6 +197,48 @@ def sensor(*, data: Path, config: Path | None = None) -> int:
 
 
 @app.command
+def settings(*, data: Path | None = None, config: Path | None = None) -> int:
+    """Print the settings that hold, with the defaults, as an otic.toml; wrong keys are refused.
+
+    Parameters
+    ----------
+    data
+        Folder of the sensor, whose otic.toml is read when there is one.
+    config
+        Settings (otic.toml).
+    """
+    from otic.cli.settings import run
+
+    return run(data=data, config=config)
+
+
+@app.command
+def doctor(
+    *,
+    data: Path | None = None,
+    config: Path | None = None,
+    proof: bool = False,
+    output_format: Annotated[Literal["text", "json"], Parameter(name="--format")] = "text",
+) -> int:
+    """Say whether this machine is fit to be a sensor; exit code 1 when there are problems.
+
+    Parameters
+    ----------
+    data
+        Folder of the sensor; its disk is measured, and its otic.toml read when there is one.
+    config
+        Settings (otic.toml).
+    proof
+        Show instead that the sensor running on the folder cannot transmit.
+    output_format
+        Lines to read, or JSON.
+    """
+    from otic.cli.doctor import run
+
+    return run(data=data, config=config, proof=proof, as_json=output_format == "json")
+
+
+@app.command
 def demo(
     *,
     host: str = "127.0.0.1",

@@ -62,8 +62,10 @@ def _capture(folder: DataFolder, settings: Settings) -> int:
 
 def _analysis(folder: DataFolder, settings: Settings) -> int:
     from otic.sensor.analyst import Analyst
+    from otic.sensor.rights import leave_the_wire
     from otic.store.database import Database
 
+    leave_the_wire()
     ended = _until_input_ends()
     Analyst(folder, settings, Database(folder.database, settings)).run(ended.is_set)
     return 0
@@ -71,8 +73,10 @@ def _analysis(folder: DataFolder, settings: Settings) -> int:
 
 def _web(folder: DataFolder, settings: Settings) -> int:
     from otic.api.app import serve
+    from otic.sensor.rights import leave_the_wire
     from otic.store.queries.common import Store
 
+    leave_the_wire()
     ended = _until_input_ends()
     while not folder.database.exists():
         if ended.wait(STORE_S):

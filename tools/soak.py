@@ -1,7 +1,8 @@
 """Runs everything at full length and writes what it printed to docs/measured/.
 
-The whole score, benches, ten minutes of a live sensor under load, an hour of fuzzing, the acceptance
-tests over all sample captures. Each page names the commit and the machine it was measured on.
+The whole score, benches, ten minutes of a live sensor under load, an hour of fuzzing, the
+acceptance tests over all sample captures. Each page names the commit and the machine it was
+measured on.
 """
 
 from __future__ import annotations

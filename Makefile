@@ -70,6 +70,10 @@ deb: install ## Build the Debian package, build/otic_<version>_<architecture>.de
 image: install ## Build the OCI image, build/otic-sensor.oci.tar
 	$(BIN)/python tools/build_image.py
 
+.PHONY: test-packages
+test-packages: install ## Build the Debian package and the image and try both (needs mmdebstrap, mirrors)
+	$(BIN)/python -m pytest packaging/tests
+
 # -- checks ---------------------------------------------------------------------------------------
 
 .PHONY: test

@@ -10,7 +10,6 @@ command -v python3 >/dev/null 2>&1 || missing="$missing python3"
 python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$missing python3-venv"
 command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
 python3 -c 'import ctypes; ctypes.CDLL("libpcap.so.0.8")' >/dev/null 2>&1 || missing="$missing libpcap0.8"
-command -v mmdebstrap >/dev/null 2>&1 || missing="$missing mmdebstrap"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 
 [ -n "$missing" ] || exit 0

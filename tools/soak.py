@@ -73,7 +73,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--fuzz-seconds", type=int, default=3600)
-    parser.add_argument("--only", choices=["score", "bench", "live", "acceptance", "fuzz"])
+    parser.add_argument(
+        "--only", choices=["score", "bench", "live", "acceptance", "packages", "fuzz"]
+    )
     options = parser.parse_args()
     python = sys.executable
     parts = {
@@ -87,11 +89,14 @@ def main() -> int:
             "Whole runs, faults and all sample captures",
             [python, "-m", "pytest", "tests/acceptance", "-q", "-rs"],
         ),
+        "packages": ("Packages", [python, "-m", "pytest", "packaging/tests", "-q", "-rs"]),
         "fuzz": (
             "Fuzzing",
             ["make", "--no-print-directory", "fuzz", f"FUZZ_SECONDS={options.fuzz_seconds}"],
         ),
     }
+    if options.only is not None and options.only not in parts:
+        parser.error(f"there is no part {options.only}")
     failed = [
         title
         for name, (title, command) in parts.items()

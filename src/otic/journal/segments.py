@@ -31,3 +31,31 @@ def batches(folder: Path) -> Iterator[bytes]:
                 yield record
     except _core.JournalError as error:
         raise JournalError(str(error)) from None
+
+
+def drop_oldest(folder: Path, stream: str, most_bytes: int, before: int) -> list[str]:
+    """Removes the oldest segments of a stream while all are larger than `most_bytes`.
+
+    Only segments before this number go: the others are still to be read. Gives the names.
+
+    Raises:
+        JournalError: the folder cannot be read, or a segment cannot be removed.
+    """
+    from otic import _core
+
+    try:
+        paths = [Path(path) for path in _core.journal_segments(str(folder), stream)]
+        sizes = {path: path.stat().st_size for path in paths}
+        total = sum(sizes.values())
+        dropped = []
+        for path in paths:
+            if total <= most_bytes or int(path.stem.rpartition("-")[2]) >= before:
+                break
+            path.unlink()
+            total -= sizes[path]
+            dropped.append(path.name)
+        return dropped
+    except _core.JournalError as error:
+        raise JournalError(str(error)) from None
+    except OSError as error:
+        raise JournalError(f"{folder}: {error.strerror}") from None

@@ -18,7 +18,7 @@ from otic.errors import JournalError
 from otic.facts import Batch, decode_batch
 from otic.folder import DataFolder
 from otic.journal.fold import Novelty, State
-from otic.journal.segments import FACTS
+from otic.journal.segments import FACTS, drop_oldest
 from otic.sensor.analysis import Analysis, Sink
 from otic.sensor.decisions import STREAM as DECISIONS
 from otic.sensor.decisions import Answer, Decision, Inbox, RefusedError, decode, encode
@@ -137,6 +137,7 @@ class Analyst:
         if now >= self._recount_at:
             self._recount_at = now + RECOUNT_S
             self._recount()
+            self._forget()
         return len(records)
 
     def look(self) -> None:
@@ -153,6 +154,12 @@ class Analyst:
 
     def _recount(self) -> None:
         self.database.recounted(self.analysis.detector.recount(self.analysis.state))
+
+    def _forget(self) -> None:
+        """The oldest segments go when the journal is larger than it may be."""
+        folder, most_bytes = self.folder.journal, self.settings.journal_bytes
+        for name in drop_oldest(folder, FACTS, most_bytes, before=self.position[0]):
+            log.info("journal_segment_dropped", segment=name)
 
     def _facts(self, segment: int, sequence: int, batch: Batch) -> None:
         batch = msgspec.structs.replace(batch, number=sequence - 1)

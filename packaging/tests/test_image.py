@@ -60,7 +60,7 @@ def test_every_digest_and_size_is_right(layout: dict[str, bytes]) -> None:
     config, layers = parts(layout)
     digests = [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in layers]
 
-    assert {"imageLayoutVersion": "1.0.0"} == json.loads(layout["oci-layout"])
+    assert json.loads(layout["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
     assert digests == config["rootfs"]["diff_ids"]
     assert 2 + 2 + len(layers) == len(layout)
 
@@ -70,9 +70,9 @@ def test_it_runs_the_sensor_as_nobody_special(layout: dict[str, bytes]) -> None:
     config = parts(layout)[0]["config"]
 
     assert f"{USER}:{USER}" == config["User"]
-    assert ["/opt/otic/bin/otic"] == config["Entrypoint"]
-    assert "sensor" == config["Cmd"][0]
-    assert ["/var/lib/otic"] == list(config["Volumes"])
+    assert config["Entrypoint"] == ["/opt/otic/bin/otic"]
+    assert config["Cmd"][0] == "sensor"
+    assert list(config["Volumes"]) == ["/var/lib/otic"]
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_its_sensor_captures_with_net_raw_alone(
 
         assert os.stat(sensor.folder.database).st_uid == int(USER)
         code, proof = doctor(cable.enter(cable.sensor), "--data", data, "--proof")
-        assert (0, "yes") == (code, proof["cannot_transmit"]), proof["reasons"]
+        assert (code, proof["cannot_transmit"]) == (0, "yes"), proof["reasons"]
     finally:
         sensor.stop()
         sensor.close()

@@ -78,7 +78,7 @@ def test_the_package_says_what_it_is(package: Path) -> None:
 
     assert "Depends: python3.11, libpcap0.8" in control
     assert {"root/root"} == {line.split()[1] for line in listed.splitlines()}
-    assert "/etc/otic/otic.toml" == run("dpkg-deb", "--info", package, "conffiles").strip()
+    assert run("dpkg-deb", "--info", package, "conffiles").strip() == "/etc/otic/otic.toml"
     for name in (
         "./lib/systemd/system/otic-sensor.service",
         "./usr/bin/otic -> /opt/otic/bin/otic",
@@ -110,7 +110,7 @@ def test_installing_makes_the_user_and_starts_nothing(root: Root, tmp_path: Path
     passwd = (root.path / "etc/passwd").read_text()
     assert passwd.startswith("otic:")
     assert passwd.rstrip().endswith(":/var/lib/otic:/usr/sbin/nologin")
-    assert [] == list(root.path.glob("etc/systemd/system/**/*.service"))
+    assert list(root.path.glob("etc/systemd/system/**/*.service")) == []
 
     config = root.path / "etc/otic/otic.toml"
     said = root.otic("sensor", "--data", tmp_path / "data", "--config", config, code=2)

@@ -229,6 +229,10 @@ def main() -> None:
                 "/api/alerts?q=kind+17&severity=critical",
                 f"/api/alerts?device={device}",
                 "/api/overview",
+                "/api/map",
+                "/api/map?open=1:HMI",
+                "/api/map?q=vendor+17",
+                "/api/map?protocol=s7comm",
             ):
                 times = []
                 for _ in range(10):

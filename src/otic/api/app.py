@@ -22,17 +22,8 @@ from otic import __version__
 from otic.api.auth import COOKIE, LOGGED_IN, PUBLIC, Throttle, first_user, require_permission
 from otic.api.files import console_file
 from otic.api.problems import HANDLERS, Problem, problem
-from otic.api.routes import (
-    alerts,
-    capture,
-    devices,
-    evidence,
-    map as device_map,
-    overview,
-    session,
-    traffic,
-    users,
-)
+from otic.api.routes import alerts, capture, devices, evidence, overview, session, traffic, users
+from otic.api.routes import map as device_map
 from otic.errors import ServeError
 from otic.logs import configure_logs
 from otic.store.queries.common import Store

@@ -1,0 +1,92 @@
+import { Link } from '@tanstack/react-router';
+import type { FocusEvent, ReactNode } from 'react';
+import { useTranslation } from 'react-i18next';
+import type { MapNode } from '../../api/client';
+import { SEVERITIES, SeverityShape } from '../../components/Severity';
+import { formatCount, visible } from '../../lib/format';
+import type { MapSearch } from '../../lib/list-search';
+import { CARD, type Point } from './layout';
+
+interface NodeCardProps {
+  node: MapNode;
+  at: Point;
+  search: MapSearch;
+  quiet: boolean;
+  onPoint: (id: string | undefined) => void;
+  onFocus: (node: MapNode, byKeyboard: boolean) => void;
+}
+
+const LETTERS = 19;
+
+/** One device, group or the internet as a card that leads further. */
+export function NodeCard({ node, at, search, quiet, onPoint, onFocus }: NodeCardProps): ReactNode {
+  const { t } = useTranslation();
+  const gravest = SEVERITIES.find((severity) => (node.alerts[severity] ?? 0) > 0);
+  const name = visible(node.name);
+  const label = [
+    name,
+    node.kind === 'device' ? node.type : t('map.devices', { shown: formatCount(node.devices) }),
+    node.level === null ? '' : t('map.level', { level: node.level }),
+    gravest === undefined ? '' : `${t('map.worst')}: ${t(`severity.${gravest}`)}`,
+  ]
+    .filter((part) => part !== '')
+    .join(', ');
+  const common = {
+    'aria-label': label,
+    className: `map-node map-${node.kind}${node.peer || quiet ? ' map-faint' : ''}`,
+    onMouseEnter: () => onPoint(node.id),
+    onMouseLeave: () => onPoint(undefined),
+    onFocus: (event: FocusEvent) => onFocus(node, event.currentTarget.matches(':focus-visible')),
+    onBlur: () => onPoint(undefined),
+  };
+  const card = (
+    <g transform={`translate(${at.x - CARD.width / 2} ${at.y - CARD.height / 2})`}>
+      <rect className="map-card" width={CARD.width} height={CARD.height} rx="4" />
+      {node.kind === 'group' && (
+        <path className="map-stack" d={`M4 ${CARD.height + 3}H${CARD.width + 3}V4`} />
+      )}
+      <text x="9" y="18" className="map-name">
+        {shortened(name, gravest === undefined ? LETTERS : LETTERS - 2)}
+      </text>
+      <text x="9" y="33" className="map-type">
+        {node.kind === 'device'
+          ? shortened(node.type, LETTERS + 2)
+          : t('map.devices', { shown: formatCount(node.devices) })}
+      </text>
+      {gravest !== undefined && (
+        <g className={`severity-${gravest}`} transform={`translate(${CARD.width - 20} 8)`}>
+          <SeverityShape severity={gravest} />
+        </g>
+      )}
+    </g>
+  );
+  if (node.kind === 'group') {
+    return (
+      <Link
+        {...common}
+        to="/map"
+        search={{ ...search, open: [...(search.open ?? []), node.id] }}
+        replace
+      >
+        {card}
+      </Link>
+    );
+  }
+  if (node.kind === 'internet') {
+    return (
+      <Link {...common} to="/devices" search={{ type: [node.type] }}>
+        {card}
+      </Link>
+    );
+  }
+  return (
+    <Link {...common} to="/devices/$device" params={{ device: node.id }}>
+      {card}
+    </Link>
+  );
+}
+
+function shortened(text: string, letters: number): string {
+  const all = [...text];
+  return all.length > letters ? `${all.slice(0, letters - 1).join('')}…` : text;
+}

@@ -51,7 +51,7 @@ export function Drawing({ map, search }: DrawingProps): ReactNode {
   );
   return (
     <section className="map" ref={frame} aria-label={t('map.title')}>
-      <svg className="map-canvas" role="graphics-document" aria-label={t('map.drawing')}>
+      <svg className="map-canvas" aria-label={t('map.drawing')}>
         <g transform={`translate(${view.x} ${view.y}) scale(${view.scale})`}>
           <Bands geometry={geometry} />
           <Edges edges={map.edges} geometry={geometry} pointed={node?.id} />
@@ -75,7 +75,7 @@ export function Drawing({ map, search }: DrawingProps): ReactNode {
         >
           −
         </Button>
-        <Button size="compact-sm" variant="default" onClick={steering.fit}>
+        <Button size="compact-sm" variant="default" onClick={steering.showAll}>
           {t('map.fit')}
         </Button>
       </div>

@@ -39,8 +39,9 @@ export function NodeCard({ node, at, search, quiet, onPoint, onFocus }: NodeCard
     onFocus: (event: FocusEvent) => onFocus(node, event.currentTarget.matches(':focus-visible')),
     onBlur: () => onPoint(undefined),
   };
+  // The label says it whole; the card may have to shorten it.
   const card = (
-    <g transform={`translate(${at.x - CARD.width / 2} ${at.y - CARD.height / 2})`}>
+    <svg x={at.x - CARD.width / 2} y={at.y - CARD.height / 2} overflow="visible" aria-hidden="true">
       <rect className="map-card" width={CARD.width} height={CARD.height} rx="4" />
       {node.kind === 'group' && (
         <path className="map-stack" d={`M4 ${CARD.height + 3}H${CARD.width + 3}V4`} />
@@ -58,7 +59,7 @@ export function NodeCard({ node, at, search, quiet, onPoint, onFocus }: NodeCard
           <SeverityShape severity={gravest} />
         </g>
       )}
-    </g>
+    </svg>
   );
   if (node.kind === 'group') {
     return (

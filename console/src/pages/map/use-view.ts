@@ -39,7 +39,7 @@ export interface Steering {
   view: View;
   zoomIn: () => void;
   zoomOut: () => void;
-  fit: () => void;
+  showAll: () => void;
   /** Moves a point of the map into the frame if it is outside. */
   reveal: (point: Point) => void;
 }
@@ -56,7 +56,7 @@ export function useView(
   const [view, setView] = useState<View>({ scale: 1, x: 0, y: 0 });
   const [moved, setMoved] = useState(false);
   const size = useRef({ width: 1, height: 1 });
-  const fit = useCallback(() => {
+  const showAll = useCallback(() => {
     setMoved(false);
     setView(fitted({ width, height }, size.current));
   }, [width, height]);
@@ -173,7 +173,7 @@ export function useView(
         } else if (event.key === '-') {
           zoomBy(1 / STEP);
         } else if (event.key === '0') {
-          fit();
+          showAll();
         } else {
           return;
         }
@@ -182,7 +182,7 @@ export function useView(
       { signal },
     );
     return () => listening.abort();
-  }, [frame, change, zoomBy, fit]);
+  }, [frame, change, zoomBy, showAll]);
 
   const reveal = useCallback((point: Point) => {
     setView((now) => {
@@ -199,7 +199,7 @@ export function useView(
     view,
     zoomIn: () => zoomBy(STEP),
     zoomOut: () => zoomBy(1 / STEP),
-    fit,
+    showAll,
     reveal,
   };
 }

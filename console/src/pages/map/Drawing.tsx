@@ -123,7 +123,11 @@ function Bands({ geometry }: { geometry: Geometry }): ReactNode {
         {band === 'unknown' ? t('map.unknown') : t('map.level', { level: band })}
       </text>
       <text x="10" y={height / 2 + 12} className="map-type">
-        {band === 'unknown' ? t('map.unknownNote') : t(`level.${band}`)}
+        {band === 'unknown'
+          ? t('map.unknownNote')
+          : band === '5'
+            ? t('map.top')
+            : t(`level.${band}`)}
       </text>
     </g>
   ));

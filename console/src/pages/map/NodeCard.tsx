@@ -16,16 +16,16 @@ interface NodeCardProps {
   onFocus: (node: MapNode, byKeyboard: boolean) => void;
 }
 
-const LETTERS = 19;
-
 /** One device, group or the internet as a card that leads further. */
 export function NodeCard({ node, at, search, quiet, onPoint, onFocus }: NodeCardProps): ReactNode {
   const { t } = useTranslation();
   const gravest = SEVERITIES.find((severity) => (node.alerts[severity] ?? 0) > 0);
   const name = visible(node.name);
+  const what =
+    node.kind === 'device' ? node.type : t('map.devices', { shown: formatCount(node.devices) });
   const label = [
     name,
-    node.kind === 'device' ? node.type : t('map.devices', { shown: formatCount(node.devices) }),
+    what,
     node.level === null ? '' : t('map.level', { level: node.level }),
     gravest === undefined ? '' : `${t('map.worst')}: ${t(`severity.${gravest}`)}`,
   ]
@@ -33,27 +33,32 @@ export function NodeCard({ node, at, search, quiet, onPoint, onFocus }: NodeCard
     .join(', ');
   const common = {
     'aria-label': label,
-    className: `map-node map-${node.kind}${node.peer || quiet ? ' map-faint' : ''}`,
+    className: `map-node map-${node.kind}${node.peer ? ' map-peer' : ''}${quiet ? ' map-faint' : ''}`,
     onMouseEnter: () => onPoint(node.id),
     onMouseLeave: () => onPoint(undefined),
     onFocus: (event: FocusEvent) => onFocus(node, event.currentTarget.matches(':focus-visible')),
     onBlur: () => onPoint(undefined),
   };
-  // The label says it whole; the card may have to shorten it.
   const card = (
     <svg x={at.x - CARD.width / 2} y={at.y - CARD.height / 2} overflow="visible" aria-hidden="true">
       <rect className="map-card" width={CARD.width} height={CARD.height} rx="4" />
       {node.kind === 'group' && (
         <path className="map-stack" d={`M4 ${CARD.height + 3}H${CARD.width + 3}V4`} />
       )}
-      <text x="9" y="18" className="map-name">
-        {shortened(name, gravest === undefined ? LETTERS : LETTERS - 2)}
-      </text>
-      <text x="9" y="33" className="map-type">
-        {node.kind === 'device'
-          ? shortened(node.type, LETTERS + 2)
-          : t('map.devices', { shown: formatCount(node.devices) })}
-      </text>
+      {/* Cut by the frame, not in the text: what is read aloud has to hold what is seen. */}
+      <svg
+        x="9"
+        width={CARD.width - (gravest === undefined ? 13 : 32)}
+        height={CARD.height}
+        aria-hidden="true"
+      >
+        <text y="18" className="map-name">
+          {name}
+        </text>{' '}
+        <text y="33" className="map-type">
+          {what}
+        </text>
+      </svg>
       {gravest !== undefined && (
         <g className={`severity-${gravest}`} transform={`translate(${CARD.width - 20} 8)`}>
           <SeverityShape severity={gravest} />
@@ -85,9 +90,4 @@ export function NodeCard({ node, at, search, quiet, onPoint, onFocus }: NodeCard
       {card}
     </Link>
   );
-}
-
-function shortened(text: string, letters: number): string {
-  const all = [...text];
-  return all.length > letters ? `${all.slice(0, letters - 1).join('')}…` : text;
 }

@@ -18,6 +18,7 @@ from sqlalchemy import insert
 
 from otic.api.app import create_app
 from otic.api.auth import first_user
+from otic.facts import pack_spans
 from otic.journal.fold import Totals
 from otic.store import tables
 from otic.store.engine import migrate, open_engine
@@ -44,7 +45,7 @@ def fill(path: Path) -> None:
     """Writes the plant."""
     engine = open_engine(path)
     migrate(engine, path.name)
-    span = pack([(0, 1, 54, 12)])
+    span = pack_spans([(0, 1, 54, 12)])
     rows: dict[Any, list[dict[str, Any]]] = {
         tables.positions: [
             {
@@ -229,6 +230,10 @@ def main() -> None:
                 "/api/alerts?q=kind+17&severity=critical",
                 f"/api/alerts?device={device}",
                 "/api/overview",
+                "/api/map",
+                "/api/map?open=1:HMI",
+                "/api/map?q=vendor+17",
+                "/api/map?protocol=s7comm",
             ):
                 times = []
                 for _ in range(10):

@@ -14,6 +14,7 @@ import {
   DEVICE_SORTS,
   DEVICE_TABS,
   type DeviceSearch,
+  type MapSearch,
 } from './lib/list-search';
 import { oneOf, positive, type Search, text, texts } from './lib/search';
 import { Alert } from './pages/alert/Alert';
@@ -23,6 +24,7 @@ import { Device } from './pages/device/Device';
 import { Devices } from './pages/devices/Devices';
 import { Evidence } from './pages/evidence/Evidence';
 import { LogIn } from './pages/log-in/LogIn';
+import { DeviceMapPage } from './pages/map/Map';
 import { NotFound } from './pages/NotFound';
 import { Overview } from './pages/overview/Overview';
 import { People } from './pages/people/People';
@@ -100,6 +102,21 @@ const device = createRoute({
   component: Device,
 });
 
+const map = createRoute({
+  getParentRoute: () => shell,
+  path: '/map',
+  validateSearch: (search: Search): MapSearch => {
+    const open = texts(search.open);
+    return {
+      ...(text(search.q) !== '' && { q: text(search.q) }),
+      ...(text(search.protocol) !== '' && { protocol: text(search.protocol) }),
+      ...(search.industrial === true && { industrial: true as const }),
+      ...(open.length > 0 && { open }),
+    };
+  },
+  component: DeviceMapPage,
+});
+
 const alerts = createRoute({
   getParentRoute: () => shell,
   path: '/alerts',
@@ -144,7 +161,18 @@ const people = createRoute({ getParentRoute: () => shell, path: '/people', compo
 export const router = createRouter({
   routeTree: root.addChildren([
     logIn,
-    shell.addChildren([home, overview, capture, devices, device, alerts, alert, evidence, people]),
+    shell.addChildren([
+      home,
+      overview,
+      capture,
+      devices,
+      device,
+      map,
+      alerts,
+      alert,
+      evidence,
+      people,
+    ]),
   ]),
   defaultPreload: 'intent',
   scrollRestoration: true,

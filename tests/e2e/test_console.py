@@ -40,6 +40,58 @@ def test_from_the_overview_to_the_bytes_of_a_model(admin: Page):
     expect(admin.get_by_test_id("cited-text")).to_contain_text("bytes from offset")
 
 
+def test_from_the_map_to_a_device(admin: Page):
+    """Open the map, cut it to one protocol and one device, look at it, and go to its page."""
+    admin.get_by_role("link", name="Map", exact=True).click()
+    expect(admin.get_by_role("heading", name="Map")).to_be_visible()
+    nodes = admin.locator(".map-node")
+    expect(admin.get_by_role("link", name=re.compile("^PALLETIZER, PLC, Level 1"))).to_be_visible()
+    whole = nodes.count()
+    lines = admin.locator(".map-edge").count()
+    admin.get_by_label("Industrial protocols only").check()
+    expect(admin.locator(".map-edge:not(.map-edge-industrial)")).to_have_count(0)
+    assert 0 < admin.locator(".map-edge").count() < lines
+    assert 0 < nodes.count() < whole
+    admin.get_by_role("searchbox").fill("palletizer")
+    expect(admin.get_by_role("status").filter(has_text="1 devices")).to_be_visible()
+    assert "q=palletizer" in admin.url
+    palletizer = admin.get_by_role("link", name=re.compile("^PALLETIZER"))
+    palletizer.focus()
+    details = admin.get_by_test_id("map-details")
+    expect(details).to_contain_text("10.20.1.31")
+    expect(details).to_contain_text("S7")
+    assert admin.locator(".map-edge-own").count() > 0
+    palletizer.click()
+    expect(admin.get_by_role("heading", name="PALLETIZER")).to_be_visible()
+    assert "/devices/" in admin.url
+
+
+def test_the_map_is_moved_by_mouse_and_keys(admin: Page):
+    """Wheel and keys zoom, dragging pans and opens nothing, fit shows everything again."""
+    admin.goto("/map")
+    admin.get_by_role("link", name=re.compile("^PALLETIZER")).wait_for()
+    canvas = admin.locator(".map-canvas > g")
+    fitted = canvas.get_attribute("transform")
+    card = admin.get_by_role("link", name=re.compile("^PALLETIZER")).bounding_box()
+    assert card is not None
+    x, y = card["x"] + card["width"] / 2, card["y"] + card["height"] / 2
+    admin.mouse.move(x, y)
+    admin.mouse.down()
+    admin.mouse.move(x + 60, y + 30, steps=4)
+    admin.mouse.up()
+    dragged = canvas.get_attribute("transform")
+    assert dragged != fitted
+    assert admin.url.endswith("/map")
+    admin.mouse.wheel(0, -300)
+    expect(canvas).not_to_have_attribute("transform", dragged or "")
+    admin.get_by_role("button", name="Fit").click()
+    expect(canvas).to_have_attribute("transform", fitted or "")
+    admin.keyboard.press("ArrowLeft")
+    expect(canvas).not_to_have_attribute("transform", fitted or "")
+    admin.keyboard.press("0")
+    expect(canvas).to_have_attribute("transform", fitted or "")
+
+
 def test_from_an_alert_to_its_frames_and_their_capture(admin: Page, tmp_path: Path):
     """An alert explains itself, its frames can be read, and the download holds them."""
     admin.get_by_role("link", name=re.compile("^Alerts")).first.click()
@@ -104,7 +156,7 @@ def test_a_link_leads_back_after_log_in(page: Page, served: Served):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "path",
-    ["/overview", "/devices", "/alerts", "/people", "device", "alert", "evidence"],
+    ["/overview", "/devices", "/map", "/alerts", "/people", "device", "alert", "evidence"],
 )
 def test_pages_are_accessible(admin: Page, path: str, scheme: str):
     """The checker axe finds nothing to complain about, in both themes."""

@@ -1,4 +1,5 @@
 import { queryOptions } from '@tanstack/react-query';
+import type { MapSearch } from '../lib/list-search';
 import { api, rememberToken, type SessionInfo, told } from './client';
 
 /** Who is logged in; keeps the token that changes have to carry. */
@@ -27,6 +28,24 @@ export const deviceQuery = (device: string) =>
   queryOptions({
     queryKey: ['device', device],
     queryFn: () => told(api.GET('/api/devices/{device}', { params: { path: { device } } })),
+  });
+
+export const mapQuery = (search: MapSearch) =>
+  queryOptions({
+    queryKey: ['map', search],
+    queryFn: () =>
+      told(
+        api.GET('/api/map', {
+          params: {
+            query: {
+              q: search.q ?? null,
+              protocol: search.protocol ?? null,
+              industrial: search.industrial ?? false,
+              open: search.open ?? null,
+            },
+          },
+        }),
+      ),
   });
 
 export const alertQuery = (alert: string) =>

@@ -304,6 +304,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/map": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * DeviceMap
+         * @description Devices by Purdue level and who talks to whom; a large plant as groups that can be opened.
+         */
+        get: operations["getMap"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/operations": {
         parameters: {
             query?: never;
@@ -622,6 +642,16 @@ export interface components {
             roles: string[];
             vlans: number[];
         };
+        /** DeviceMap */
+        DeviceMap: {
+            devices: number;
+            edges: components["schemas"]["MapEdge"][];
+            edges_left_out: number;
+            grouped: boolean;
+            nodes: components["schemas"]["MapNode"][];
+            nodes_left_out: number;
+            protocols: components["schemas"]["MapProtocol"][];
+        };
         /** DeviceRow */
         DeviceRow: {
             alerts: {
@@ -685,6 +715,39 @@ export interface components {
         Login: {
             name: string;
             password: string;
+        };
+        /** MapEdge */
+        MapEdge: {
+            first: string;
+            industrial: boolean;
+            last_seen: string;
+            packets: number;
+            protocols: string[];
+            second: string;
+        };
+        /** MapNode */
+        MapNode: {
+            addresses: number;
+            alerts: {
+                [key: string]: number;
+            };
+            devices: number;
+            id: string;
+            /** @enum {string} */
+            kind: "device" | "internet" | "group";
+            level: number | null;
+            name: string;
+            named: string[];
+            /** @default false */
+            peer: boolean;
+            type: string;
+            vendor: string | null;
+        };
+        /** MapProtocol */
+        MapProtocol: {
+            industrial: boolean;
+            protocol: string;
+            title: string;
         };
         /** MinuteOut */
         MinuteOut: {
@@ -1827,6 +1890,69 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMap: {
+        parameters: {
+            query?: {
+                /** @description Words that all have to be found. */
+                q?: string | null;
+                protocol?: string | null;
+                industrial?: boolean;
+                /** @description Groups whose devices are drawn. */
+                open?: string[] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceMap"];
                 };
             };
             /** @description The request does not fit. */

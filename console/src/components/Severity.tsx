@@ -10,14 +10,21 @@ const SHAPES: Record<string, ReactNode> = {
   warning: <path d="M6 .5 11.5 6 6 11.5.5 6z" />,
 };
 
+/** The shape alone; its word has to be said beside it. */
+export function SeverityShape({ severity }: { severity: string }): ReactNode {
+  return (
+    <svg width="12" height="12" viewBox="0 0 12 12" fill="currentColor" aria-hidden="true">
+      {SHAPES[severity]}
+    </svg>
+  );
+}
+
 /** A severity as shape, colour and word. */
 export function Severity({ severity, word }: { severity: string; word?: string }): ReactNode {
   const { t } = useTranslation();
   return (
     <span className={`severity severity-${severity}`}>
-      <svg width="12" height="12" viewBox="0 0 12 12" fill="currentColor" aria-hidden="true">
-        {SHAPES[severity]}
-      </svg>
+      <SeverityShape severity={severity} />
       <span className="severity-word">{word ?? t(`severity.${severity}`)}</span>
     </span>
   );

@@ -39,6 +39,7 @@ function Frame({ permissions, sensor, live }: FrameProps): ReactNode {
   const pages = [
     { to: '/overview' as const, label: t('nav.overview') },
     { to: '/devices' as const, label: t('nav.devices') },
+    { to: '/map' as const, label: t('nav.map') },
     { to: '/alerts' as const, label: t('nav.alerts') },
     ...(live ? [{ to: '/capture' as const, label: t('nav.capture') }] : []),
     ...(permissions.includes('users:manage')

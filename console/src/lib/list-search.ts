@@ -21,6 +21,13 @@ export interface DeviceSearch {
   descending?: true;
 }
 
+export interface MapSearch {
+  q?: string;
+  protocol?: string;
+  industrial?: true;
+  open?: string[];
+}
+
 export const DEVICE_TABS = ['identity', 'connections', 'operations', 'alerts'] as const;
 
 export const ALERT_SORTS = ['severity', 'last_seen', 'first_seen', 'title', 'count'] as const;

@@ -23,6 +23,7 @@ from otic.api.auth import COOKIE, LOGGED_IN, PUBLIC, Throttle, first_user, requi
 from otic.api.files import console_file
 from otic.api.problems import HANDLERS, Problem, problem
 from otic.api.routes import alerts, capture, devices, evidence, overview, session, traffic, users
+from otic.api.routes import map as device_map
 from otic.errors import ServeError
 from otic.logs import configure_logs
 from otic.store.queries.common import Store
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8443
 
-NOUNS = (session, overview, capture, devices, traffic, alerts, evidence, users)
+NOUNS = (session, overview, capture, devices, device_map, traffic, alerts, evidence, users)
 """Files with routes; a new one is added here."""
 
 SECURITY_HEADERS = {
@@ -116,7 +117,15 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
             ),
             security=[{"session": []}],
         ),
-        state=State({"store": store, "throttle": Throttle(), "secure": secure, "overview": None}),
+        state=State(
+            {
+                "store": store,
+                "throttle": Throttle(),
+                "secure": secure,
+                "overview": None,
+                "map": None,
+            }
+        ),
         request_max_body_size=65_536,
         logging_config=None,
     )

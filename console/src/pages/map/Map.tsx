@@ -75,7 +75,7 @@ export function DeviceMapPage(): ReactNode {
               change({ open: rest.length > 0 ? rest : undefined });
             }}
           >
-            {t('map.close', { group: visible(group.slice(group.indexOf(':') + 1)) })}
+            {t('map.close', { group: groupName(group, t('map.level', { level: group[0] })) })}
           </Button>
         ))}
         {Object.keys(search).length > 0 && (
@@ -95,4 +95,10 @@ export function DeviceMapPage(): ReactNode {
       </Asked>
     </>
   );
+}
+
+/** A group is called by its type, and by its level where it has one. */
+function groupName(group: string, level: string): string {
+  const type = visible(group.slice(group.indexOf(':') + 1));
+  return group.startsWith('-') ? type : `${type}, ${level}`;
 }

@@ -3,12 +3,15 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { getRouteApi } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
-import { mapQuery } from '../../api/queries';
+import { mapQuery, sessionQuery } from '../../api/queries';
 import { Asked } from '../../components/Asked';
 import { SearchBox } from '../../components/SearchBox';
 import { formatCount, visible } from '../../lib/format';
 import type { MapSearch } from '../../lib/list-search';
 import { Drawing } from './Drawing';
+
+/** The sensor announces devices and alerts; that two devices talk for the first time it does not. */
+const REFRESH_MS = 5000;
 
 const route = getRouteApi('/shell/map');
 
@@ -17,7 +20,12 @@ export function DeviceMapPage(): ReactNode {
   const { t } = useTranslation();
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const map = useQuery({ ...mapQuery(search), placeholderData: keepPreviousData });
+  const session = useQuery(sessionQuery);
+  const map = useQuery({
+    ...mapQuery(search),
+    placeholderData: keepPreviousData,
+    refetchInterval: session.data?.live ? REFRESH_MS : false,
+  });
   const change = (part: Partial<Record<keyof MapSearch, unknown>>): void => {
     const next = { ...search, ...part };
     const asked = Object.entries(next).filter(([, value]) => value !== undefined);
@@ -75,7 +83,7 @@ export function DeviceMapPage(): ReactNode {
               change({ open: rest.length > 0 ? rest : undefined });
             }}
           >
-            {t('map.close', { group: visible(group.slice(group.indexOf(':') + 1)) })}
+            {t('map.close', { group: groupName(group, t('map.level', { level: group[0] })) })}
           </Button>
         ))}
         {Object.keys(search).length > 0 && (
@@ -95,4 +103,10 @@ export function DeviceMapPage(): ReactNode {
       </Asked>
     </>
   );
+}
+
+/** A group is called by its type, and by its level where it has one. */
+function groupName(group: string, level: string): string {
+  const type = visible(group.slice(group.indexOf(':') + 1));
+  return group.startsWith('-') ? type : `${type}, ${level}`;
 }

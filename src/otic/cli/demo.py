@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+from otic.cli.stopping import until_signalled
 from otic.errors import OticError
 from otic.folder import DataFolder
 from otic.plant import demo as plant
@@ -56,13 +56,9 @@ def _show(folder: DataFolder, host: str, port: int, tls: bool) -> int:
         log = (folder.path / "demo.log").open("ab")
     except OSError as error:
         raise OticError(f"{folder.path}: {error.strerror}") from None
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    stopped = until_signalled()
     frames = plant.live(time.time_ns())
-    threading.Thread(
-        target=play, args=(frames, pipe, stopped.is_set), name="plant", daemon=True
-    ).start()
+    threading.Thread(target=play, args=(frames, pipe, stopped), name="plant", daemon=True).start()
     print(
         f"A bottling plant works before your eyes. Otic learns it for {plant.LEARN_S} seconds;\n"
         f"after {plant.VISIT_S} seconds a visitor comes who changes what they should not.\n"
@@ -71,6 +67,6 @@ def _show(folder: DataFolder, host: str, port: int, tls: bool) -> int:
     )
     with log:
         Supervisor(folder, command_for(folder, None), config=folder.settings, log_to=log).run(
-            stopped.is_set
+            stopped
         )
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import sys
 import threading
@@ -39,15 +40,20 @@ def main(arguments: list[str]) -> int:
 def _until_input_ends() -> threading.Event:
     ended = threading.Event()
 
+    signalled, signal_it = os.pipe()
+
     def watch() -> None:
         # Not sys.stdin: its lock would be held while the interpreter ends.
-        while os.read(0, 4096):
-            pass
+        while True:
+            ready, _, _ = select.select([0, signalled], [], [])
+            if signalled in ready or not os.read(0, 4096):
+                break
         ended.set()
 
     threading.Thread(target=watch, name="supervisor", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        # A handler takes no lock: it may interrupt itself.
+        signal.signal(number, lambda *_: os.write(signal_it, b"."))
     return ended
 
 

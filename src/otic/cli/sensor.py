@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 
+from otic.cli.stopping import until_signalled
 from otic.errors import SettingsError
 from otic.folder import DataFolder
 from otic.logs import configure_logs
@@ -24,8 +23,6 @@ def run(*, data: Path, config: Path | None) -> int:
             f"{(path or folder.settings).name}: names no [[interface]] to listen on"
         )
     folder.create()
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    Supervisor(folder, command_for(folder, path), config=path).run(stopped.is_set)
+    stopped = until_signalled()
+    Supervisor(folder, command_for(folder, path), config=path).run(stopped)
     return 0

@@ -497,8 +497,9 @@ class Detector:
             if fired is None:
                 continue
             first, last, total = fired
-            spans = min(state.events[other].spans for other in alike)
-            shown = dict(fields)
+            # The earliest speaks for all, whichever was looked at last.
+            spans, earliest = min((state.events[other].spans, other) for other in alike)
+            shown = self.fields.event(state.events[earliest])
             members = frozenset(
                 other
                 for other in alike

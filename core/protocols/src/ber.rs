@@ -113,16 +113,21 @@ fn head(bytes: &[u8]) -> Option<Head<'_>> {
             }
         }
     }
+    let length = length(&mut cursor)?;
+    Some((class, tag & 0x20 != 0, number, length, cursor))
+}
+
+/// A definite length of at most four bytes (X.690 §8.1.3).
+pub(crate) fn length(cursor: &mut Cursor<'_>) -> Option<usize> {
     let first = cursor.u8().ok()?;
-    let length = match first {
-        0..=0x7f => usize::from(first),
+    match first {
+        0..=0x7f => Some(usize::from(first)),
         0x81..=0x84 => {
             let bytes = cursor.take(usize::from(first & 0x7f)).ok()?;
-            bytes.iter().fold(0usize, |length, byte| length << 8 | usize::from(*byte))
+            Some(bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
         }
-        _ => return None,
-    };
-    Some((class, tag & 0x20 != 0, number, length, cursor))
+        _ => None,
+    }
 }
 
 /// The value of INTEGER content of at most 8 bytes (X.690 §8.3).
@@ -132,8 +137,13 @@ pub fn integer(content: &[u8]) -> Option<i64> {
     if content.len() > 8 {
         return None;
     }
+    Some(signed(first, content))
+}
+
+/// The value of two's complement content that starts with `first`; of more than 8 bytes the last.
+pub(crate) fn signed(first: u8, content: &[u8]) -> i64 {
     let start = if first & 0x80 != 0 { -1 } else { 0 };
-    Some(content.iter().fold(start, |value: i64, byte| value << 8 | i64::from(*byte)))
+    content.iter().fold(start, |value: i64, byte| value << 8 | i64::from(*byte))
 }
 
 /// The value of content that is an unsigned number of at most 4 bytes, with leading zeros allowed.

@@ -6,6 +6,7 @@
 use compact_str::CompactString;
 use otic_wire::Cursor;
 
+use crate::ber::{length, signed};
 use crate::text;
 
 /// INTEGER.
@@ -16,19 +17,6 @@ pub const OCTETS: u8 = 0x04;
 pub const ENUMERATED: u8 = 0x0a;
 /// SEQUENCE and SEQUENCE OF.
 pub const SEQUENCE: u8 = 0x30;
-
-/// A definite length of at most four bytes (X.690 §8.1.3).
-fn length(cursor: &mut Cursor<'_>) -> Option<usize> {
-    let first = cursor.u8().ok()?;
-    match first {
-        0..=0x7f => Some(usize::from(first)),
-        0x81..=0x84 => {
-            let bytes = cursor.take(usize::from(first & 0x7f)).ok()?;
-            Some(bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
-        }
-        _ => None,
-    }
-}
 
 /// How many bytes the element at the front of `bytes` has in all, once its length is there.
 #[must_use]
@@ -62,12 +50,8 @@ pub fn expect<'a>(cursor: &mut Cursor<'a>, wanted: u8, cut: bool) -> Option<&'a 
 /// A signed integer of up to 8 bytes, or an unsigned one that fits (X.690 §8.3).
 #[must_use]
 pub fn integer(content: &[u8]) -> Option<i64> {
-    if content.is_empty() || content.len() > 9 {
-        return None;
-    }
-    let negative = content.first().is_some_and(|byte| byte & 0x80 != 0);
-    let start = if negative { -1 } else { 0 };
-    Some(content.iter().fold(start, |value: i64, byte| value << 8 | i64::from(*byte)))
+    let first = *content.first()?;
+    (content.len() <= 9).then(|| signed(first, content))
 }
 
 /// An object identifier's content, dotted (X.690 §8.19).

@@ -1130,7 +1130,7 @@ impl Session for Dnp3 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::testing::{self, operations};
 
     /// A link frame from `source` to `destination` with user data, CRCs computed.
     fn link(control: u8, destination: u8, source: u8, data: &[u8]) -> Vec<u8> {
@@ -1161,16 +1161,6 @@ mod tests {
     fn talk(messages: &[(Side, Vec<u8>)]) -> Vec<Item> {
         let messages: Vec<_> = messages.iter().map(|(side, m)| (*side, m.as_slice())).collect();
         testing::items(&PROTOCOL, &messages)
-    }
-
-    fn operations(items: &[Item]) -> Vec<(&'static str, String, Outcome)> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Operation(op) => Some((op.name, op.object.to_text().into(), op.outcome)),
-                _ => None,
-            })
-            .collect()
     }
 
     #[test]

@@ -345,18 +345,9 @@ impl Names {
     ) -> Operation {
         let (name, action) = operation_of(header.opcode());
         Operation {
-            protocol: self.protocol,
-            connection: self.protocol,
-            sender,
-            code: None,
-            name,
-            action,
             object,
             outcome: Outcome::None,
-            client_child: Child::None,
-            server_child: Child::None,
-            evidence: input.locate(message),
-            ts_ns: input.ts_ns,
+            ..input.operation(self.protocol, sender, (name, action), message)
         }
     }
 

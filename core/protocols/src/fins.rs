@@ -655,20 +655,7 @@ fn describe(
     (name, action): (&'static str, Action),
     evidence: &[u8],
 ) -> Box<Operation> {
-    Box::new(Operation {
-        protocol: NAME,
-        connection: NAME,
-        sender,
-        code: None,
-        name,
-        action,
-        object: Object::None,
-        outcome: Outcome::Unseen,
-        client_child: Child::None,
-        server_child: Child::None,
-        evidence: input.locate(evidence),
-        ts_ns: input.ts_ns,
-    })
+    Box::new(input.operation(NAME, sender, (name, action), evidence))
 }
 
 #[cfg(test)]

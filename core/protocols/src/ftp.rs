@@ -204,19 +204,9 @@ impl Ftp {
             Object::None
         };
         let operation = Operation {
-            protocol: NAME,
-            connection: NAME,
-            sender: input.side,
-            code: None,
-            name,
-            action,
             object,
-            outcome: Outcome::Unseen,
-            client_child: Child::None,
-            server_child: Child::None,
             // The argument of PASS is a secret, so the verb alone is cited.
-            evidence: input.locate(verb),
-            ts_ns: input.ts_ns,
+            ..input.operation(NAME, input.side, (name, action), verb)
         };
         if let Some(evicted) = self.pending.insert((), operation) {
             out.operation(evicted);

@@ -649,27 +649,7 @@ impl Session for Http {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
-
-    fn operations(items: &[Item]) -> Vec<(&'static str, String, Outcome)> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Operation(op) => Some((op.name, op.object.to_text().into(), op.outcome)),
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn claims(items: &[Item]) -> Vec<(&'static str, String)> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Claim(claim) => Some((claim.attribute, claim.value.to_string())),
-                _ => None,
-            })
-            .collect()
-    }
+    use crate::testing::{self, claims, operations};
 
     const GET: &[u8] =
         b"GET /status.xml?user=me HTTP/1.1\r\nHost: a\r\nUser-Agent: probe/1\r\n\r\n";

@@ -354,19 +354,9 @@ fn netbios(input: &Input<'_>, addresses: &[u8], out: &mut Out) {
 fn operation(input: &Input<'_>, kind: u8, sender: Side, all: &[u8]) -> Operation {
     let (name, action) = operation_of(kind);
     Operation {
-        protocol: NAME,
-        connection: NAME,
-        sender,
         code: Some(u32::from(kind)),
-        name,
-        action,
-        object: Object::None,
-        outcome: Outcome::Unseen,
-        client_child: Child::None,
-        server_child: Child::None,
         // Behind the head stands what is encrypted.
-        evidence: input.locate(all.get(..all.len().min(16)).unwrap_or(all)),
-        ts_ns: input.ts_ns,
+        ..input.operation(NAME, sender, (name, action), all.get(..all.len().min(16)).unwrap_or(all))
     }
 }
 
@@ -415,7 +405,7 @@ impl Session for Kerberos {
 mod tests {
     use super::*;
     use crate::ber_tags::encode;
-    use crate::testing;
+    use crate::testing::{self, events};
 
     fn context(number: u8, content: &[u8]) -> Vec<u8> {
         encode(0xa0 | number, content)
@@ -475,16 +465,6 @@ mod tests {
     fn items(talk: &[(Side, Vec<u8>)]) -> Vec<Item> {
         let talk: Vec<_> = talk.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
         testing::items(&PROTOCOL, &talk)
-    }
-
-    fn events(items: &[Item]) -> Vec<&Event> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Event(event) => Some(event),
-                _ => None,
-            })
-            .collect()
     }
 
     #[test]

@@ -19,7 +19,7 @@ use otic_wire::Cursor;
 
 use crate::ber_tags::{self as ber, ENUMERATED, INTEGER, OCTETS, SEQUENCE};
 use crate::ntlm;
-use crate::out::{Action, Child, Decode, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Decode, Event, Item, Object, Operation, Out, Outcome, Violation};
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
@@ -433,19 +433,9 @@ fn operation(
     all: &[u8],
 ) -> Operation {
     Operation {
-        protocol: NAME,
-        connection: NAME,
-        sender,
         code: Some(u32::from(tag & 0x1f)),
-        name,
-        action,
-        object: Object::None,
-        outcome: Outcome::Unseen,
-        client_child: Child::None,
-        server_child: Child::None,
         // A bind's password stands behind its head.
-        evidence: input.locate(all.get(..all.len().min(9)).unwrap_or(all)),
-        ts_ns: input.ts_ns,
+        ..input.operation(NAME, sender, (name, action), all.get(..all.len().min(9)).unwrap_or(all))
     }
 }
 
@@ -537,7 +527,7 @@ mod tests {
     use super::*;
     use crate::ber_tags::encode;
     use crate::ntlm::messages::{authenticate, challenge};
-    use crate::testing;
+    use crate::testing::{self, events};
 
     fn envelope(id: u8, operation: Vec<u8>) -> Vec<u8> {
         encode(SEQUENCE, &[encode(INTEGER, &[id]), operation].concat())
@@ -585,16 +575,6 @@ mod tests {
     fn items(talk: &[(Side, Vec<u8>)]) -> Vec<Item> {
         let talk: Vec<_> = talk.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
         testing::items(&PROTOCOL, &talk)
-    }
-
-    fn events(items: &[Item]) -> Vec<&Event> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Event(event) => Some(event),
-                _ => None,
-            })
-            .collect()
     }
 
     #[test]

@@ -1035,7 +1035,7 @@ impl Modbus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::testing::{self, operations};
 
     /// MBAP header for transaction 1 and unit 3, then the PDU.
     fn adu(pdu: &[u8]) -> Vec<u8> {
@@ -1049,16 +1049,6 @@ mod tests {
             pdus.iter().map(|(side, pdu)| (*side, adu(pdu))).collect();
         let messages: Vec<_> = messages.iter().map(|(side, m)| (*side, m.as_slice())).collect();
         testing::items(&PROTOCOL, &messages)
-    }
-
-    fn operations(items: &[Item]) -> Vec<(&'static str, String, Outcome)> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Operation(op) => Some((op.name, op.object.to_text().into(), op.outcome)),
-                _ => None,
-            })
-            .collect()
     }
 
     /// Read holding registers 100 and 101.

@@ -187,18 +187,9 @@ impl Nbns {
         }
         let asker = if is_response { input.side.other() } else { input.side };
         let mut operation = Operation {
-            protocol: PROTOCOL.name,
-            connection: PROTOCOL.name,
-            sender: asker,
-            code: None,
-            name: label,
-            action,
             object,
             outcome: Outcome::None,
-            client_child: Child::None,
-            server_child: Child::None,
-            evidence: input.locate(message),
-            ts_ns: input.ts_ns,
+            ..input.operation(PROTOCOL.name, asker, (label, action), message)
         };
         let key = (id, asker);
         if is_response && opcode == 7 {

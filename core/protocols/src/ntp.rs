@@ -113,20 +113,7 @@ impl Default for Ntp {
 }
 
 fn describe(input: &Input<'_>, name: &'static str, action: Action, sender: Side) -> Operation {
-    Operation {
-        protocol: PROTOCOL.name,
-        connection: PROTOCOL.name,
-        sender,
-        code: None,
-        name,
-        action,
-        object: Object::None,
-        outcome: Outcome::Unseen,
-        client_child: Child::None,
-        server_child: Child::None,
-        evidence: input.locate(input.bytes),
-        ts_ns: input.ts_ns,
-    }
+    input.operation(PROTOCOL.name, sender, (name, action), input.bytes)
 }
 
 impl Ntp {

@@ -15,7 +15,7 @@ use compact_str::{CompactString, ToCompactString};
 
 use crate::fields::{array_at, part_at, u8_at, u16_at, u32_at};
 use crate::iso_transport::{self, Front, Kind, Tpdu};
-use crate::out::{Action, Child, Decode, Event, Item, Object, Operation, Out, Outcome};
+use crate::out::{Action, Decode, Event, Item, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
@@ -309,18 +309,8 @@ fn client_data(input: &Input<'_>, data: &[u8], out: &mut Out) {
 
 fn operation(input: &Input<'_>, sender: Side, name: &'static str, part: &[u8]) -> Operation {
     Operation {
-        protocol: NAME,
-        connection: NAME,
-        sender,
-        code: None,
-        name,
-        action: Action::Session,
-        object: Object::None,
         outcome: Outcome::None,
-        client_child: Child::None,
-        server_child: Child::None,
-        evidence: input.locate(part),
-        ts_ns: input.ts_ns,
+        ..input.operation(NAME, sender, (name, Action::Session), part)
     }
 }
 
@@ -362,7 +352,7 @@ impl Session for Rdp {
 mod tests {
     use super::*;
     use crate::ntlm::messages::utf16;
-    use crate::testing;
+    use crate::testing::{self, events};
 
     /// TPKT, then CR (0xe0) or CC (0xd0) with its variable part.
     fn connect(code: u8, parameters: &[u8]) -> Vec<u8> {
@@ -418,16 +408,6 @@ mod tests {
         }
         data[6] = (data.len() - 7) as u8;
         dt(&data)
-    }
-
-    fn events(items: &[Item]) -> Vec<&Event> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Event(event) => Some(event),
-                _ => None,
-            })
-            .collect()
     }
 
     #[test]

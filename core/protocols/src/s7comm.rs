@@ -1187,7 +1187,7 @@ impl S7comm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::testing::{self, claims, operations};
 
     /// TPKT and COTP DT around an S7 PDU.
     fn dt(pdu: &[u8]) -> Vec<u8> {
@@ -1211,26 +1211,6 @@ mod tests {
     fn talk(messages: &[(Side, Vec<u8>)]) -> Vec<Item> {
         let messages: Vec<_> = messages.iter().map(|(side, m)| (*side, m.as_slice())).collect();
         testing::items(&PROTOCOL, &messages)
-    }
-
-    fn operations(items: &[Item]) -> Vec<(&'static str, String, Outcome)> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Operation(op) => Some((op.name, op.object.to_text().into(), op.outcome)),
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn claims(items: &[Item]) -> Vec<(&'static str, String)> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Claim(claim) => Some((claim.attribute, claim.value.to_string())),
-                _ => None,
-            })
-            .collect()
     }
 
     /// One item: DB 10, byte 4, WORD × 1.

@@ -3,7 +3,9 @@
 use compact_str::CompactString;
 use otic_wire::{Address, Mac, SpanMap, Spans};
 
-use crate::out::{Child, Claim, Confidence, Decode, Evidence, Out, Who};
+use crate::out::{
+    Action, Child, Claim, Confidence, Decode, Evidence, Object, Operation, Out, Outcome, Who,
+};
 use crate::text;
 
 /// What carries the bytes of a flow.
@@ -84,6 +86,33 @@ impl<'a> Input<'a> {
     #[must_use]
     pub fn locate(&self, part: &[u8]) -> Spans {
         self.spans.locate(self.bytes, part)
+    }
+
+    /// An operation that this message asks for: without code, object and children, its outcome not
+    /// seen yet; `part` proves it.
+    #[inline]
+    #[must_use]
+    pub fn operation(
+        &self,
+        protocol: &'static str,
+        sender: Side,
+        (name, action): (&'static str, Action),
+        part: &[u8],
+    ) -> Operation {
+        Operation {
+            protocol,
+            connection: protocol,
+            sender,
+            code: None,
+            name,
+            action,
+            object: Object::None,
+            outcome: Outcome::Unseen,
+            client_child: Child::None,
+            server_child: Child::None,
+            evidence: self.locate(part),
+            ts_ns: self.ts_ns,
+        }
     }
 
     /// What the sender says of itself in a field made for it: `part`, read as `decode`, is `value`.

@@ -482,18 +482,9 @@ fn describe(
     object: Object,
 ) -> Operation {
     Operation {
-        protocol: PROTOCOL.name,
-        connection: PROTOCOL.name,
-        sender,
         code: Some(u32::from(tag)),
-        name,
-        action,
         object,
-        outcome: Outcome::Unseen,
-        client_child: Child::None,
-        server_child: Child::None,
-        evidence: input.locate(input.bytes),
-        ts_ns: input.ts_ns,
+        ..input.operation(PROTOCOL.name, sender, (name, action), input.bytes)
     }
 }
 

@@ -63,18 +63,9 @@ fn describe(
         Object::Text(text::utf8(target))
     });
     Operation {
-        protocol: PROTOCOL.name,
-        connection: PROTOCOL.name,
-        sender,
-        code: None,
-        name,
-        action,
         object,
         outcome,
-        client_child: Child::None,
-        server_child: Child::None,
-        evidence: input.locate(input.bytes),
-        ts_ns: input.ts_ns,
+        ..input.operation(PROTOCOL.name, sender, (name, action), input.bytes)
     }
 }
 

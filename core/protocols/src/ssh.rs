@@ -10,7 +10,7 @@
 use otic_wire::Cursor;
 
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Violation, Who,
+    Action, Child, Claim, Confidence, Decode, Item, Operation, Out, Outcome, Violation, Who,
 };
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side};
@@ -177,18 +177,13 @@ impl Ssh {
                     out.push(Item::Client(input.side));
                 }
                 out.operation(Operation {
-                    protocol: NAME,
-                    connection: NAME,
-                    sender: input.side,
-                    code: None,
-                    name,
-                    action: Action::Session,
-                    object: Object::None,
                     outcome: Outcome::None,
-                    client_child: Child::None,
-                    server_child: Child::None,
-                    evidence: input.locate(rest.get(..6).unwrap_or(rest)),
-                    ts_ns: input.ts_ns,
+                    ..input.operation(
+                        NAME,
+                        input.side,
+                        (name, Action::Session),
+                        rest.get(..6).unwrap_or(rest),
+                    )
                 });
                 let direction = self.direction(input.side);
                 direction.next = Next::Inside(length - 2);

@@ -240,22 +240,14 @@ impl Syslog {
         let origin = origin(message.get(length..).unwrap_or_default());
         let head = message.get(..message.len().min(128)).unwrap_or(message);
         out.operation(Operation {
-            protocol: NAME,
-            connection: NAME,
-            sender: input.side,
             code: Some(u32::from(number & 7)),
-            name: severity(number),
-            action: Action::Diagnostics,
             object: if origin.program.is_empty() {
                 Object::None
             } else {
                 Object::Text(text::utf8(origin.program))
             },
             outcome: Outcome::None,
-            client_child: Child::None,
-            server_child: Child::None,
-            evidence: input.locate(head),
-            ts_ns: input.ts_ns,
+            ..input.operation(NAME, input.side, (severity(number), Action::Diagnostics), head)
         });
         out.claim(Claim {
             who: Who::Sender(Child::None),

@@ -10,8 +10,7 @@
 use otic_wire::Spans;
 
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation, Out,
-    Outcome, Who,
+    Action, Child, Claim, Confidence, Decode, Event, Evidence, Item, Operation, Out, Outcome, Who,
 };
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side};
@@ -243,18 +242,13 @@ impl Session for Telnet {
         if !std::mem::replace(&mut self.started, true) {
             out.push(Item::Client(server.other()));
             out.operation(Operation {
-                protocol: NAME,
-                connection: NAME,
-                sender: server.other(),
-                code: None,
-                name: "session",
-                action: Action::Session,
-                object: Object::None,
                 outcome: Outcome::None,
-                client_child: Child::None,
-                server_child: Child::None,
-                evidence: input.locate(input.bytes.get(..1).unwrap_or_default()),
-                ts_ns: input.ts_ns,
+                ..input.operation(
+                    NAME,
+                    server.other(),
+                    ("session", Action::Session),
+                    input.bytes.get(..1).unwrap_or_default(),
+                )
             });
         }
         for part in input.bytes.chunks(1) {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use otic_wire::{FrameSpan, SpanMap};
 
-use crate::out::{Item, Out};
+use crate::out::{Event, Item, Out, Outcome};
 use crate::registry::{Carrier, Protocol};
 use crate::session::{Input, Side, Transport};
 
@@ -16,6 +16,45 @@ pub type Message<'a> = (Side, &'a [u8]);
 /// A) and the protocol's first usual port (side B). The session is finished at the end.
 pub fn items(protocol: &Protocol, messages: &[Message<'_>]) -> Vec<Item> {
     feed(protocol, messages, usize::MAX, false)
+}
+
+/// Attribute and value of each claim.
+pub fn claims(items: &[Item]) -> Vec<(&'static str, String)> {
+    items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Claim(claim) => Some((claim.attribute, claim.value.to_string())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The events.
+pub fn events(items: &[Item]) -> Vec<&Event> {
+    items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Event(event) => Some(event),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Name, object and outcome of each operation.
+pub fn operations(items: &[Item]) -> Vec<(&'static str, String, Outcome)> {
+    let told = coded_operations(items).into_iter();
+    told.map(|(name, _, object, outcome)| (name, object, outcome)).collect()
+}
+
+/// Name, code, object and outcome of each operation.
+pub fn coded_operations(items: &[Item]) -> Vec<(&'static str, Option<u32>, String, Outcome)> {
+    items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Operation(op) => Some((op.name, op.code, op.object.to_text().into(), op.outcome)),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Checks the promises of [`crate::Session`] on this conversation and on broken forms of it:

@@ -12,7 +12,7 @@
 
 use compact_str::CompactString;
 
-use crate::out::{Action, Child, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome, Violation};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 use crate::text;
@@ -104,18 +104,14 @@ impl Tftp {
             }
         };
         let operation = Operation {
-            protocol: NAME,
-            connection: NAME,
-            sender: input.side,
             code: Some(u32::from(code)),
-            name: if code == READ_REQUEST { "read-request" } else { "write-request" },
-            action: Action::File,
             object: if file.is_empty() { Object::None } else { Object::Text(file) },
-            outcome: Outcome::Unseen,
-            client_child: Child::None,
-            server_child: Child::None,
-            evidence: input.locate(input.bytes),
-            ts_ns: input.ts_ns,
+            ..input.operation(
+                NAME,
+                input.side,
+                (if code == READ_REQUEST { "read-request" } else { "write-request" }, Action::File),
+                input.bytes,
+            )
         };
         if let Some(unseen) = self.request.replace(Box::new(operation)) {
             out.operation(unseen);

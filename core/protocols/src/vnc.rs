@@ -14,7 +14,7 @@
 use compact_str::CompactString;
 
 use crate::fields::part_at;
-use crate::out::{Action, Child, Decode, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Decode, Event, Item, Operation, Out, Outcome, Violation};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
@@ -338,18 +338,8 @@ impl Vnc {
 
 fn operation(input: &Input<'_>, sender: Side, name: &'static str, part: &[u8]) -> Operation {
     Operation {
-        protocol: NAME,
-        connection: NAME,
-        sender,
-        code: None,
-        name,
-        action: Action::Session,
-        object: Object::None,
         outcome: Outcome::None,
-        client_child: Child::None,
-        server_child: Child::None,
-        evidence: input.locate(part),
-        ts_ns: input.ts_ns,
+        ..input.operation(NAME, sender, (name, Action::Session), part)
     }
 }
 

@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 
 use crate::fields::{array_at, part_at, u8_at};
 use crate::ntlm::{self, Login};
-use crate::out::{Action, Child, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome, Violation};
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
@@ -290,22 +290,13 @@ impl Association {
             None => ("unknown", Action::Diagnostics),
         };
         Operation {
-            protocol: NAME,
-            connection: NAME,
-            sender,
             code: opnum.map(u32::from),
-            name,
-            action,
             object: if interface.is_empty() {
                 Object::None
             } else {
                 Object::Text(interface.into())
             },
-            outcome: Outcome::Unseen,
-            client_child: Child::None,
-            server_child: Child::None,
-            evidence: input.locate(part_at(pdu.bytes, 0, 24)),
-            ts_ns: input.ts_ns,
+            ..input.operation(NAME, sender, (name, action), part_at(pdu.bytes, 0, 24))
         }
     }
 
@@ -555,18 +546,9 @@ impl Dcerpc {
         let interface = names::interface(&uuid);
         let (name, action) = names::method(interface, opnum);
         let mut operation = Box::new(Operation {
-            protocol: NAME,
-            connection: NAME,
-            sender,
             code: Some(u32::from(opnum)),
-            name,
-            action,
             object: Object::Text(interface.into()),
-            outcome: Outcome::Unseen,
-            client_child: Child::None,
-            server_child: Child::None,
-            evidence: input.locate(part_at(bytes, 0, DATAGRAM_HEADER)),
-            ts_ns: input.ts_ns,
+            ..input.operation(NAME, sender, (name, action), part_at(bytes, 0, DATAGRAM_HEADER))
         });
         let pending = self.datagrams.get_or_insert_with(|| Pending::new(WAITING));
         let key = (activity, sequence, sender);

@@ -14,7 +14,7 @@ use compact_str::{CompactString, format_compact};
 use otic_wire::Cursor;
 
 use crate::ber::{self, Class, Element};
-use crate::out::{Action, Child, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Item, Object, Operation, Out, Outcome, Violation};
 use crate::session::Input;
 use crate::text;
 
@@ -99,18 +99,9 @@ fn publish(
     out: &mut Out,
 ) {
     out.operation(Operation {
-        protocol,
-        connection: protocol,
-        sender: input.side,
-        code: None,
-        name,
-        action: Action::Subscribe,
         object: if object.is_empty() { Object::None } else { Object::Text(object) },
         outcome: Outcome::None,
-        client_child: Child::None,
-        server_child: Child::None,
-        evidence: input.locate(evidence),
-        ts_ns: input.ts_ns,
+        ..input.operation(protocol, input.side, (name, Action::Subscribe), evidence)
     });
 }
 

@@ -566,26 +566,13 @@ fn describe(
     (name, action): (&'static str, Action),
     evidence: &[u8],
 ) -> Box<Operation> {
-    Box::new(Operation {
-        protocol: NAME,
-        connection: NAME,
-        sender,
-        code: None,
-        name,
-        action,
-        object: Object::None,
-        outcome: Outcome::Unseen,
-        client_child: Child::None,
-        server_child: Child::None,
-        evidence: input.locate(evidence),
-        ts_ns: input.ts_ns,
-    })
+    Box::new(input.operation(NAME, sender, (name, action), evidence))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::testing::{self, claims, coded_operations as operations};
 
     fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
         let mut bytes = vec![tag, content.len() as u8];
@@ -629,31 +616,6 @@ mod tests {
 
     fn write(id: u8, item: &[u8], data: &[u8]) -> Vec<u8> {
         request(id, &tlv(0xa5, &[variable(item), tlv(0xa0, data)].concat()))
-    }
-
-    fn operations(items: &[Item]) -> Vec<(&'static str, Option<u32>, String, Outcome)> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Operation(operation) => Some((
-                    operation.name,
-                    operation.code,
-                    operation.object.to_text().to_string(),
-                    operation.outcome,
-                )),
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn claims(items: &[Item]) -> Vec<(&'static str, String)> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Claim(claim) => Some((claim.attribute, claim.value.to_string())),
-                _ => None,
-            })
-            .collect()
     }
 
     #[test]

@@ -775,20 +775,7 @@ fn describe(
     (name, action): (&'static str, Action),
     evidence: &[u8],
 ) -> Box<Operation> {
-    Box::new(Operation {
-        protocol: NAME,
-        connection: NAME,
-        sender,
-        code: None,
-        name,
-        action,
-        object: Object::None,
-        outcome: Outcome::Unseen,
-        client_child: Child::None,
-        server_child: Child::None,
-        evidence: input.locate(evidence),
-        ts_ns: input.ts_ns,
-    })
+    Box::new(input.operation(NAME, sender, (name, action), evidence))
 }
 
 fn application_claims(
@@ -830,7 +817,7 @@ const fn build_attribute(node: u32) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::testing::{self, claims, coded_operations as operations};
 
     fn string(text: &[u8]) -> Vec<u8> {
         let mut bytes = (text.len() as u32).to_le_bytes().to_vec();
@@ -915,31 +902,6 @@ mod tests {
         fields.push(1);
         fields.extend_from_slice(variant);
         fields
-    }
-
-    fn operations(items: &[Item]) -> Vec<(&'static str, Option<u32>, String, Outcome)> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Operation(operation) => Some((
-                    operation.name,
-                    operation.code,
-                    operation.object.to_text().to_string(),
-                    operation.outcome,
-                )),
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn claims(items: &[Item]) -> Vec<(&'static str, String)> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Claim(claim) => Some((claim.attribute, claim.value.to_string())),
-                _ => None,
-            })
-            .collect()
     }
 
     #[test]

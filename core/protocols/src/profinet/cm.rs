@@ -415,18 +415,8 @@ impl Session for Cm {
 fn describe(input: &Input<'_>, sender: Side, pdu: &Pdu<'_>) -> Box<Operation> {
     let (name, action) = operation(pdu.number);
     Box::new(Operation {
-        protocol: NAME,
-        connection: NAME,
-        sender,
         code: Some(u32::from(pdu.number)),
-        name,
-        action,
-        object: Object::None,
-        outcome: Outcome::Unseen,
-        client_child: Child::None,
-        server_child: Child::None,
-        evidence: input.locate(pdu.number_bytes),
-        ts_ns: input.ts_ns,
+        ..input.operation(NAME, sender, (name, action), pdu.number_bytes)
     })
 }
 

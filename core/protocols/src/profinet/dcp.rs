@@ -331,18 +331,8 @@ fn describe(
     action: Action,
 ) -> Operation {
     Operation {
-        protocol: NAME,
-        connection: NAME,
-        sender,
         code: Some(u32::from(id)),
-        name,
-        action,
-        object: Object::None,
-        outcome: Outcome::Unseen,
-        client_child: Child::None,
-        server_child: Child::None,
-        evidence: input.locate(input.bytes.get(2..10).unwrap_or_default()),
-        ts_ns: input.ts_ns,
+        ..input.operation(NAME, sender, (name, action), input.bytes.get(2..10).unwrap_or_default())
     }
 }
 
@@ -489,7 +479,7 @@ fn violation(input: &Input<'_>, part: &[u8], out: &mut Out) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::testing::{self, claims};
 
     /// A frame from frame id to the end, with these blocks (option, suboption, content).
     fn frame(id: u16, service: u8, kind: u8, blocks: &[(u8, u8, &[u8])]) -> Vec<u8> {
@@ -509,16 +499,6 @@ mod tests {
         bytes.extend([service, kind, 0, 0, 0, 7, 0, 0, 0, data.len() as u8]);
         bytes.extend_from_slice(data);
         bytes
-    }
-
-    fn told(items: &[Item]) -> Vec<(&'static str, String)> {
-        items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Claim(claim) => Some((claim.attribute, claim.value.to_string())),
-                _ => None,
-            })
-            .collect()
     }
 
     fn operations(items: Vec<Item>) -> Vec<Operation> {
@@ -554,7 +534,7 @@ mod tests {
             ("profinet_role", "io-device io-controller"),
             ("subnet_mask", "255.255.255.0"),
         ];
-        assert_eq!(expected.map(|(a, v)| (a, v.to_owned())).to_vec(), told(&items));
+        assert_eq!(expected.map(|(a, v)| (a, v.to_owned())).to_vec(), claims(&items));
         assert!(items.iter().any(|item| matches!(
             item,
             Item::Binding { ip, .. } if *ip == Address::from(Ipv4Addr::new(192, 0, 2, 9))

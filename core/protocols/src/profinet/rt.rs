@@ -17,7 +17,7 @@
 use compact_str::{ToCompactString, format_compact};
 use otic_wire::{Cursor, Short};
 
-use crate::out::{Action, Child, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome, Violation};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Side};
 
@@ -91,18 +91,10 @@ impl Rt {
             _ => Object::None,
         };
         out.operation(Operation {
-            protocol: NAME,
-            connection: NAME,
-            sender: input.side,
             code: Some(u32::from(frame_id)),
-            name,
-            action,
             object,
             outcome: Outcome::None,
-            client_child: Child::None,
-            server_child: Child::None,
-            evidence: input.locate(id),
-            ts_ns: input.ts_ns,
+            ..input.operation(NAME, input.side, (name, action), id)
         });
     }
 

@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 use crate::dcerpc::Association;
 use crate::fields::{array_at, part_at};
 use crate::ntlm::Login;
-use crate::out::{Action, Child, Decode, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Decode, Event, Item, Object, Operation, Out, Outcome, Violation};
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
@@ -419,18 +419,9 @@ fn operation(
     header: &[u8],
 ) -> Operation {
     Operation {
-        protocol,
         connection: NAME,
-        sender,
         code: Some(u32::from(code)),
-        name,
-        action,
-        object: Object::None,
-        outcome: Outcome::Unseen,
-        client_child: Child::None,
-        server_child: Child::None,
-        evidence: input.locate(header),
-        ts_ns: input.ts_ns,
+        ..input.operation(protocol, sender, (name, action), header)
     }
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::dcerpc::messages as rpc;
 use crate::ntlm::messages::{authenticate, challenge, utf16};
 use crate::out::Claim;
-use crate::testing;
+use crate::testing::{self, events};
 
 fn frame(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u32).to_be_bytes()[..], message].concat()
@@ -101,16 +101,6 @@ fn operations(items: &[Item]) -> Vec<(&'static str, CompactString, Outcome)> {
         .iter()
         .filter_map(|item| match item {
             Item::Operation(op) => Some((op.name, op.object.to_text(), op.outcome)),
-            _ => None,
-        })
-        .collect()
-}
-
-fn events(items: &[Item]) -> Vec<&Event> {
-    items
-        .iter()
-        .filter_map(|item| match item {
-            Item::Event(event) => Some(event),
             _ => None,
         })
         .collect()

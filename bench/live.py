@@ -9,9 +9,7 @@ unknown host's frame on the cable until its alert could be read in the store.
 from __future__ import annotations
 
 import argparse
-import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -24,6 +22,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 import traffic  # noqa: E402
 
 from support.cable import PLANT, Cable  # noqa: E402
+from support.frames import arp  # noqa: E402
 from support.sensor import Sensor  # noqa: E402
 
 SETTINGS = """
@@ -46,14 +45,11 @@ for line in sys.stdin:
 """
 
 
-def arp(number: int) -> tuple[str, bytes]:
+def stranger(number: int) -> tuple[str, bytes]:
     """An unknown host's MAC, and a frame in which it says what address it has."""
     ip = f"10.99.{number // 250}.{number % 250 + 1}"
-    mac = bytes([0x02, 0x99, 0, 0, number >> 8 & 255, number & 255])
-    head = struct.pack(">HHBBH", 1, 0x0800, 6, 4, 1)
-    address = socket.inet_aton(ip)
-    frame = b"\xff" * 6 + mac + b"\x08\x06" + head + mac + address + bytes(6) + address
-    return mac.hex(":"), frame.ljust(60, b"\0")
+    mac = bytes([0x02, 0x99, 0, 0, number >> 8 & 255, number & 255]).hex(":")
+    return mac, arp(mac, ip, ip)
 
 
 def cpu_seconds(process: int) -> float:
@@ -114,20 +110,20 @@ def measure(
         ),
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    stranger = subprocess.Popen(
+    speaking = subprocess.Popen(
         cable.enter(cable.plant, sys.executable, "-c", STRANGER, PLANT),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert stranger.stdin is not None
-    assert stranger.stdout is not None
+    assert speaking.stdin is not None
+    assert speaking.stdout is not None
     delays: list[float] = []
     missing = strangers = 0
     while load.poll() is None:
-        host, frame = arp(strangers)
+        host, frame = stranger(strangers)
         strangers += 1
-        stranger.stdin.write(frame.hex() + "\n")
-        stranger.stdin.flush()
-        at_ns = int(stranger.stdout.readline())
+        speaking.stdin.write(frame.hex() + "\n")
+        speaking.stdin.flush()
+        at_ns = int(speaking.stdout.readline())
         query = f"SELECT count(*) FROM alert_parties WHERE address = '{host}'"
         end = time.monotonic() + 10
         while not (sensor.read(query)[0][0] or 0):
@@ -138,7 +134,7 @@ def measure(
         else:
             delays.append((time.monotonic_ns() - at_ns) / 1e9)
         time.sleep(max(0, 1 - (time.monotonic_ns() - at_ns) / 1e9))
-    stranger.stdin.close()
+    speaking.stdin.close()
     count, reached = (load.stdout.read() if load.stdout else "0 0").split()
     sent += int(count) + strangers
     sensor.until(lambda: sensor.frames() + sum(sensor.drops().values()) >= sent, 60)

@@ -10,10 +10,8 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from otic import _core
 from otic.folder import DataFolder
@@ -22,9 +20,10 @@ from otic.sensor.analyst import Analyst
 from otic.settings import load
 from otic.store import tables
 from otic.store.database import Database
-from otic.store.engine import open_engine
 from support.cable import MONITOR, PLANT, Cable
+from support.frames import write_pcap
 from support.sensor import Sensor
+from support.store import content
 
 SETTINGS = """
 learning_s = 1
@@ -35,21 +34,6 @@ filter = "{filter}"
 [console]
 port = 0
 """
-
-JUDGED = (
-    tables.devices,
-    tables.memberships,
-    tables.connections,
-    tables.operations,
-    tables.events,
-    tables.violations,
-    tables.changes,
-    tables.claims,
-    tables.alerts,
-    tables.interfaces,
-    tables.minutes,
-    tables.blinds,
-)
 
 
 def settings(*, ring_bytes: int = 67_108_864, wanted: str = "") -> str:
@@ -83,35 +67,17 @@ def start(cable: Cable, tmp_path: Path) -> Iterator[Callable[..., Sensor]]:
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo plant's frames as a pcap: quiet work, then the visitor."""
     path = tmp_path_factory.mktemp("plant") / "plant.pcap"
-    head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262_144, 1)
-    rows = [
-        struct.pack("<IIII", ts_ns // 10**9, ts_ns % 10**9 // 1000, len(frame), length) + frame
-        for ts_ns, length, _, frame in demo.demo().frames
-    ]
-    path.write_bytes(head + b"".join(rows))
-    return path
+    return write_pcap(path, ((ts_ns, frame) for ts_ns, _, _, frame in demo.demo().frames))
 
 
-def content(database: Path) -> dict[str, list[Any]]:
-    """All rows that facts make."""
-    engine = open_engine(database)
-    with engine.connect() as connection:
-        found = {
-            table.name: sorted(map(repr, (tuple(row) for row in connection.execute(select(table)))))
-            for table in JUDGED
-        }
-    engine.dispose()
-    return found
-
-
-def refolded(folder: DataFolder, to: Path) -> dict[str, list[Any]]:
+def refolded(folder: DataFolder, to: Path) -> dict[str, list[str]]:
     """What the journal alone gives, read by a fresh analysis."""
     again = DataFolder(to)
     again.create()
     shutil.copytree(folder.journal, again.journal, dirs_exist_ok=True)
     chosen = load(folder.settings)
     Analyst(again, chosen, Database(again.database, chosen)).run(lambda: True)
-    return content(again.database)
+    return content(again.database, tables.memberships)
 
 
 def rules(sensor: Sensor) -> set[str]:
@@ -149,7 +115,9 @@ def test_every_frame_counts_once_and_nothing_is_sent(
         kept += len({row[1] for row in rows})
     assert kept + sensor.not_kept() == sent
     assert kept > 0
-    assert content(sensor.folder.database) == refolded(sensor.folder, tmp_path / "again")
+    assert content(sensor.folder.database, tables.memberships) == refolded(
+        sensor.folder, tmp_path / "again"
+    )
 
 
 def test_overload_is_counted_exactly(
@@ -248,6 +216,8 @@ def test_processes_die_and_nothing_counts_twice(
     sensor.stop()
 
     assert killed
-    assert content(sensor.folder.database) == refolded(sensor.folder, tmp_path / "again")
+    assert content(sensor.folder.database, tables.memberships) == refolded(
+        sensor.folder, tmp_path / "again"
+    )
     causes = sensor.read("SELECT count(*) FROM blinds WHERE cause = 'restart'")
     assert causes == [(killed.get("capture", 0),)]

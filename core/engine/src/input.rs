@@ -108,6 +108,12 @@ impl Block {
         })
     }
 
+    /// File and number of each frame.
+    #[must_use]
+    pub fn places(&self) -> Vec<(u32, u64)> {
+        self.entries.iter().map(|entry| (entry.file, entry.number)).collect()
+    }
+
     /// Keeps a frame's bytes; gives where they lie.
     #[inline]
     fn hold(&mut self, bytes: &[u8]) -> (u32, u32) {

@@ -414,11 +414,9 @@ impl Engine {
         let Some(interface) = self.interfaces.get(index) else { return };
         let link_type = interface.link_type;
         self.block.clear();
-        let mut places = Vec::with_capacity(parcel.frames.len());
         for frame in &parcel.frames {
             let bytes = parcel.bytes_of(frame);
             let (file, number) = self.segment.next(bytes.len(), frame.ts_ns);
-            places.push((file, number));
             let arrived = Arrived {
                 file,
                 number,
@@ -432,10 +430,11 @@ impl Engine {
         self.frame_ns = wall_ns();
         self.run.read(&self.block);
         match &mut self.packets {
-            Some(packets) => packets.offer(
-                ToKeep::Parcel { interface: index as u32, link_type, parcel, places },
-                &self.spare,
-            ),
+            Some(packets) => {
+                let places = self.block.places();
+                let kept = ToKeep::Parcel { interface: index as u32, link_type, parcel, places };
+                packets.offer(kept, &self.spare);
+            }
             None => give_back(&self.spare, parcel),
         }
     }

@@ -206,21 +206,9 @@ class _Plant:
             Talk(wire, HISTORIAN, 52001 + at, server, 502)
             for at, server in enumerate((FILLER, CAPPER))
         ]
-        ask = m.encapsulated(0x63, 0, b"")
-        wire.udp(SERVER, 51100, SAFETY, 44818, ask)
-        told = m.list_identity_answer(
-            SAFETY,
-            vendor=1,
-            kind=0x0E,
-            product=0x0C2,
-            revision=(32, 14),
-            serial=0x60C5D8E1,
-            name="1756-L72S/B LOGIX5572S",
-        )
-        wire.udp(SAFETY, 44818, SERVER, 51100, told)
+        self._list_identity(SAFETY, 51100, 0x0C2, (32, 14), 0x60C5D8E1, "1756-L72S/B LOGIX5572S")
         self.safety = Talk(wire, SERVER, 51101, SAFETY, 44818)
-        register = struct.pack("<HH", 1, 0)
-        self.safety.ask(m.encapsulated(0x65, 0, register), m.encapsulated(0x65, 9, register))
+        self._register(self.safety, 9)
         page = Talk(wire, HMI, 49700, CAMERA, 80)
         page.ask(
             m.http_get("/view", CAMERA.ip, "Mozilla/5.0 (Windows NT 10.0; Win64; x64)"),
@@ -253,14 +241,7 @@ class _Plant:
             )
             wire.udp(CAMERA, 39000, SSDP, 1900, notify)
         if number % 10 == 0:
-            unit = m.lldp(
-                OFFICE_SWITCH.mac_bytes,
-                "1/2",
-                "sw-office",
-                "Hirschmann RSP20 HiOS-2A-08.7.02",
-                OFFICE_SWITCH.ip_bytes,
-            )
-            wire.send(ethernet(OFFICE_SWITCH.mac_bytes, LLDP_GROUP, ETHERTYPE_LLDP, unit))
+            self._say(OFFICE_SWITCH, "1/2", "sw-office", "Hirschmann RSP20 HiOS-2A-08.7.02")
 
     def beacon(self, number: int) -> None:
         """The visitor calls a server in the internet, again and again."""
@@ -373,30 +354,44 @@ class _Plant:
 
     def _identify_cip(self) -> None:
         """The server asks the Rockwell controller who it is, and registers a session."""
-        ask = m.encapsulated(0x63, 0, b"")
-        self.wire.udp(SERVER, 51000, LABELLER, 44818, ask)
+        name = "1769-L33ER/A LOGIX5333ER"
+        self._list_identity(LABELLER, 51000, 0x0A7, (32, 11), 0x60B3C9D2, name)
+        self._register(self.labeller, 7)
+
+    def _list_identity(
+        self,
+        target: Host,
+        port: int,
+        product: int,
+        revision: tuple[int, int],
+        serial: int,
+        name: str,
+    ) -> None:
+        """The server asks a Rockwell controller who it is."""
+        self.wire.udp(SERVER, port, target, 44818, m.encapsulated(0x63, 0, b""))
         told = m.list_identity_answer(
-            LABELLER,
+            target,
             vendor=1,
             kind=0x0E,
-            product=0x0A7,
-            revision=(32, 11),
-            serial=0x60B3C9D2,
-            name="1769-L33ER/A LOGIX5333ER",
+            product=product,
+            revision=revision,
+            serial=serial,
+            name=name,
         )
-        self.wire.udp(LABELLER, 44818, SERVER, 51000, told)
+        self.wire.udp(target, 44818, SERVER, port, told)
+
+    def _register(self, talk: Talk, session: int) -> None:
+        """Registers an EtherNet/IP session."""
         register = struct.pack("<HH", 1, 0)
-        self.labeller.ask(m.encapsulated(0x65, 0, register), m.encapsulated(0x65, 7, register))
+        talk.ask(m.encapsulated(0x65, 0, register), m.encapsulated(0x65, session, register))
 
     def _lldp(self) -> None:
-        unit = m.lldp(
-            SWITCH.mac_bytes,
-            "1/7",
-            "sw-bottling",
-            "Hirschmann RSP35 HiOS-2A-08.7.02",
-            SWITCH.ip_bytes,
-        )
-        self.wire.send(ethernet(SWITCH.mac_bytes, LLDP_GROUP, ETHERTYPE_LLDP, unit))
+        self._say(SWITCH, "1/7", "sw-bottling", "Hirschmann RSP35 HiOS-2A-08.7.02")
+
+    def _say(self, switch: Host, port: str, name: str, description: str) -> None:
+        """A switch says by LLDP who it is."""
+        unit = m.lldp(switch.mac_bytes, port, name, description, switch.ip_bytes)
+        self.wire.send(ethernet(switch.mac_bytes, LLDP_GROUP, ETHERTYPE_LLDP, unit))
 
     def _refused(self, target: Host, port: int, wanted: int) -> None:
         wire = self.wire

@@ -21,21 +21,8 @@ from otic.store import tables
 from otic.store.database import Database
 from otic.store.engine import open_engine
 from plants import plant, shaken
+from support.store import content
 
-TABLES = (
-    tables.devices,
-    tables.alerts,
-    tables.alert_parties,
-    tables.connections,
-    tables.operations,
-    tables.events,
-    tables.violations,
-    tables.changes,
-    tables.claims,
-    tables.interfaces,
-    tables.minutes,
-    tables.blinds,
-)
 DECISION = Decision(kind="finish-learning", person="ada", ts_ns=at(100))
 
 
@@ -64,18 +51,6 @@ def finish(one: Analyst) -> None:
     one.run(lambda: True)
 
 
-def content(folder: DataFolder) -> dict[str, list[Any]]:
-    """All rows of the store, without what depends on when somebody looked."""
-    engine = open_engine(folder.database)
-    with engine.connect() as connection:
-        found = {
-            table.name: sorted(tuple(row) for row in connection.execute(select(table)))
-            for table in TABLES
-        }
-    engine.dispose()
-    return found
-
-
 def rules_of(folder: DataFolder) -> set[str]:
     engine = open_engine(folder.database)
     with engine.connect() as connection:
@@ -90,11 +65,11 @@ def append(folder: DataFolder, batches: list[Batch]) -> None:
         writer.append(encode(one), one.end_ns)
 
 
-def undisturbed(path: Path, batches: list[Batch], **settings: Any) -> dict[str, list[Any]]:
+def undisturbed(path: Path, batches: list[Batch], **settings: Any) -> dict[str, list[str]]:
     folder = folder_in(path)
     append(folder, batches)
     finish(analyst(folder, **settings))
-    return content(folder)
+    return content(folder.database)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -117,7 +92,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_store(tmp_path: Path, seed: int)
             one = analyst(folder, learning_s=4)
     finish(one)
 
-    assert expected == content(folder)
+    assert expected == content(folder.database)
 
 
 def test_learning_ends_after_the_time_observed(tmp_path: Path) -> None:

@@ -215,11 +215,7 @@ def _blinds(store: Store, connection: Connection) -> list[BlindOut]:
 def _marks(store: Store, connection: Connection) -> dict[str, str]:
     table = tables.marks
     rows = connection.execute(select(table.c.name, table.c.value).where(store.own(table)))
-    return {row.name: _text(row.value) for row in rows}
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    return {row.name: row.value.decode() for row in rows}
 
 
 def _learning(marks: dict[str, str]) -> LearningOut:

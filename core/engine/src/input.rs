@@ -179,7 +179,10 @@ impl Clock {
     }
 
     /// Adds the frame whose bytes lie in the block already.
-    #[inline]
+    ///
+    /// Always inlined: with two callers, files and live, it became a call for every frame and the
+    /// core lost 6 %.
+    #[inline(always)]
     fn enter(&mut self, block: &mut Block, frame: &Arrived, start: u32, end: u32) {
         let captured = end - start;
         let ts_ns = frame.ts_ns;

@@ -267,6 +267,9 @@ class Tallies(Fact, frozen=True):
     occurrence_ids: Raw = b""
     occurrence_counts: Raw = b""
     occurrence_last: Raw = b""
+    connection_missing: Raw = b""
+    connection_truncated: Raw = b""
+    connection_one_way: Raw = b""
 
 
 class Coverage(Fact, frozen=True):
@@ -280,6 +283,38 @@ class Coverage(Fact, frozen=True):
     copies: dict[str, int] = {}
     by_cause: dict[str, int] = {}
     capped: dict[str, int] = {}
+
+
+COUNTERS = ("tcp", "goose", "sampled-values", "cip-io", "profinet-rt")
+"""Counters by which missing frames are noticed, in the order of a lane's numbers."""
+
+
+class Lane(Fact, frozen=True):
+    """Frames of one VLAN on one interface in one batch, by what they say of the mirror.
+
+    `numbered` and `missing` are by `COUNTERS`: messages seen, and messages missing between them.
+    """
+
+    interface: str
+    vlans: list[int]
+    frames: int
+    bytes: int
+    unicast: int
+    flooded: int
+    truncated: int
+    joined: int
+    jumbo: int
+    filled: int
+    filled_short: int
+    checkable: int
+    mirror_copies: int
+    routed_copies: int
+    mixed_untagged: int
+    mixed_tagged: int
+    tcp: int
+    tcp_one_way: int
+    numbered: list[int]
+    missing: list[int]
 
 
 class Batch(Fact, frozen=True):
@@ -307,6 +342,7 @@ class Batch(Fact, frozen=True):
     blinds: list[Blind] = []
     tallies: Tallies = Tallies()
     coverage: Coverage = Coverage()
+    lanes: list[Lane] = []
 
 
 class Capture(Fact, frozen=True):

@@ -50,6 +50,8 @@ pub struct Connection {
     pub packets: [u64; 2],
     /// Original lengths, bytes.
     pub bytes: u64,
+    /// Of these frames: missing, cut short, seen in one direction only.
+    pub unseen: [u64; 3],
     /// Last frame.
     pub last_ns: i64,
     /// Waits for the next batch.
@@ -190,6 +192,7 @@ impl Connection {
             generation: u32::MAX,
             packets: [0; 2],
             bytes: 0,
+            unseen: [0; 3],
             last_ns: ts_ns,
             dirty: false,
             last_ordinal: u64::MAX,

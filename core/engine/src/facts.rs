@@ -10,6 +10,8 @@ use compact_str::CompactString;
 use serde::Serialize;
 use smallvec::SmallVec;
 
+pub use crate::lanes::Lane;
+
 /// Version of this schema; a reader refuses a newer one.
 pub const SCHEMA: u8 = 1;
 
@@ -454,6 +456,15 @@ pub struct Tallies {
     /// Last time, ns.
     #[serde(with = "serde_bytes")]
     pub occurrence_last: Vec<u8>,
+    /// Frames of each connection that the capture does not hold: between its sequence numbers.
+    #[serde(with = "serde_bytes")]
+    pub connection_missing: Vec<u8>,
+    /// Its frames that the capture cut short.
+    #[serde(with = "serde_bytes")]
+    pub connection_truncated: Vec<u8>,
+    /// Its frames while only one direction of the TCP connection had been seen.
+    #[serde(with = "serde_bytes")]
+    pub connection_one_way: Vec<u8>,
 }
 
 /// What this batch could not see, or saw twice; all counts are of this batch.
@@ -525,6 +536,8 @@ pub struct Batch {
     pub tallies: Tallies,
     /// What was not seen.
     pub coverage: Coverage,
+    /// Frames of each lane.
+    pub lanes: Vec<Lane>,
 }
 
 /// One capture file after reading it.

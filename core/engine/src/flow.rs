@@ -162,6 +162,12 @@ pub struct Flow {
     pub refused: bool,
     /// An attempt by this side still waits for its result.
     pub attempt: Option<Side>,
+    /// Frames of both sides were seen.
+    pub two_way: bool,
+    /// Its frames were seen without VLAN tag, with one.
+    pub tags: [bool; 2],
+    /// Lane of its last frame.
+    pub lane: u32,
 }
 
 impl Flow {
@@ -200,6 +206,9 @@ impl Flow {
             payload: false,
             refused: false,
             attempt: None,
+            two_way: false,
+            tags: [false; 2],
+            lane: 0,
         }
     }
 

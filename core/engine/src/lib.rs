@@ -28,6 +28,7 @@ pub mod flow;
 pub mod input;
 pub mod journal;
 pub mod keys;
+pub mod lanes;
 pub mod live;
 pub mod merge;
 pub mod output;

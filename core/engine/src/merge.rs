@@ -6,9 +6,12 @@ use std::hash::BuildHasher;
 use compact_str::CompactString;
 use hashbrown::{DefaultHashBuilder, HashSet};
 
-use crate::facts::{Attempts, Batch, Id, SCHEMA, Tallies};
+use crate::facts::{Attempts, Batch, SCHEMA, Tallies};
 use crate::input::Cut;
-use crate::output::{AttemptKey, AttemptPart, Fact, Output};
+use crate::lanes::Lane;
+use crate::output::{
+    AttemptKey, AttemptPart, ConnectionTally, Fact, OccurrenceTally, OperationTally, Output,
+};
 
 /// Facts remembered to drop what several shards say alike; forgotten when full, which only repeats
 /// some.
@@ -27,8 +30,14 @@ pub struct Merger {
 }
 
 impl Merger {
-    /// The batch of one cut from the outputs of the shards, in shard order.
-    pub fn batch(&mut self, cut: &Cut, outputs: Vec<Output>) -> Batch {
+    /// The batch of one cut from the outputs of the shards, in shard order; frames give interfaces
+    /// by their index.
+    pub fn batch(
+        &mut self,
+        cut: &Cut,
+        outputs: Vec<Output>,
+        interfaces: &[CompactString],
+    ) -> Batch {
         let mut batch = Batch {
             schema: SCHEMA,
             number: self.number,
@@ -41,6 +50,7 @@ impl Merger {
         self.number += 1;
         let mut facts = Vec::new();
         let mut attempts: BTreeMap<AttemptKey, AttemptPart> = BTreeMap::new();
+        let mut lanes: BTreeMap<(CompactString, Vec<u16>), Lane> = BTreeMap::new();
         for output in outputs {
             facts.extend(output.facts);
             tally(&mut batch.tallies, &output.connections, &output.operations, &output.occurrences);
@@ -58,10 +68,17 @@ impl Merger {
             for (kind, count) in output.copies {
                 *batch.coverage.copies.entry(kind).or_default() += count;
             }
+            for ((interface, vlans), lane) in output.lanes {
+                let name = interfaces.get(interface as usize).cloned().unwrap_or_default();
+                lanes.entry((name, vlans.to_vec())).or_default().add(&lane);
+            }
             for (what, count) in output.capped {
                 *batch.coverage.capped.entry(what).or_default() += count;
             }
         }
+        batch.lanes = (lanes.into_iter())
+            .map(|((interface, vlans), lane)| Lane { interface, vlans, ..lane })
+            .collect();
         // Stable: facts of one frame are of one shard and stay in its order.
         facts.sort_by_key(|(ordinal, _)| *ordinal);
         for (_, fact) in facts {
@@ -120,16 +137,19 @@ impl Merger {
 
 fn tally(
     tallies: &mut Tallies,
-    connections: &[(Id, u64, u64, u64, i64)],
-    operations: &[(Id, u64, u64, i64)],
-    occurrences: &[(Id, u64, i64)],
+    connections: &[ConnectionTally],
+    operations: &[OperationTally],
+    occurrences: &[OccurrenceTally],
 ) {
-    for (id, forward, back, bytes, last) in connections {
+    for (id, forward, back, bytes, last, [missing, truncated, one_way]) in connections {
         tallies.connection_ids.extend_from_slice(&id.0);
         tallies.forward_packets.extend_from_slice(&forward.to_le_bytes());
         tallies.reverse_packets.extend_from_slice(&back.to_le_bytes());
         tallies.connection_bytes.extend_from_slice(&bytes.to_le_bytes());
         tallies.connection_last.extend_from_slice(&last.to_le_bytes());
+        tallies.connection_missing.extend_from_slice(&missing.to_le_bytes());
+        tallies.connection_truncated.extend_from_slice(&truncated.to_le_bytes());
+        tallies.connection_one_way.extend_from_slice(&one_way.to_le_bytes());
     }
     for (id, count, unpaired, last) in operations {
         tallies.operation_ids.extend_from_slice(&id.0);

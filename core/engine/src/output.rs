@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 
 use crate::facts;
+use crate::lanes::{Lane, LaneKey};
 
 /// One fact of any kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,8 +25,9 @@ pub enum Fact {
     Observation(facts::Observation),
 }
 
-/// Counts of one connection: id, frames forward, frames back, bytes, last frame.
-pub type ConnectionTally = (facts::Id, u64, u64, u64, i64);
+/// Counts of one connection: id, frames forward, frames back, bytes, last frame; and of these frames
+/// what is missing, cut short, seen in one direction only.
+pub type ConnectionTally = (facts::Id, u64, u64, u64, i64, [u64; 3]);
 /// Counts of one operation: id, requests, unpaired responses, last message.
 pub type OperationTally = (facts::Id, u64, u64, i64);
 /// Counts of one event or violation: id, times, last time.
@@ -68,6 +70,8 @@ pub struct Output {
     pub copies: BTreeMap<&'static str, u64>,
     /// What was capped.
     pub capped: BTreeMap<&'static str, u64>,
+    /// Counts of lanes.
+    pub lanes: Vec<(LaneKey, Lane)>,
 }
 
 impl Output {
@@ -82,6 +86,7 @@ impl Output {
             && self.by_cause.is_empty()
             && self.copies.is_empty()
             && self.capped.is_empty()
+            && self.lanes.is_empty()
     }
 
     /// Counts something that was not seen.

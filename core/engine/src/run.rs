@@ -146,7 +146,9 @@ impl Run {
     /// Merges the open batch, of which the workers' shards say `outputs`.
     fn end_batch(&mut self, outputs: Vec<Vec<Output>>) {
         if let Some(cut) = self.open.take() {
-            self.ready.push_back(self.merger.batch(&cut, interleave(outputs)));
+            let outputs = interleave(outputs);
+            let batch = self.merger.batch(&cut, outputs, &self.shared.interfaces);
+            self.ready.push_back(batch);
         }
     }
 

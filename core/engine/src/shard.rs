@@ -7,7 +7,8 @@ use compact_str::{CompactString, ToCompactString, format_compact};
 use hashbrown::hash_map::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use otic_protocols::{
-    Child, Claim, Event, Input, Item, Operation, Out, Side, Transport, Value, Violation, Who,
+    Child, Claim, Counter, Event, Input, Item, Operation, Out, Side, Transport, Value, Violation,
+    Who,
 };
 use otic_wire::defragment::Defragmenter;
 use otic_wire::packet::{self, Ends, Kind, TcpHeader};
@@ -20,6 +21,7 @@ use crate::copies::{Copy, CopyCheck};
 use crate::facts::{self, Id, Span};
 use crate::flow::{CarrierId, ConnectionRef, Flow, FlowKey, Reader, Seen, same_vlans};
 use crate::keys;
+use crate::lanes::Lanes;
 use crate::output::{Fact, Output};
 use crate::spaces::SpaceMap;
 
@@ -136,6 +138,7 @@ pub struct Shard {
     dirty_changes: Vec<Id>,
     bindings: HashSet<(Id, Id, &'static str, &'static str)>,
     copies: CopyCheck,
+    lanes: Lanes,
     defragmenter: Defragmenter,
     attempts: Attempts,
     out: Out,
@@ -168,6 +171,7 @@ impl Default for Shard {
             dirty_changes: Vec::new(),
             bindings: HashSet::new(),
             copies: CopyCheck::default(),
+            lanes: Lanes::default(),
             defragmenter: Defragmenter::default(),
             attempts: Attempts::default(),
             out: Out::default(),
@@ -182,10 +186,14 @@ impl Shard {
     pub fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, ends: &Ends, shared: &Shared) {
         let space = shared.space(frame, packet);
         let mut at = Place { frame, packet, ends, space, shared };
+        if !self.lanes.frame(frame, packet) {
+            self.output.cap("lanes");
+        }
         if let Some(copy) =
             self.copies.check(packet, frame.bytes, frame.clock_ns, frame.interface, space)
         {
             *self.output.copies.entry(copy.name()).or_default() += 1;
+            self.lane_copy(copy, packet);
             self.sight(&at);
             if let Copy::Routed { entered, left } = copy {
                 self.router(&at, entered, left);
@@ -240,7 +248,8 @@ impl Shard {
             connection.dirty = false;
             let [forward, back] = std::mem::take(&mut connection.packets);
             let bytes = std::mem::take(&mut connection.bytes);
-            let tally = (connection.id, forward, back, bytes, connection.last_ns);
+            let unseen = std::mem::take(&mut connection.unseen);
+            let tally = (connection.id, forward, back, bytes, connection.last_ns, unseen);
             self.output.connections.push(tally);
         }
         for index in std::mem::take(&mut self.dirty_operations) {
@@ -261,6 +270,7 @@ impl Shard {
             self.occurrences.drain().map(|(id, (count, last))| (id, count, last)).collect();
         occurrences.sort_unstable();
         self.output.occurrences = occurrences;
+        self.output.lanes = self.lanes.take();
         std::mem::take(&mut self.output)
     }
 
@@ -343,6 +353,7 @@ impl Shard {
         let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
         self.sight_flow(&mut flow, side, at);
         flow.last_ns = at.frame.clock_ns;
+        flow.lane = self.lanes.at();
         match packet.kind {
             Kind::Tcp(tcp) => self.segment(&mut flow, side, at, tcp, bytes, spans),
             _ => {
@@ -577,6 +588,10 @@ impl Shard {
         if !bytes.is_empty() || missing > 0 {
             flow.payload = true;
             flow.attempt = None;
+            if let Some(lane) = self.lanes.now() {
+                lane.tcp += 1;
+                lane.tcp_one_way += u64::from(!flow.two_way);
+            }
             let sequence = tcp.sequence.wrapping_add(u32::from(tcp.flags & SYN != 0));
             let segment = Segment { sequence, bytes, spans, missing, ts_ns: at.frame.clock_ns };
             let peer = flow.acknowledged.get(side.other() as usize).copied().flatten();
@@ -586,7 +601,12 @@ impl Shard {
                 Arrival::Retransmission => {
                     *self.output.copies.entry("tcp-retransmission").or_default() += 1;
                 }
-                _ => self.count_unread(flow, side, at),
+                _ => {
+                    if let Some(lane) = self.lanes.now() {
+                        lane.numbered(Counter::Tcp, 1, 0);
+                    }
+                    self.count_unread(flow, side, at);
+                }
             }
         }
         if tcp.flags & RST != 0 {
@@ -613,6 +633,9 @@ impl Shard {
         if !repeated {
             if !answer && (flow.payload || stream.next().is_some()) {
                 // The same ports again: a new connection in time.
+                for side in [Side::A, Side::B] {
+                    self.end_stream(flow, streams, side);
+                }
                 self.finish_session(flow, at);
                 self.attempt_ended(flow, at);
                 flow.reader = Reader::Searching(0);
@@ -697,6 +720,7 @@ impl Shard {
             stream.drop_held();
             self.output.cap("stream-bytes");
         }
+        let missing = stream.take_missing();
         let gaps = stream.take_gaps();
         if gaps > 0 {
             *self.output.by_cause.entry("tcp-gap".into()).or_default() += gaps;
@@ -715,6 +739,9 @@ impl Shard {
         }
         self.drain(flow, side, at, &mut out);
         self.out = out;
+        if missing != 0 {
+            self.missing(flow, Counter::Tcp, i64::from(missing), 0);
+        }
         arrival
     }
 
@@ -797,6 +824,9 @@ impl Shard {
             Item::StartNotSeen(protocol) => {
                 self.output.cause(format_compact!("session-start-not-seen {protocol}"));
             }
+            Item::Numbered(counter, missing) => {
+                self.missing(flow, *counter, i64::from(*missing), 1);
+            }
             Item::NotDecoded(protocol, cause) => {
                 self.output.cause(format_compact!("{cause} {protocol}"));
             }
@@ -834,6 +864,9 @@ impl Shard {
             *packets += 1;
         }
         connection.bytes += u64::from(at.frame.original_length);
+        let [_, truncated, one_way] = &mut connection.unseen;
+        *truncated += u64::from(at.packet.truncated);
+        *one_way += u64::from(!flow.two_way && flow.transport == Transport::Tcp);
         connection.last_ns = at.frame.clock_ns;
         if !connection.dirty {
             connection.dirty = true;
@@ -1375,7 +1408,55 @@ impl Shard {
             && same_vlans(&known.vlans, &packet.vlans);
         if !same {
             *known = at.seen();
+            flow.two_way = flow.two_way || flow.seen.iter().all(|side| side.any);
+            let [untagged, tagged] = &mut flow.tags;
+            *untagged |= packet.vlans.is_empty();
+            *tagged |= !packet.vlans.is_empty();
             self.sight(at);
+        }
+        if flow.tags == [true; 2]
+            && let Some(lane) = self.lanes.now()
+        {
+            match packet.vlans.is_empty() {
+                true => lane.mixed_untagged += 1,
+                false => lane.mixed_tagged += 1,
+            }
+        }
+    }
+
+    /// Counts a copy in its lane; without an IP identification it may be another message.
+    fn lane_copy(&mut self, copy: Copy, packet: &Packet) {
+        let Some(lane) = self.lanes.now() else { return };
+        match copy {
+            Copy::Mirror => lane.mirror_copies += u64::from(packet.ip.is_some_and(|ip| ip.id != 0)),
+            Copy::Routed { .. } => lane.routed_copies += 1,
+            Copy::Prp | Copy::Hsr => {}
+        }
+    }
+
+    /// Counts numbered messages of a flow that were seen and that are missing.
+    fn missing(&mut self, flow: &Flow, counter: Counter, missing: i64, seen: u64) {
+        if let Some(lane) = self.lanes.now() {
+            lane.numbered(counter, seen, missing);
+        }
+        if missing <= 0 {
+            return;
+        }
+        // Each layer misses them; of rows between several children, one of the layer's.
+        let rows = &flow.connections;
+        let first_of_layer = |at: &usize| {
+            let earlier = rows.get(..*at).unwrap_or_default();
+            let protocol = rows.get(*at).map(|row| row.protocol);
+            !earlier.iter().any(|row| Some(row.protocol) == protocol)
+        };
+        for index in (0..rows.len()).filter(first_of_layer).filter_map(|at| rows.get(at)) {
+            let Some(connection) = self.connections.get_mut(index.index as usize) else { continue };
+            let [sum, ..] = &mut connection.unseen;
+            *sum += missing.unsigned_abs();
+            if !connection.dirty {
+                connection.dirty = true;
+                self.dirty_connections.push(index.index);
+            }
         }
     }
 
@@ -1467,6 +1548,19 @@ impl Shard {
         self.out = out;
     }
 
+    /// What the other side acknowledged and nobody saw is missing.
+    fn end_stream(&mut self, flow: &Flow, streams: &mut [Stream; 2], side: Side) {
+        let acknowledged = flow.acknowledged.get(side.other() as usize).copied().flatten();
+        let heard = flow.heard.get(side as usize).is_some_and(|heard| *heard);
+        if let (Some(number), Some(stream), true) =
+            (acknowledged, streams.get_mut(side as usize), heard)
+        {
+            stream.end(number);
+            let missing = stream.take_missing();
+            self.missing(flow, Counter::Tcp, i64::from(missing), 0);
+        }
+    }
+
     /// Takes a flow out of the table and reports what it still holds.
     fn end_flow(&mut self, index: usize, clock_ns: i64, ordinal: u64, shared: &Shared) {
         let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
@@ -1485,11 +1579,13 @@ impl Shard {
         let packet = packet::decode(u16::MAX, &[]);
         let ends = (None, None);
         let at = Place { frame: &frame, packet: &packet, ends: &ends, space: flow.space, shared };
+        self.lanes.go_to(flow.lane);
         if let Some(mut streams) = flow.streams.take() {
             for side in [Side::A, Side::B] {
                 if streams.get(side as usize).is_some_and(Stream::has_late) {
                     self.stream_read(&mut flow, &mut streams, side, &at, Step::Finish);
                 }
+                self.end_stream(&flow, &mut streams, side);
             }
             self.held -= streams.iter().map(Stream::held).sum::<usize>();
             flow.streams = Some(streams);

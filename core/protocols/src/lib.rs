@@ -54,6 +54,7 @@ pub mod profinet;
 pub mod rdp;
 pub mod registry;
 pub mod s7comm;
+pub mod sequence;
 pub mod session;
 pub mod smb;
 pub mod snmp;
@@ -77,4 +78,5 @@ pub use out::{
 };
 pub use pending::Pending;
 pub use registry::{Carrier, Probe, Protocol};
+pub use sequence::Counter;
 pub use session::{Input, Session, Side, Transport};

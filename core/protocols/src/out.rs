@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use compact_str::{CompactString, ToCompactString};
 use otic_wire::{Address, Mac, Spans};
 
+use crate::sequence::Counter;
 use crate::session::Side;
 
 /// How evidence bytes are read to give the value again (contracts.md §8).
@@ -589,6 +590,8 @@ pub enum Item {
     /// The bytes are of this protocol but could not be read further: encrypted, vendor-private,
     /// fragment lost (coverage); (protocol, cause).
     NotDecoded(&'static str, &'static str),
+    /// A numbered message, and how many of its kind are missing before it (coverage).
+    Numbered(Counter, u32),
 }
 
 /// Collects what a dissector understood; drained by the engine after each call.
@@ -640,6 +643,13 @@ impl Out {
     fn make_room(&mut self) {
         if self.items.len() == self.items.capacity() {
             self.items.reserve(8);
+        }
+    }
+
+    /// Adds a numbered message, unless its number was told to have come twice or late.
+    pub fn numbered(&mut self, counter: Counter, missing: Option<u32>) {
+        if let Some(missing) = missing {
+            self.items.push(Item::Numbered(counter, missing));
         }
     }
 

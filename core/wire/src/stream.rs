@@ -79,6 +79,10 @@ pub struct Stream {
     late_bytes: usize,
     holes: Vec<(u32, u32)>,
     gaps: u64,
+    /// Longest payload of a segment.
+    longest: u32,
+    /// Segments missing since they were last asked for; fewer than none when they came late.
+    missing: i32,
 }
 
 impl Stream {
@@ -88,6 +92,7 @@ impl Stream {
             next: Some(sequence.wrapping_add(1)),
             from_start: true,
             gaps: self.gaps,
+            missing: self.missing,
             ..Self::default()
         };
     }
@@ -96,6 +101,27 @@ impl Stream {
     #[must_use]
     pub const fn next(&self) -> Option<u32> {
         self.next
+    }
+
+    /// Segments that are missing since the last call: holes that were given up, less those filled late,
+    /// each as many segments as its bytes need.
+    pub fn take_missing(&mut self) -> i32 {
+        std::mem::take(&mut self.missing)
+    }
+
+    /// The receiver acknowledged bytes up to `sequence` and the stream is over: counts what was never
+    /// seen of it. One number more is the FIN.
+    pub fn end(&mut self, sequence: u32) {
+        if let Some(next) = self.next
+            && (2..FAR).contains(&(sequence.wrapping_sub(next) as i32))
+        {
+            self.missing += self.segments(sequence.wrapping_sub(next));
+        }
+    }
+
+    /// How many segments so many bytes were.
+    fn segments(&self, bytes: u32) -> i32 {
+        bytes.div_ceil(self.longest.max(1)).clamp(1, 1 << 16) as i32
     }
 
     /// Takes a segment; hands what is in order to `read`, which returns how many bytes it used up.
@@ -109,6 +135,7 @@ impl Stream {
         read: &mut impl FnMut(Chunk<'_>) -> usize,
     ) -> Arrival {
         let length = segment.bytes.len() as u32 + segment.missing;
+        self.longest = self.longest.max(length);
         let Some(next) = self.next else {
             // Joined in the middle: the first segment may start inside a message.
             self.after_gap = true;
@@ -311,8 +338,10 @@ impl Stream {
             if self.holes.len() == HOLES {
                 self.holes.remove(0);
             }
-            self.holes.push((next, first.sequence));
-            self.next = Some(first.sequence);
+            let first = first.sequence;
+            self.holes.push((next, first));
+            self.missing += self.segments(first.wrapping_sub(next));
+            self.next = Some(first);
             self.skip();
         }
         self.deliver_late(cap, read);
@@ -357,6 +386,7 @@ impl Stream {
             return Arrival::Retransmission;
         };
         hole.0 = end;
+        self.missing -= self.segments(segment.bytes.len() as u32);
         read(Chunk {
             bytes: segment.bytes,
             spans: segment.spans,

@@ -378,7 +378,7 @@ class Merger:
         for id_ in self._mac_connections.get(mac, ()):
             counts = state.count("connections", id_)
             if counts is not None and counts[0]:
-                seen.append(counts[3])
+                seen.append(counts[-1])
         return max(seen, default=0)
 
     def _split_by(self, ip: bytes, macs: list[bytes]) -> str:

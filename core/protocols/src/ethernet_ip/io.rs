@@ -13,6 +13,7 @@ use otic_wire::{Cursor, Short};
 
 use crate::out::{Action, Child, Item, Object, Operation, Out, Outcome, Violation};
 use crate::registry::{Carrier, Probe, Protocol};
+use crate::sequence::{Counter, Sequence};
 use crate::session::{Input, Session};
 
 /// CIP class 0 and 1 I/O.
@@ -22,7 +23,7 @@ pub const PROTOCOL: Protocol = Protocol {
     roles: ("originator", "target"),
     carriers: &[Carrier::Udp(&[2222])],
     probe,
-    session: || Box::new(CipIo { violated: false }),
+    session: || Box::<CipIo>::default(),
     source: "The CIP Networks Library Vol. 2, 2-6 and 3-2.3",
 };
 
@@ -67,8 +68,28 @@ fn probe(input: &Input<'_>) -> Probe {
     }
 }
 
+/// Connections whose sequence numbers one flow follows.
+const FOLLOWED: usize = 16;
+
+#[derive(Default)]
 struct CipIo {
     violated: bool,
+    /// By connection id.
+    sequences: Vec<(u32, Sequence)>,
+}
+
+impl CipIo {
+    /// Datagrams missing before the one with this address item; none without a sequence number.
+    fn missing(&mut self, connection: u32, address: &[u8]) -> Option<u32> {
+        let number = u32::from_le_bytes(*address.get(4..)?.first_chunk::<4>()?);
+        let known = self.sequences.iter().position(|(id, _)| *id == connection);
+        if known.is_none() && self.sequences.len() < FOLLOWED {
+            self.sequences.push((connection, Sequence::default()));
+        }
+        let at = known.unwrap_or(self.sequences.len() - 1);
+        let (id, sequence) = self.sequences.get_mut(at)?;
+        if *id == connection { sequence.next(number, 32) } else { None }
+    }
 }
 
 impl Session for CipIo {
@@ -76,6 +97,7 @@ impl Session for CipIo {
         let Ok(Some(found)) = datagram(input.bytes) else { return input.bytes.len() };
         out.layer("ethernet-ip", input.side);
         out.layer(NAME, input.side);
+        out.numbered(Counter::CipIo, self.missing(found.connection, found.address));
         if found.missing && !input.truncated && !self.violated {
             self.violated = true;
             out.push(Item::Violation(Violation {

@@ -20,6 +20,7 @@ use super::{STREAMS, changed, content, frame, name, number, publish, violation};
 use crate::ber::{self, Element};
 use crate::out::{Event, Item, Out};
 use crate::registry::{Carrier, Probe, Protocol};
+use crate::sequence::{Counter, Sequence};
 use crate::session::{Input, Session};
 
 /// GOOSE on EtherType 0x88B8.
@@ -45,8 +46,24 @@ struct ControlBlock {
     /// The bytes of its settings; empty before they are known.
     settings: Vec<u8>,
     state: Option<u32>,
+    sequence: Sequence,
     needs_commissioning: bool,
     simulation: bool,
+}
+
+impl ControlBlock {
+    /// Messages missing before this one. The sequence number starts at 0 with each state; a publisher
+    /// that goes on counting is believed too.
+    fn missing(&mut self, state: u32, sequence: u32) -> Option<u32> {
+        let goes_on = self.sequence.last().is_some_and(|last| last.wrapping_add(1) == sequence);
+        match self.state {
+            Some(before) if before != state && !goes_on => {
+                let skipped = state.wrapping_sub(before) - 1;
+                self.sequence.restart(sequence, sequence.saturating_add(skipped))
+            }
+            _ => self.sequence.next(sequence, 32),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -67,6 +84,7 @@ impl Goose {
             reference: reference.clone(),
             settings: Vec::new(),
             state: None,
+            sequence: Sequence::default(),
             needs_commissioning: false,
             simulation: false,
         });
@@ -101,7 +119,7 @@ impl Session for Goose {
             id,
             _time,
             state,
-            _sequence,
+            sequence,
             simulation,
             revision,
             commissioning,
@@ -160,6 +178,10 @@ impl Session for Goose {
                     ("time_allowed_to_live_ms", number(live)),
                 ];
                 out.push(event("goose-settings", values, frame.pdu.content));
+            }
+            let number = |field: Option<Element<'_>>| ber::unsigned(field?.content);
+            if let (Some(state), Some(sequence)) = (number(state), number(sequence)) {
+                out.numbered(Counter::Goose, known.missing(state, sequence));
             }
             if let Some(field) = state
                 && let Some(number) = ber::unsigned(field.content)

@@ -45,9 +45,10 @@ pub struct Lane {
     pub filled: u64,
     /// Untagged frames filled up and yet shorter than that: a tag was taken out.
     pub filled_short: u64,
-    /// Frames whose copies can be told for sure: those with an IP identification.
+    /// Messages whose copies can be told for sure: frames with an IP identification, without one
+    /// those with a number or TCP payload.
     pub checkable: u64,
-    /// Copies that the mirror made of these.
+    /// Copies that the mirror made, among these.
     pub mirror_copies: u64,
     /// Copies on the other side of a router.
     pub routed_copies: u64,
@@ -127,6 +128,13 @@ impl Lane {
         for (sum, count) in self.missing.iter_mut().zip(more.missing) {
             *sum += count;
         }
+    }
+
+    /// Counts a message without IP identification whose copies can be told.
+    #[inline]
+    pub fn check(&mut self, copy: bool) {
+        self.checkable += 1;
+        self.mirror_copies += u64::from(copy);
     }
 
     /// Counts numbered messages and what is missing before them.

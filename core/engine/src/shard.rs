@@ -7,8 +7,8 @@ use compact_str::{CompactString, ToCompactString, format_compact};
 use hashbrown::hash_map::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use otic_protocols::{
-    Child, Claim, Counter, Event, Input, Item, Operation, Out, Side, Transport, Value, Violation,
-    Who,
+    Child, Claim, Counter, Event, Input, Item, Numbered, Operation, Out, Side, Transport, Value,
+    Violation, Who,
 };
 use otic_wire::defragment::Defragmenter;
 use otic_wire::packet::{self, Ends, Kind, TcpHeader};
@@ -17,7 +17,7 @@ use otic_wire::{Address, FrameSpan, Mac, Packet, SpanMap};
 
 use crate::attempts::{Attempt, Attempts};
 use crate::conversation::{Connection, ConnectionKey, OperationState, spans};
-use crate::copies::{Copy, CopyCheck};
+use crate::copies::{self, Copy, CopyCheck};
 use crate::facts::{self, Id, Span};
 use crate::flow::{CarrierId, ConnectionRef, Flow, FlowKey, Reader, Seen, same_vlans};
 use crate::keys;
@@ -352,10 +352,19 @@ impl Shard {
         };
         let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
         self.sight_flow(&mut flow, side, at);
+        let at_once = at.frame.clock_ns - flow.last_ns <= copies::WINDOW_NS;
         flow.last_ns = at.frame.clock_ns;
         flow.lane = self.lanes.at();
         match packet.kind {
-            Kind::Tcp(tcp) => self.segment(&mut flow, side, at, tcp, bytes, spans),
+            Kind::Tcp(tcp) => {
+                let arrival = self.segment(&mut flow, side, at, tcp, bytes, spans);
+                if let (true, Some(arrival), Some(lane)) =
+                    (at.without_id(), arrival, self.lanes.now())
+                {
+                    // No sender repeats a segment so soon.
+                    lane.check(arrival == Arrival::Retransmission && at_once);
+                }
+            }
             _ => {
                 flow.payload = true;
                 self.datagram(&mut flow, side, at, carrier, bytes, spans);
@@ -568,8 +577,8 @@ impl Shard {
         tcp: TcpHeader,
         bytes: &[u8],
         spans: &SpanMap,
-    ) {
-        let Some(mut streams) = flow.streams.take() else { return };
+    ) -> Option<Arrival> {
+        let mut streams = flow.streams.take()?;
         if tcp.flags & SYN != 0 {
             self.syn(flow, &mut streams, side, at, tcp);
         }
@@ -585,6 +594,7 @@ impl Shard {
         }
         // Bytes on the wire that the capture cut off.
         let missing = if at.packet.truncated { at.missing() } else { 0 };
+        let mut arrived = None;
         if !bytes.is_empty() || missing > 0 {
             flow.payload = true;
             flow.attempt = None;
@@ -597,6 +607,7 @@ impl Shard {
             let peer = flow.acknowledged.get(side.other() as usize).copied().flatten();
             let arrival =
                 self.stream_read(flow, &mut streams, side, at, Step::Segment(segment, peer));
+            arrived = Some(arrival);
             match arrival {
                 Arrival::Retransmission => {
                     *self.output.copies.entry("tcp-retransmission").or_default() += 1;
@@ -617,6 +628,7 @@ impl Shard {
             flow.attempt = flow.attempt.or(flow.client);
         }
         flow.streams = Some(streams);
+        arrived
     }
 
     fn syn(
@@ -824,8 +836,13 @@ impl Shard {
             Item::StartNotSeen(protocol) => {
                 self.output.cause(format_compact!("session-start-not-seen {protocol}"));
             }
-            Item::Numbered(counter, missing) => {
-                self.missing(flow, *counter, i64::from(*missing), 1);
+            Item::Numbered(counter, numbered) => {
+                if let (true, Some(lane)) = (at.without_id(), self.lanes.now()) {
+                    lane.check(*numbered == Numbered::Again);
+                }
+                if let Numbered::Next(missing) = numbered {
+                    self.missing(flow, *counter, i64::from(*missing), 1);
+                }
             }
             Item::NotDecoded(protocol, cause) => {
                 self.output.cause(format_compact!("{cause} {protocol}"));
@@ -1650,6 +1667,11 @@ impl Place<'_> {
         };
         let until = packet.end.max(packet.start);
         self.frame.fact_span(from, until.saturating_sub(from))
+    }
+
+    /// Whether no IP identification tells copies of the frame apart.
+    fn without_id(&self) -> bool {
+        self.packet.ip.is_none_or(|ip| ip.id == 0)
     }
 
     /// Bytes of the frame that were on the wire but not captured.

@@ -78,5 +78,5 @@ pub use out::{
 };
 pub use pending::Pending;
 pub use registry::{Carrier, Probe, Protocol};
-pub use sequence::Counter;
+pub use sequence::{Counter, Numbered};
 pub use session::{Input, Session, Side, Transport};

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use compact_str::{CompactString, ToCompactString};
 use otic_wire::{Address, Mac, Spans};
 
-use crate::sequence::Counter;
+use crate::sequence::{Counter, Numbered};
 use crate::session::Side;
 
 /// How evidence bytes are read to give the value again (contracts.md §8).
@@ -590,8 +590,8 @@ pub enum Item {
     /// The bytes are of this protocol but could not be read further: encrypted, vendor-private,
     /// fragment lost (coverage); (protocol, cause).
     NotDecoded(&'static str, &'static str),
-    /// A numbered message, and how many of its kind are missing before it (coverage).
-    Numbered(Counter, u32),
+    /// A numbered message, and what its number says (coverage).
+    Numbered(Counter, Numbered),
 }
 
 /// Collects what a dissector understood; drained by the engine after each call.
@@ -646,11 +646,9 @@ impl Out {
         }
     }
 
-    /// Adds a numbered message, unless its number was told to have come twice or late.
-    pub fn numbered(&mut self, counter: Counter, missing: Option<u32>) {
-        if let Some(missing) = missing {
-            self.items.push(Item::Numbered(counter, missing));
-        }
+    /// Adds what the number of a message says.
+    pub fn numbered(&mut self, counter: Counter, numbered: Numbered) {
+        self.items.push(Item::Numbered(counter, numbered));
     }
 
     /// Adds one claim, unless its value is empty.

@@ -40,6 +40,17 @@ impl Counter {
     }
 }
 
+/// What a number says of its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbered {
+    /// It is the next one, after so many that are missing.
+    Next(u32),
+    /// It is the one before again.
+    Again,
+    /// It came late, or what is next is not known yet.
+    Unclear,
+}
+
 /// A counter that goes up by one with every message and wraps around.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sequence {
@@ -47,27 +58,24 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Takes the next value of a counter with `bits` bits. Gives how many messages are missing before
-    /// it; none for one that came twice or late.
-    pub fn next(&mut self, value: u32, bits: u32) -> Option<u32> {
-        let mask = u32::MAX >> 32_u32.saturating_sub(bits).min(31);
-        let Some(last) = self.last else {
-            self.last = Some(value);
-            return Some(0);
-        };
-        let ahead = value.wrapping_sub(last) & mask;
-        let behind = last.wrapping_sub(value) & mask;
-        if behind < LATE {
-            return None;
+    /// Takes the next value of a counter of 32 bits.
+    pub fn next(&mut self, value: u32) -> Numbered {
+        let Some(last) = self.last.replace(value) else { return Numbered::Next(0) };
+        let ahead = value.wrapping_sub(last);
+        if ahead == 0 {
+            return Numbered::Again;
         }
-        self.last = Some(value);
-        Some(if ahead <= FAR { ahead - 1 } else { 0 })
+        if last.wrapping_sub(value) < LATE {
+            self.last = Some(last);
+            return Numbered::Unclear;
+        }
+        Numbered::Next(if ahead <= FAR { ahead - 1 } else { 0 })
     }
 
     /// The counter starts again at `value`, which `before` messages of the new count came before.
-    pub fn restart(&mut self, value: u32, before: u32) -> Option<u32> {
+    pub const fn restart(&mut self, value: u32, before: u32) -> Numbered {
         self.last = Some(value);
-        Some(if before <= FAR { before } else { 0 })
+        Numbered::Next(if before <= FAR { before } else { 0 })
     }
 
     /// The value taken last.
@@ -87,47 +95,48 @@ pub struct SteppedSequence {
 }
 
 impl SteppedSequence {
-    /// Takes the next value. Gives how many messages are missing before it; none for one that came
-    /// twice, and while the step is not known.
-    pub fn next(&mut self, value: u16) -> Option<u32> {
-        let last = self.last.replace(value)?;
+    /// Takes the next value.
+    pub fn next(&mut self, value: u16) -> Numbered {
+        let Some(last) = self.last.replace(value) else { return Numbered::Unclear };
         let ahead = value.wrapping_sub(last);
         if ahead == 0 {
-            return None;
+            return Numbered::Again;
         }
         if ahead == self.step {
             self.equal = self.equal.saturating_add(1);
-            return (self.equal >= BELIEVED).then_some(0);
+            return if self.equal >= BELIEVED { Numbered::Next(0) } else { Numbered::Unclear };
         }
         if self.equal >= BELIEVED && ahead.is_multiple_of(self.step) {
             let missing = u32::from(ahead / self.step) - 1;
             // A message that came late looks like a turn of the whole counter.
-            return Some(if missing <= FAR && ahead < u16::MAX / 2 { missing } else { 0 });
+            let believed = missing <= FAR && ahead < u16::MAX / 2;
+            return Numbered::Next(if believed { missing } else { 0 });
         }
         self.step = ahead;
         self.equal = 1;
-        None
+        Numbered::Unclear
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Numbered::{Again, Next, Unclear};
 
     #[test]
     fn what_is_missing_is_counted_and_doubles_are_not() {
         let mut sequence = Sequence::default();
-        let taken = [5, 6, 6, 9, 8, 10].map(|value| sequence.next(value, 32));
-        assert_eq!([Some(0), Some(0), None, Some(2), None, Some(0)], taken);
+        let taken = [5, 6, 6, 9, 8, 10].map(|value| sequence.next(value));
+        assert_eq!([Next(0), Next(0), Again, Next(2), Unclear, Next(0)], taken);
     }
 
     #[test]
     fn a_counter_wraps_and_starts_again() {
         let mut sequence = Sequence::default();
-        let taken = [65_534, 65_535, 1, 40_000].map(|value| sequence.next(value, 16));
-        assert_eq!([Some(0), Some(0), Some(1), Some(0)], taken);
-        assert_eq!(Some(2), sequence.restart(2, 2));
-        assert_eq!(Some(0), sequence.next(3, 16));
+        let taken = [u32::MAX - 1, u32::MAX, 1, 40_000].map(|value| sequence.next(value));
+        assert_eq!([Next(0), Next(0), Next(1), Next(0)], taken);
+        assert_eq!(Next(2), sequence.restart(2, 2));
+        assert_eq!(Next(0), sequence.next(3));
     }
 
     #[test]
@@ -135,7 +144,8 @@ mod tests {
         let mut sequence = SteppedSequence::default();
         let values = [0, 64, 128, 192, 320, 384, 384, 448];
         let taken = values.map(|value| sequence.next(value));
-        assert_eq!([None, None, None, Some(0), Some(1), Some(0), None, Some(0)], taken);
+        let expected = [Unclear, Unclear, Unclear, Next(0), Next(1), Next(0), Again, Next(0)];
+        assert_eq!(expected, taken);
     }
 
     #[test]
@@ -145,6 +155,6 @@ mod tests {
             sequence.next(value);
         }
         let taken = [448, 512, 576, 640, 768].map(|value| sequence.next(value));
-        assert_eq!([None, None, Some(0), Some(0), Some(1)], taken);
+        assert_eq!([Unclear, Unclear, Next(0), Next(0), Next(1)], taken);
     }
 }

@@ -13,7 +13,7 @@ use otic_wire::{Cursor, Short};
 
 use crate::out::{Action, Child, Item, Object, Operation, Out, Outcome, Violation};
 use crate::registry::{Carrier, Probe, Protocol};
-use crate::sequence::{Counter, Sequence};
+use crate::sequence::{Counter, Numbered, Sequence};
 use crate::session::{Input, Session};
 
 /// CIP class 0 and 1 I/O.
@@ -79,8 +79,8 @@ struct CipIo {
 }
 
 impl CipIo {
-    /// Datagrams missing before the one with this address item; none without a sequence number.
-    fn missing(&mut self, connection: u32, address: &[u8]) -> Option<u32> {
+    /// What the sequence number of this address item says; none where it has none.
+    fn number(&mut self, connection: u32, address: &[u8]) -> Option<Numbered> {
         let number = u32::from_le_bytes(*address.get(4..)?.first_chunk::<4>()?);
         let known = self.sequences.iter().position(|(id, _)| *id == connection);
         if known.is_none() && self.sequences.len() < FOLLOWED {
@@ -88,7 +88,7 @@ impl CipIo {
         }
         let at = known.unwrap_or(self.sequences.len() - 1);
         let (id, sequence) = self.sequences.get_mut(at)?;
-        if *id == connection { sequence.next(number, 32) } else { None }
+        (*id == connection).then(|| sequence.next(number))
     }
 }
 
@@ -97,7 +97,9 @@ impl Session for CipIo {
         let Ok(Some(found)) = datagram(input.bytes) else { return input.bytes.len() };
         out.layer("ethernet-ip", input.side);
         out.layer(NAME, input.side);
-        out.numbered(Counter::CipIo, self.missing(found.connection, found.address));
+        if let Some(numbered) = self.number(found.connection, found.address) {
+            out.numbered(Counter::CipIo, numbered);
+        }
         if found.missing && !input.truncated && !self.violated {
             self.violated = true;
             out.push(Item::Violation(Violation {

@@ -20,7 +20,7 @@ use super::{STREAMS, changed, content, frame, name, number, publish, violation};
 use crate::ber::{self, Element};
 use crate::out::{Event, Item, Out};
 use crate::registry::{Carrier, Probe, Protocol};
-use crate::sequence::{Counter, Sequence};
+use crate::sequence::{Counter, Numbered, Sequence};
 use crate::session::{Input, Session};
 
 /// GOOSE on EtherType 0x88B8.
@@ -52,16 +52,16 @@ struct ControlBlock {
 }
 
 impl ControlBlock {
-    /// Messages missing before this one. The sequence number starts at 0 with each state; a publisher
+    /// What these numbers say. The sequence number starts at 0 with each state; a publisher
     /// that goes on counting is believed too.
-    fn missing(&mut self, state: u32, sequence: u32) -> Option<u32> {
+    fn number(&mut self, state: u32, sequence: u32) -> Numbered {
         let goes_on = self.sequence.last().is_some_and(|last| last.wrapping_add(1) == sequence);
         match self.state {
             Some(before) if before != state && !goes_on => {
                 let skipped = state.wrapping_sub(before) - 1;
                 self.sequence.restart(sequence, sequence.saturating_add(skipped))
             }
-            _ => self.sequence.next(sequence, 32),
+            _ => self.sequence.next(sequence),
         }
     }
 }
@@ -181,7 +181,7 @@ impl Session for Goose {
             }
             let number = |field: Option<Element<'_>>| ber::unsigned(field?.content);
             if let (Some(state), Some(sequence)) = (number(state), number(sequence)) {
-                out.numbered(Counter::Goose, known.missing(state, sequence));
+                out.numbered(Counter::Goose, known.number(state, sequence));
             }
             if let Some(field) = state
                 && let Some(number) = ber::unsigned(field.content)

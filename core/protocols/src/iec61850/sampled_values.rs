@@ -18,7 +18,7 @@ use super::{STREAMS, changed, content, frame, name, number, publish, violation};
 use crate::ber::{self, Element};
 use crate::out::{Event, Item, Out};
 use crate::registry::{Carrier, Probe, Protocol};
-use crate::sequence::{Counter, Sequence};
+use crate::sequence::{Counter, Numbered, Sequence};
 use crate::session::{Input, Session};
 
 /// Sampled Values on EtherType 0x88BA.
@@ -56,14 +56,14 @@ struct Stream {
 }
 
 impl Stream {
-    /// Samples missing before this one.
-    fn missing(&mut self, count: u32) -> Option<u32> {
+    /// What the count of a sample says.
+    fn number(&mut self, count: u32) -> Numbered {
         self.highest = self.highest.max(count);
         match self.count.last() {
             Some(last) if last > count && last - count >= TURN => {
                 self.count.restart(count, self.highest - last + count)
             }
-            _ => self.count.next(count, 32),
+            _ => self.count.next(count),
         }
     }
 }
@@ -97,7 +97,7 @@ impl SampledValues {
         let sv_id = name(id.content);
         let Some(known) = self.stream(&sv_id) else { return };
         if let Some(count) = asdu.part(2).and_then(|field| ber::unsigned(field.content)) {
-            out.numbered(Counter::SampledValues, known.missing(count));
+            out.numbered(Counter::SampledValues, known.number(count));
         }
         let [data_set, revision, rate] = [1, 3, 6].map(|number| asdu.part(number));
         let application = app_id.to_be_bytes();

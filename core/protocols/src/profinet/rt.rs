@@ -111,15 +111,13 @@ impl Rt {
             return;
         }
         let [.., high, low, _, 0] = data else { return };
-        let known = |(side, id, _): &(Side, u16, SteppedSequence)| {
-            (*side, *id) == (input.side, frame_id)
-        };
+        let known =
+            |(side, id, _): &(Side, u16, SteppedSequence)| (*side, *id) == (input.side, frame_id);
         if !self.cycles.iter().any(known) && self.cycles.len() < FOLLOWED {
             self.cycles.push((input.side, frame_id, SteppedSequence::default()));
         }
         if let Some((_, _, counter)) = self.cycles.iter_mut().find(|cycle| known(cycle)) {
-            let missing = counter.next(u16::from_be_bytes([*high, *low]));
-            out.numbered(Counter::ProfinetRt, missing);
+            out.numbered(Counter::ProfinetRt, counter.next(u16::from_be_bytes([*high, *low])));
         }
     }
 

@@ -154,6 +154,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_is_told_by_the_sequence_number() {
+        let frames = [1, 2, 2, 5].map(|number| {
+            let mut bytes = DATA.to_vec();
+            bytes[10] = number;
+            bytes
+        });
+        let messages: Vec<_> = frames.iter().map(|bytes| (Side::A, bytes.as_slice())).collect();
+        let told = testing::numbered(&testing::items(&PROTOCOL, &messages));
+        use Numbered::{Again, Next};
+        assert_eq!(vec![Next(0), Next(0), Again, Next(2)], told);
+    }
+
+    #[test]
     fn it_survives_anything() {
         testing::survives(&PROTOCOL, &[(Side::A, DATA), (Side::B, DATA)]);
         assert_eq!(Probe::Certain, testing::probe(&PROTOCOL, (Side::A, DATA)));

@@ -201,11 +201,16 @@ mod tests {
 
     /// A frame with two samples of one stream, of this revision and clock.
     fn message(revision: u8, clock: u8) -> Vec<u8> {
+        counted(7, revision, clock)
+    }
+
+    /// The same, with this sample count.
+    fn counted(count: u16, revision: u8, clock: u8) -> Vec<u8> {
         let asdu = tlv(
             0x30,
             &[
                 tlv(0x80, b"MU01"),
-                tlv(0x82, &[0, 7]),
+                tlv(0x82, &count.to_be_bytes()),
                 tlv(0x83, &[0, 0, 0, revision]),
                 tlv(0x85, &[clock]),
                 tlv(0x87, &[0; 16]),
@@ -217,6 +222,18 @@ mod tests {
         let mut bytes = vec![0x40, 0, 0, 8 + pdu.len() as u8, 0, 0, 0, 0];
         bytes.extend(pdu);
         bytes
+    }
+
+    #[test]
+    fn what_is_missing_is_told_by_the_sample_count_which_starts_again_every_second() {
+        let frames = [3997, 3999, 0, 2, 3998, 1].map(|count| counted(count, 1, 2));
+        let messages: Vec<_> = frames.iter().map(|bytes| (Side::A, bytes.as_slice())).collect();
+        let told = testing::numbered(&testing::items(&PROTOCOL, &messages));
+        // Both samples of a frame of these tests have one count.
+        let first_of_each: Vec<_> = told.iter().step_by(2).copied().collect();
+        use Numbered::Next;
+        let expected = [Next(0), Next(1), Next(0), Next(1), Next(0), Next(2)];
+        assert_eq!(expected.to_vec(), first_of_each);
     }
 
     fn kinds(items: &[Item]) -> Vec<&'static str> {

@@ -242,9 +242,15 @@ mod tests {
 
     /// Cyclic data of 40 bytes with this data status.
     fn cyclic(status: u8) -> Vec<u8> {
+        counted(0x1200, status)
+    }
+
+    /// The same, with this cycle counter.
+    fn counted(cycle: u16, status: u8) -> Vec<u8> {
         let mut bytes = vec![0x80, 0x01];
         bytes.extend([0x80; 40]);
-        bytes.extend([0x12, 0x00, status, 0x00]);
+        bytes.extend(cycle.to_be_bytes());
+        bytes.extend([status, 0x00]);
         bytes
     }
 
@@ -268,6 +274,15 @@ mod tests {
                 _ => None,
             })
             .collect()
+    }
+
+    #[test]
+    fn what_is_missing_is_told_by_the_cycle_counter() {
+        let frames = [0, 64, 128, 192, 320].map(|cycle| counted(cycle, 0x35));
+        let messages: Vec<_> = frames.iter().map(|bytes| (Side::A, bytes.as_slice())).collect();
+        let told = testing::numbered(&testing::items(&PROTOCOL, &messages));
+        use crate::sequence::Numbered::{Next, Unclear};
+        assert_eq!(vec![Unclear, Unclear, Unclear, Next(0), Next(1)], told);
     }
 
     #[test]

@@ -22,7 +22,17 @@ from otic import __version__
 from otic.api.auth import COOKIE, LOGGED_IN, PUBLIC, Throttle, first_user, require_permission
 from otic.api.files import console_file
 from otic.api.problems import HANDLERS, Problem, problem
-from otic.api.routes import alerts, capture, devices, evidence, overview, session, traffic, users
+from otic.api.routes import (
+    alerts,
+    capture,
+    devices,
+    evidence,
+    mirror,
+    overview,
+    session,
+    traffic,
+    users,
+)
 from otic.api.routes import map as device_map
 from otic.errors import ServeError
 from otic.logs import configure_logs
@@ -33,7 +43,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8443
 
-NOUNS = (session, overview, capture, devices, device_map, traffic, alerts, evidence, users)
+NOUNS = (session, overview, capture, mirror, devices, device_map, traffic, alerts, evidence, users)
 """Files with routes; a new one is added here."""
 
 SECURITY_HEADERS = {

@@ -239,6 +239,32 @@ def doctor(
 
 
 @app.command
+def mirror(
+    *,
+    data: Path | None = None,
+    database: Path | None = None,
+    period: Literal["recent", "all"] | None = None,
+    output_format: Annotated[Literal["text", "json"], Parameter(name="--format")] = "text",
+) -> int:
+    """Say how good the mirror is: what is missing, why, and the switch commands that mend it.
+
+    Parameters
+    ----------
+    data
+        Folder of a sensor.
+    database
+        Instead: the result of otic replay --database.
+    period
+        The last quarter of an hour (usual for a sensor), or everything.
+    output_format
+        A report to read, or JSON.
+    """
+    from otic.cli.mirror import run
+
+    return run(database=database, data=data, period=period, as_json=output_format == "json")
+
+
+@app.command
 def demo(
     *,
     host: str = "127.0.0.1",

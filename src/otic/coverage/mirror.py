@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from otic.coverage.ledger import Ledger, ledger
 from otic.facts import Claim, Epoch
 from otic.journal.fold import State
+from otic.journal.lanes import WINDOW_NS, WINDOWS
 
 STEPS = ("step", "backward")
 """Causes of clock jumps that mean that a clock was set; a gap only means that nothing was seen."""
@@ -20,6 +21,17 @@ def ledger_of(state: State) -> Ledger:
     return ledger(
         state.lanes.total(),
         clock_steps=clock_steps(state.epochs.values()),
+        expected_vlans=told_vlans(state.claims.values()),
+    )
+
+
+def recent_ledger_of(state: State) -> Ledger:
+    """The ledger of the last quarter of an hour that this state has seen."""
+    since_ns = state.clock_ns - WINDOWS * WINDOW_NS
+    epochs = [epoch for epoch in state.epochs.values() if epoch.after_ns >= since_ns]
+    return ledger(
+        state.lanes.recent(state.clock_ns),
+        clock_steps=clock_steps(epochs),
         expected_vlans=told_vlans(state.claims.values()),
     )
 

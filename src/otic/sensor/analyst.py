@@ -20,6 +20,7 @@ from otic.folder import DataFolder
 from otic.journal.fold import Novelty, State
 from otic.journal.segments import FACTS, drop_oldest
 from otic.sensor.analysis import Analysis, Sink
+from otic.sensor.commissioning import commission
 from otic.sensor.decisions import STREAM as DECISIONS
 from otic.sensor.decisions import Answer, Decision, Inbox, RefusedError, decode, encode
 from otic.sensor.learning import Learning
@@ -138,6 +139,7 @@ class Analyst:
             self._recount_at = now + RECOUNT_S
             self._recount()
             self._forget()
+            commission(self.analysis.state, self.database.marks)
         return len(records)
 
     def look(self) -> None:
@@ -211,7 +213,7 @@ class Analyst:
 
 def _tells(new: Novelty) -> bool:
     """Whether devices or alerts may look different."""
-    counted = ("minutes", "interfaces", "answered")
+    counted = ("minutes", "interfaces", "answered", "lanes")
     return any(
         getattr(new, name)
         for name in new.__struct_fields__

@@ -13,6 +13,7 @@ import msgspec
 from otic.coverage.grades import Unseen, worst
 from otic.coverage.ledger import Finding
 from otic.coverage.mirror import is_one_way, ledger_of
+from otic.coverage.words import told
 from otic.detect.alerts import Alert
 from otic.facts import Capture, Event, Evidence, Spans, pack_spans, unpack_spans
 from otic.inventory.devices import Device, Inventory
@@ -259,8 +260,8 @@ class Document:
                 known[1][2] = max(known[1][2], last)
                 known[2].append((operation.ts_ns, operation.spans))
         rows = []
-        for row, (count, unpaired, last), told in joined.values():
-            first, spans = min(told)
+        for row, (count, unpaired, last), tellings in joined.values():
+            first, spans = min(tellings)
             space = row.pop("space")
             rows.append(
                 row
@@ -419,7 +420,11 @@ class Document:
 
 
 def _finding(finding: Finding) -> Row:
+    words = told(finding)
     return {
+        "title": words.title,
+        "text": words.text,
+        "fix": words.fix,
         "kind": finding.kind,
         "interface": finding.interface,
         "vlans": list(finding.vlans),

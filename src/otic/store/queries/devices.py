@@ -23,6 +23,7 @@ from otic.store.queries.common import (
     total_of,
     whole_rows,
 )
+from otic.store.queries.grades import Grade, of_devices
 from otic.store.rows import read
 from otic.times import iso
 
@@ -68,6 +69,7 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     first_seen: str
     last_seen: str
     alerts: dict[str, int]
+    coverage: Grade
 
 
 class ClaimRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +186,7 @@ def _rows(store: Store, connection: Connection, rows: Any) -> list[DeviceRow]:
         for address in (*bodies[row.id].ips, *bodies[row.id].macs)
     }
     alerts = _alerts(store, connection, addresses)
+    grades = of_devices(store, connection, bodies)
     return [
         DeviceRow(
             id=row.id.hex(),
@@ -204,6 +207,7 @@ def _rows(store: Store, connection: Connection, rows: Any) -> list[DeviceRow]:
             first_seen=iso(row.first_ns),
             last_seen=iso(max(row.first_ns, last.get(row.id, 0))),
             alerts=alerts.get(row.id, {}),
+            coverage=grades[row.id],
         )
         for row in rows
     ]

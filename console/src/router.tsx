@@ -25,6 +25,7 @@ import { Devices } from './pages/devices/Devices';
 import { Evidence } from './pages/evidence/Evidence';
 import { LogIn } from './pages/log-in/LogIn';
 import { DeviceMapPage } from './pages/map/Map';
+import { Mirror } from './pages/mirror/Mirror';
 import { NotFound } from './pages/NotFound';
 import { Overview } from './pages/overview/Overview';
 import { People } from './pages/people/People';
@@ -69,6 +70,14 @@ const overview = createRoute({
 });
 
 const capture = createRoute({ getParentRoute: () => shell, path: '/capture', component: Capture });
+
+const mirror = createRoute({
+  getParentRoute: () => shell,
+  path: '/mirror',
+  validateSearch: (search: Search): { period?: 'all' } =>
+    search.period === 'all' ? { period: 'all' } : {},
+  component: Mirror,
+});
 
 const devices = createRoute({
   getParentRoute: () => shell,
@@ -165,6 +174,7 @@ export const router = createRouter({
       home,
       overview,
       capture,
+      mirror,
       devices,
       device,
       map,

@@ -27,6 +27,9 @@ export type MapEdge = Schemas['MapEdge'];
 export type UserInfo = Schemas['UserInfo'];
 export type AuditRow = Schemas['AuditRow'];
 export type Capture = Schemas['Capture'];
+export type Mirror = Schemas['Mirror'];
+export type Finding = Schemas['Told'];
+export type Grade = Schemas['Grade'];
 export type MonitoredInterface = Schemas['InterfaceOut'];
 
 /** What the API says when it refuses. */

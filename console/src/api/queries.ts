@@ -24,6 +24,15 @@ export const captureQuery = queryOptions({
   queryFn: () => told(api.GET('/api/capture')),
 });
 
+/** A sensor at work is judged anew as time goes on. */
+export const mirrorQuery = (period: 'all' | undefined, live: boolean) =>
+  queryOptions({
+    queryKey: ['mirror', period],
+    queryFn: () =>
+      told(api.GET('/api/mirror', { params: { query: period === undefined ? {} : { period } } })),
+    refetchInterval: live ? 5_000 : false,
+  });
+
 export const deviceQuery = (device: string) =>
   queryOptions({
     queryKey: ['device', device],

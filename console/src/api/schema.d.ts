@@ -324,6 +324,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/mirror": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Mirror
+         * @description Findings with what mends them, lanes, protocols and connections with their grades.
+         */
+        get: operations["getMirror"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mirror/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report
+         * @description The same as a plain text to hand on.
+         */
+        get: operations["getMirrorReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/operations": {
         parameters: {
             query?: never;
@@ -500,6 +540,7 @@ export interface components {
             destinations: components["schemas"]["Side"][];
             engine: string;
             first_seen: string;
+            grade: string;
             id: string;
             last_seen: string;
             policy: boolean;
@@ -594,10 +635,34 @@ export interface components {
             standing: "used" | "agrees" | "contradicts" | "other";
             value: string;
         };
+        /** Commands */
+        Commands: {
+            lines: string[];
+            source: string;
+            vendor: string;
+        };
+        /** Commissioning */
+        Commissioning: {
+            findings: components["schemas"]["Told"][];
+            grade: string;
+            time: string;
+        };
+        /** ConnectionOut */
+        ConnectionOut: {
+            client: string;
+            grade: string;
+            missing: number;
+            one_way: number;
+            packets: number;
+            protocol: string;
+            server: string;
+            truncated: number;
+        };
         /** ConnectionRow */
         ConnectionRow: {
             bytes: number;
             client: components["schemas"]["Party"];
+            coverage: components["schemas"]["Grade"];
             evidence: components["schemas"]["Cited"];
             first_seen: string;
             id: string;
@@ -618,11 +683,19 @@ export interface components {
             count: number;
             value: string | null;
         };
+        /** CounterOut */
+        CounterOut: {
+            missing: number;
+            protocol: string;
+            rate: number;
+            seen: number;
+        };
         /** Coverage */
         Coverage: {
             bytes: number;
             causes: components["schemas"]["Cause"][];
             frames: number;
+            grade: string;
         };
         /** Decoded */
         Decoded: {
@@ -658,6 +731,7 @@ export interface components {
                 [key: string]: number;
             };
             child_address: string | null;
+            coverage: components["schemas"]["Grade"];
             firmware: string | null;
             first_seen: string;
             id: string;
@@ -691,6 +765,13 @@ export interface components {
             frame: number;
             frames: components["schemas"]["FrameOut"][];
         };
+        /** Grade */
+        Grade: {
+            grade: string;
+            unseen: {
+                [key: string]: number;
+            };
+        };
         /** InterfaceOut */
         InterfaceOut: {
             bytes: number;
@@ -704,6 +785,17 @@ export interface components {
             second: components["schemas"]["Second"];
             since: string;
             state: string;
+        };
+        /** LaneOut */
+        LaneOut: {
+            bytes: number;
+            frames: number;
+            grade: string;
+            interface: string;
+            shares: {
+                [key: string]: number;
+            };
+            vlans: number[];
         };
         /** LearningOut */
         LearningOut: {
@@ -757,6 +849,20 @@ export interface components {
             };
             frames: number;
             start: string;
+        };
+        /** Mirror */
+        Mirror: {
+            commissioning: components["schemas"]["Commissioning"] | null;
+            connections: components["schemas"]["ConnectionOut"][];
+            counters: components["schemas"]["CounterOut"][];
+            findings: components["schemas"]["Told"][];
+            grade: string;
+            lanes: components["schemas"]["LaneOut"][];
+            /** @enum {string} */
+            period: "recent" | "all";
+            protocols: components["schemas"]["ProtocolOut"][];
+            since: string | null;
+            until: string | null;
         };
         /** NewUser */
         NewUser: {
@@ -856,6 +962,16 @@ export interface components {
             running: boolean;
             since: string | null;
         };
+        /** ProtocolOut */
+        ProtocolOut: {
+            connections: number;
+            grade: string;
+            missing: number;
+            one_way: number;
+            packets: number;
+            protocol: string;
+            truncated: number;
+        };
         /** ProtocolRow */
         ProtocolRow: {
             bytes: number;
@@ -918,6 +1034,17 @@ export interface components {
         Technique: {
             id: string;
             name: string;
+        };
+        /** Told */
+        Told: {
+            commands: components["schemas"]["Commands"][];
+            fix: string;
+            interface: string;
+            kind: string;
+            rate: number;
+            text: string;
+            title: string;
+            vlans: number[];
         };
         /** UserInfo */
         UserInfo: {
@@ -1953,6 +2080,122 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeviceMap"];
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMirror: {
+        parameters: {
+            query?: {
+                period?: "recent" | "all" | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Mirror"];
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMirrorReport: {
+        parameters: {
+            query?: {
+                period?: "recent" | "all" | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
                 };
             };
             /** @description The request does not fit. */

@@ -42,6 +42,7 @@ function Frame({ permissions, sensor, live }: FrameProps): ReactNode {
     { to: '/map' as const, label: t('nav.map') },
     { to: '/alerts' as const, label: t('nav.alerts') },
     ...(live ? [{ to: '/capture' as const, label: t('nav.capture') }] : []),
+    { to: '/mirror' as const, label: t('nav.mirror') },
     ...(permissions.includes('users:manage')
       ? [{ to: '/people' as const, label: t('nav.people') }]
       : []),

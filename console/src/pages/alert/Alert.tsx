@@ -7,6 +7,7 @@ import type { AlertDetail, Side } from '../../api/client';
 import { alertQuery, sessionQuery } from '../../api/queries';
 import { Asked } from '../../components/Asked';
 import { DeviceLink } from '../../components/DeviceLink';
+import { Grade } from '../../components/Grade';
 import { Panel } from '../../components/Panel';
 import { Severity } from '../../components/Severity';
 import { citedFrames, placesOf } from '../../lib/evidence';
@@ -68,6 +69,10 @@ function Content({ detail }: { detail: AlertDetail }): ReactNode {
               <dd className="mono">{formatTime(alert.last_seen)}</dd>
               <dt>{t('common.times')}</dt>
               <dd>{formatCount(alert.count)}</dd>
+              <dt>{t('grade.title')}</dt>
+              <dd>
+                <Grade grade={alert.grade} />
+              </dd>
               {alert.space !== 'default' && (
                 <>
                   <dt>{t('device.space')}</dt>

@@ -6,6 +6,7 @@ import { useTranslation } from 'react-i18next';
 import type { DeviceDetail } from '../../api/client';
 import { deviceQuery, sessionQuery } from '../../api/queries';
 import { Asked } from '../../components/Asked';
+import { Seen } from '../../components/Grade';
 import { Panel } from '../../components/Panel';
 import { SeverityCounts } from '../../components/Severity';
 import { formatTime, visible } from '../../lib/format';
@@ -120,6 +121,10 @@ function Identity({ detail }: { detail: DeviceDetail }): ReactNode {
                 <dd>{visible(device.space)}</dd>
               </>
             )}
+            <dt>{t('grade.title')}</dt>
+            <dd>
+              <Seen coverage={device.coverage} />
+            </dd>
             <dt>{t('device.firstSeen')}</dt>
             <dd className="mono">{formatTime(device.first_seen)}</dd>
             <dt>{t('device.lastSeen')}</dt>

@@ -6,8 +6,10 @@ use std::hash::BuildHasher;
 use compact_str::CompactString;
 use hashbrown::{DefaultHashBuilder, HashSet};
 
-use crate::facts::{Attempts, Batch, Id, SCHEMA, Tallies};
+use crate::facts::{Attempts, Batch, Event, Id, SCHEMA, Tallies};
+use crate::holders::Holders;
 use crate::input::Cut;
+use crate::lans::Lans;
 use crate::output::{AttemptKey, AttemptPart, Fact, Output};
 
 /// Facts remembered to drop what several shards say alike; forgotten when full, which only repeats
@@ -24,11 +26,23 @@ pub struct Merger {
     hasher: DefaultHashBuilder,
     known: HashSet<u64>,
     number: u64,
+    holders: Holders,
+    lans: Lans,
 }
 
 impl Merger {
+    /// Whether the sensor does not see everything now (a monitored link is down).
+    pub fn blind(&mut self, blind: bool) {
+        self.lans.blind(blind);
+    }
+
     /// The batch of one cut from the outputs of the shards, in shard order.
-    pub fn batch(&mut self, cut: &Cut, outputs: Vec<Output>) -> Batch {
+    pub fn batch(
+        &mut self,
+        cut: &Cut,
+        outputs: Vec<Output>,
+        space: impl Fn(u16) -> CompactString,
+    ) -> Batch {
         let mut batch = Batch {
             schema: SCHEMA,
             number: self.number,
@@ -41,7 +55,9 @@ impl Merger {
         self.number += 1;
         let mut facts = Vec::new();
         let mut attempts: BTreeMap<AttemptKey, AttemptPart> = BTreeMap::new();
+        let mut lanes = Vec::new();
         for output in outputs {
+            lanes.extend(output.lanes);
             facts.extend(output.facts);
             tally(&mut batch.tallies, &output.connections, &output.operations, &output.occurrences);
             for (key, part) in output.attempts {
@@ -67,8 +83,26 @@ impl Merger {
         for (_, fact) in facts {
             self.push(&mut batch, fact);
         }
+        if !cut.epochs.is_empty() {
+            self.lans.restart();
+        }
+        let (events, capped) = self.lans.batch(lanes, space);
+        for event in events {
+            self.event(&mut batch, event);
+        }
+        if capped > 0 {
+            *batch.coverage.capped.entry("redundant-nodes").or_default() += capped;
+        }
         batch.attempts = attempts.into_iter().map(summary).collect();
         batch
+    }
+
+    /// Adds an event that only the whole shows, in full where it is new, and counts it.
+    fn event(&mut self, batch: &mut Batch, event: Event) {
+        tally(&mut batch.tallies, &[], &[], &[(event.id, 1, event.ts_ns)]);
+        if self.is_new(&("event", event.id)) {
+            batch.events.push(event);
+        }
     }
 
     /// A new journal segment begins.
@@ -107,6 +141,16 @@ impl Merger {
             Fact::Payload(fact) => batch.payloads.push(fact),
             Fact::Correction(fact) => batch.corrections.push(fact),
             Fact::Observation(fact) => batch.observations.push(fact),
+            Fact::Holding(said) => match self.holders.note(*said) {
+                Ok(Some(taken)) => {
+                    if self.is_new(&("endpoint", taken.before.id, true)) {
+                        batch.endpoints.push(taken.before);
+                    }
+                    self.event(batch, taken.event);
+                }
+                Ok(None) => {}
+                Err(_) => *batch.coverage.capped.entry("held-addresses").or_default() += 1,
+            },
         }
     }
 

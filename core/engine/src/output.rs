@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 
 use crate::facts;
+use crate::holders::Holding;
+use crate::lans::{Lane, Sender};
 
 /// One fact of any kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +24,8 @@ pub enum Fact {
     Payload(facts::Payload),
     Correction(facts::Correction),
     Observation(facts::Observation),
+    /// Not a fact yet: the merger makes one of it where the holder is another than before.
+    Holding(Box<Holding>),
 }
 
 /// Counts of one connection: id, frames forward, frames back, bytes, last frame.
@@ -62,6 +66,8 @@ pub struct Output {
     pub occurrences: Vec<OccurrenceTally>,
     /// Attempts whose bucket ended.
     pub attempts: Vec<(AttemptKey, AttemptPart)>,
+    /// Frames of redundant networks by sender and lane.
+    pub lanes: Vec<(Sender, [Option<Lane>; 2])>,
     /// What was not seen, by cause.
     pub by_cause: BTreeMap<CompactString, u64>,
     /// Copies by kind.
@@ -79,6 +85,7 @@ impl Output {
             && self.operations.is_empty()
             && self.occurrences.is_empty()
             && self.attempts.is_empty()
+            && self.lanes.is_empty()
             && self.by_cause.is_empty()
             && self.copies.is_empty()
             && self.capped.is_empty()

@@ -80,6 +80,11 @@ impl Run {
         }
     }
 
+    /// Says whether a monitored link is down: who is silent is not judged then.
+    pub fn set_blind(&mut self, blind: bool) {
+        self.merger.blind(blind);
+    }
+
     /// Asks for a new generation: from some batch on facts are sent in full again, so that a
     /// journal segment that starts there can be read alone. [`Self::take_rotation`] says when.
     pub const fn request_rotation(&mut self) {
@@ -146,7 +151,8 @@ impl Run {
     /// Merges the open batch, of which the workers' shards say `outputs`.
     fn end_batch(&mut self, outputs: Vec<Vec<Output>>) {
         if let Some(cut) = self.open.take() {
-            self.ready.push_back(self.merger.batch(&cut, interleave(outputs)));
+            let space = |index| self.shared.spaces.name(index).into();
+            self.ready.push_back(self.merger.batch(&cut, interleave(outputs), space));
         }
     }
 

@@ -7,7 +7,7 @@ use compact_str::{CompactString, ToCompactString, format_compact};
 use hashbrown::hash_map::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use otic_protocols::{
-    Child, Claim, Event, Input, Item, Operation, Out, Side, Transport, Value, Violation, Who,
+    Child, Claim, Event, Holds, Input, Item, Operation, Out, Side, Transport, Value, Violation, Who,
 };
 use otic_wire::defragment::Defragmenter;
 use otic_wire::packet::{self, Ends, Kind, TcpHeader};
@@ -19,7 +19,9 @@ use crate::conversation::{Connection, ConnectionKey, OperationState, spans};
 use crate::copies::{Copy, CopyCheck};
 use crate::facts::{self, Id, Span};
 use crate::flow::{CarrierId, ConnectionRef, Flow, FlowKey, Reader, Seen, same_vlans};
+use crate::holders::Holding;
 use crate::keys;
+use crate::lans::LaneCounts;
 use crate::output::{Fact, Output};
 use crate::spaces::SpaceMap;
 
@@ -136,6 +138,7 @@ pub struct Shard {
     dirty_changes: Vec<Id>,
     bindings: HashSet<(Id, Id, &'static str, &'static str)>,
     copies: CopyCheck,
+    lanes: LaneCounts,
     defragmenter: Defragmenter,
     attempts: Attempts,
     out: Out,
@@ -168,6 +171,7 @@ impl Default for Shard {
             dirty_changes: Vec::new(),
             bindings: HashSet::new(),
             copies: CopyCheck::default(),
+            lanes: LaneCounts::default(),
             defragmenter: Defragmenter::default(),
             attempts: Attempts::default(),
             out: Out::default(),
@@ -182,6 +186,12 @@ impl Shard {
     pub fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, ends: &Ends, shared: &Shared) {
         let space = shared.space(frame, packet);
         let mut at = Place { frame, packet, ends, space, shared };
+        if let (Some(tag), Some(mac)) = (packet.redundancy, packet.source_mac) {
+            let span = frame.fact_span(packet.mac_offset, 6);
+            if !self.lanes.count(space, mac, tag, frame.clock_ns, span) {
+                self.output.cap("redundant-nodes");
+            }
+        }
         if let Some(copy) =
             self.copies.check(packet, frame.bytes, frame.clock_ns, frame.interface, space)
         {
@@ -261,6 +271,7 @@ impl Shard {
             self.occurrences.drain().map(|(id, (count, last))| (id, count, last)).collect();
         occurrences.sort_unstable();
         self.output.occurrences = occurrences;
+        self.output.lanes = self.lanes.take();
         std::mem::take(&mut self.output)
     }
 
@@ -375,6 +386,7 @@ impl Shard {
                 Item::Binding { mac, ip, protocol, message, evidence } => {
                     self.binding(at, mac, ip, protocol, message, &evidence);
                 }
+                Item::Holds(holds) => self.holds(at, &holds, source),
                 _ => {}
             }
         }
@@ -790,6 +802,7 @@ impl Shard {
             Item::Binding { mac, ip, protocol, message, evidence } => {
                 self.binding(at, *mac, *ip, protocol, message, evidence);
             }
+            Item::Holds(holds) => self.holds(at, holds, flow.end(side).0),
             Item::Change(change) => self.change(flow, change.clone(), at),
             Item::Event(event) => self.event(flow, event, at),
             Item::Violation(violation) => self.violation(flow, violation, at),
@@ -1103,6 +1116,44 @@ impl Shard {
             };
             self.output.facts.push((at.frame.ordinal, Fact::Binding(fact)));
         }
+        if matches!(protocol, "arp" | "icmpv6") {
+            let said = Holding {
+                space: (at.space, at.shared.spaces.name(at.space).into()),
+                vlan: at.packet.vlans.last().copied(),
+                protocol,
+                message,
+                group: None,
+                what: ip,
+                address: None,
+                holder: mac.into(),
+                holder_id: first,
+                leaving: false,
+                valid_ns: None,
+                ts_ns: at.frame.clock_ns,
+                spans: spans(evidence),
+            };
+            self.output.facts.push((at.frame.ordinal, Fact::Holding(Box::new(said))));
+        }
+    }
+
+    /// The sender holds a redundancy group's addresses, or gives them up.
+    fn holds(&mut self, at: &Place<'_>, holds: &Holds, holder: Address) {
+        let said = Holding {
+            space: (at.space, at.shared.spaces.name(at.space).into()),
+            vlan: at.packet.vlans.last().copied(),
+            protocol: holds.protocol,
+            message: "",
+            group: Some(holds.group.clone()),
+            what: holds.mac.into(),
+            address: holds.address,
+            holder,
+            holder_id: self.endpoint(at, holder),
+            leaving: holds.leaving,
+            valid_ns: Some(holds.valid_ns),
+            ts_ns: at.frame.clock_ns,
+            spans: spans(&holds.evidence),
+        };
+        self.output.facts.push((at.frame.ordinal, Fact::Holding(Box::new(said))));
     }
 
     /// A frame and its routed copy: the MAC it went to and the MAC it left from are one router's.

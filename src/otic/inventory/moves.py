@@ -157,7 +157,10 @@ class Moves:
         """
         moves = self.of(place)
         parts = {move.to for move in moves} | {move.away for move in moves}
-        if not moves or not parts.issuperset(macs) or self.alternates(place):
+        if not moves or not parts.issuperset(macs):
+            return False
+        # Who does not let go of one address is believed about none.
+        if any(self.alternates(other) for mac in parts for other in self._by_mac[mac]):
             return False
         if not any(move.message in ANNOUNCING for move in moves):
             return False

@@ -172,8 +172,13 @@ class Inventory:
                     owner = self.device(member)
                     if owner is not None and owner.id != device.id:
                         members.add(owner.id)
-            if device.members != sorted(members):
-                device.members = sorted(members)
+            # On the map a group stands where its members do.
+            levels = {
+                level for member in members if (level := self.devices[member].level) is not None
+            }
+            now = sorted(members), min(levels, default=None)
+            if (device.members, device.level) != now:
+                device.members, device.level = now
                 changed.add(device.id)
         return changed
 

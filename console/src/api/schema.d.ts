@@ -638,6 +638,7 @@ export interface components {
             children: components["schemas"]["DeviceRow"][];
             contested: string[];
             device: components["schemas"]["DeviceRow"];
+            groups: components["schemas"]["Ref"][];
             members: components["schemas"]["Ref"][];
             roles: string[];
             vlans: number[];
@@ -720,7 +721,9 @@ export interface components {
         MapEdge: {
             first: string;
             industrial: boolean;
-            last_seen: string;
+            last_seen: string | null;
+            /** @default false */
+            member: boolean;
             packets: number;
             protocols: string[];
             second: string;

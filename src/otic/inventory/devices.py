@@ -226,7 +226,11 @@ class _Builder:
         if not spoke:
             return
         earliest = min(spoke, key=lambda fact: (fact.ts_ns, fact.id))
-        own = [fact for fact in facts if fact.spoke or fact.id in group.basis]
+        own = [
+            fact
+            for fact in facts
+            if fact.spoke or fact.id in group.basis or addresses.is_virtual_mac(fact.address)
+        ]
         device = Device(
             id=earliest.id,
             space=earliest.space,

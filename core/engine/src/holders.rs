@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use compact_str::{CompactString, ToCompactString};
-use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 use otic_wire::Address;
 
 use crate::facts::{Endpoint, Event, Id, Span};
@@ -17,6 +17,8 @@ use crate::keys;
 
 /// Addresses whose holder is remembered.
 const ADDRESSES: usize = 1 << 18;
+/// Different changes that are told; who claims an address under ever new MACs ends there.
+const CHANGES: usize = 1 << 16;
 
 /// One message in which a machine says that it holds an address, or gives it up.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,7 +67,7 @@ pub struct Taken {
     pub before: Endpoint,
 }
 
-/// No more addresses are remembered.
+/// No more addresses are remembered, or no more changes told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
 
@@ -73,13 +75,14 @@ pub struct TooMany;
 #[derive(Default)]
 pub struct Holders {
     held: HashMap<Key, Held>,
+    told: HashSet<Id>,
 }
 
 impl Holders {
     /// Notes one message; what it changed.
     ///
     /// # Errors
-    /// Too many addresses to remember this one.
+    /// Too many addresses to remember this one, or too many changes to tell this one.
     pub fn note(&mut self, said: Holding) -> Result<Option<Taken>, TooMany> {
         let key = (said.space.0, said.vlan, said.protocol, said.what, said.address);
         let full = self.held.len() >= ADDRESSES;
@@ -111,7 +114,12 @@ impl Holders {
         }
         let before = std::mem::replace(&mut held.last, said);
         held.candidate = None;
-        Ok(Some(taken(&before, &held.last)))
+        let taken = taken(&before, &held.last);
+        if self.told.len() >= CHANGES && !self.told.contains(&taken.event.id) {
+            return Err(TooMany);
+        }
+        self.told.insert(taken.event.id);
+        Ok(Some(taken))
     }
 }
 
@@ -220,6 +228,20 @@ mod tests {
         let expected = vec![switch_over("10.0.0.3", "10.0.0.2")];
         assert_eq!(expected, changes([says(2, 0, true), resigns, says(3, 2, true)]));
         assert_eq!(expected, changes([says(2, 0, true), says(3, 9, true)]));
+    }
+
+    #[test]
+    fn a_machine_with_ever_new_macs_ends_at_a_cap() {
+        let mut holders = Holders::default();
+        let mut refused = 0;
+        for number in 0..CHANGES as u32 + 100 {
+            let [_, b, c, d] = number.to_be_bytes();
+            let mac = Address::from(Mac([2, 0, 0, b, c, d]));
+            let holder_id = keys::endpoint("default", &mac.to_compact_string(), "");
+            let said = Holding { holder: mac, holder_id, ..says(1, i64::from(number), false) };
+            refused += u32::from(holders.note(said).is_err());
+        }
+        assert_eq!(99, refused);
     }
 
     #[test]

@@ -400,6 +400,39 @@ fn a_datagram_of_ipv6_in_ipv4_has_its_own_addresses() {
 }
 
 #[test]
+fn takeovers_are_joined_over_shards_alike_for_any_number_of_threads() {
+    let mut wire = Wire::default();
+    for (second, host) in [(0, 1), (1, 2), (2, 3), (60, 2), (120, 3), (180, 1)] {
+        // Each machine announces 10.0.0.9 in a frame of its own address pair.
+        let mut frame = vec![0xff; 6];
+        frame.extend([2, 0, 0, 0, 0, host, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+        frame.extend([2, 0, 0, 0, 0, host, 10, 0, 0, 9, 0, 0, 0, 0, 0, 0, 10, 0, 0, 9]);
+        wire.frames.push((START_NS + second * SECOND, frame));
+    }
+    let path = wire.save("takeovers");
+    let (one, two) = (run(&[&path], 1), run(&[&path], 3));
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(one, two);
+    let moved: Vec<_> = (one.iter().flat_map(|batch| &batch.events))
+        .map(|event| (event.kind.as_str(), event.client.as_str(), event.server.as_str()))
+        .collect();
+    let mac = |host: u8| format!("02:00:00:00:00:0{host}");
+    let (first, second, third) = (mac(1), mac(2), mac(3));
+    // The second time that the third takes it from the second is a count.
+    assert_eq!(
+        vec![
+            ("address-moved", second.as_str(), first.as_str()),
+            ("address-moved", third.as_str(), second.as_str()),
+            ("address-moved", second.as_str(), third.as_str()),
+            ("address-moved", first.as_str(), third.as_str()),
+        ],
+        moved
+    );
+    let counted = one.iter().map(|batch| batch.tallies.occurrence_counts.len() / 8).sum::<usize>();
+    assert_eq!(5, counted);
+}
+
+#[test]
 fn an_answer_from_another_port_belongs_to_the_request() {
     let mut wire = Wire::default();
     let (client, chosen) = ((1, 40_000), (2, 50_000));

@@ -13,6 +13,9 @@ from otic.sensor.analysis import Result
 from otic.sensor.document import Document
 from otic.sensor.pipeline import analyse, open_captures
 from otic.settings import Settings
+from otic.store.database import Database
+from otic.store.queries import devices
+from otic.store.queries.common import Store
 from support.frames import HMI, Host, Timed, polling, write_pcap
 from support.redundancy import ACTIVE, STANDBY, at, claims, hsrp, vrrp
 
@@ -157,6 +160,28 @@ def test_a_switch_over_is_one_event_and_changes_no_machine(case: str) -> None:
     members = [device for device in then["devices"] if device["id"] in group["members"]]
     assert len(members) == 2
     assert all(not addresses & set(device["ips"]) for device in members)
+
+
+def test_the_store_tells_a_group_its_members_and_a_member_its_group(tmp_path: Path) -> None:
+    """What the device pages link to, both ways."""
+    (before, after), _ = CASES["ControlLogix"]
+    frames = sorted([*before, *after], key=lambda one: one[0])
+    path, settings = write_pcap(tmp_path / "seen.pcap", frames), Settings()
+    sink = Database(tmp_path / "seen.db", settings, [path])
+    analyse(open_captures([path], settings), settings=settings, rules=load([], {}), sink=sink)
+    sink.close()
+    store = Store(tmp_path / "seen.db")
+
+    (row,) = devices.page(store, devices.DeviceFilter(type=["Group"])).items
+    group = devices.detail(store, row.id)
+    assert group is not None
+    members = [devices.detail(store, member.id) for member in group.members]
+    store.close()
+
+    assert 2 == len(members)
+    assert all(
+        member is not None and [row.id] == [g.id for g in member.groups] for member in members
+    )
 
 
 def test_a_group_of_controllers_is_no_merge_of_them() -> None:

@@ -123,8 +123,10 @@ class Merger:
         """Takes in what changed; gives all endpoints whose group may look different now."""
         dirty: set[bytes] = set()
         macs = self._take(state, new, dirty)
-        represume = set(macs)
         moved = self._moves.update(state, new)
+        takers = {move.to for place in moved for move in self._moves.of(place)}
+        macs |= takers & self.macs.keys()
+        represume = set(macs)
         ips: set[bytes] = set()
         for mac in macs:
             moved |= self._moves.of_mac(mac)
@@ -286,7 +288,9 @@ class Merger:
             for ip, reasons in proofs.items()
             if "." in self.ips[ip].address and all(r.startswith("arp") for r in reasons)
         }
-        proxied = by_arp if len(by_arp) > PROXY_ADDRESSES else set()
+        # Who takes the addresses of several machines on their own link is no proxy for them.
+        takes = self._moves.took_from_several(self.macs[mac].space, mac)
+        proxied = by_arp if len(by_arp) > PROXY_ADDRESSES and not takes else set()
         proven = {ip: min(reasons) for ip, reasons in proofs.items() if ip not in proxied}
         before = self._proven.get(mac, {})
         self._proven[mac], self._proxied[mac] = proven, proxied

@@ -46,6 +46,9 @@ KNOWN_NS = 1_000_000_000
 CARD = 8
 """MACs of one maker this near to each other are ports of one card or machine."""
 
+MANY = 64
+"""Addresses that may float between one MAC and others; one with more is no member of a group."""
+
 ANNOUNCING = frozenset(("announcement", "reply", "neighbour-advertisement"))
 """Messages in which a machine tells others, unasked or asked, that it has the address now."""
 
@@ -83,10 +86,12 @@ class Moves:
         self._of: dict[Place, list[Move]] = {}
         self._places: dict[bytes, Place] = {}
         self._by_mac: dict[bytes, set[Place]] = defaultdict(set)
+        self._several: dict[tuple[str, bytes], bool] = {}
 
     def update(self, state: State, new: Novelty) -> set[Place]:
         """Takes in what changed; gives the addresses that are to be judged anew."""
         changed: set[Place] = set()
+        before: dict[bytes, int] = {}
         for id_ in state.in_turn("events", new.events):
             event = state.events[id_]
             if event.kind == ADDRESS_MOVED:
@@ -94,6 +99,7 @@ class Moves:
                 self._events[place][id_] = event
                 self._places[id_] = place
                 for mac in (event.client_id, event.server_id):
+                    before.setdefault(mac, len(self._by_mac[mac]))
                     self._by_mac[mac].add(place)
                 changed.add(place)
         if self._places:
@@ -103,11 +109,16 @@ class Moves:
                 (move for event in self._events[place].values() for move in _times(state, event)),
                 key=lambda move: (move.ts_ns, move.to, move.away),
             )
+        macs = {
+            mac for place in changed for move in self._of[place] for mac in (move.to, move.away)
+        }
+        for mac in macs:
+            for space in {place[0] for place in changed}:
+                self._several.pop((space, mac), None)
         return changed | {
             other
-            for place in changed
-            for move in self._of[place]
-            for mac in (move.to, move.away)
+            for mac in macs
+            if before.get(mac, len(self._by_mac[mac])) <= MANY
             for other in self._by_mac[mac]
         }
 
@@ -128,6 +139,12 @@ class Moves:
 
     def took_from_several(self, space: str, mac: bytes) -> bool:
         """Whether the MAC took addresses of several others within a short time."""
+        known = self._several.get((space, mac))
+        if known is None:
+            known = self._several[space, mac] = self._takes_from_several(space, mac)
+        return known
+
+    def _takes_from_several(self, space: str, mac: bytes) -> bool:
         taken = sorted(
             (move.ts_ns, move.away, move.address)
             for place in self.of_mac(mac)
@@ -135,11 +152,15 @@ class Moves:
             for move in self.of(place)
             if move.to == mac
         )
-        return any(
-            one[1] != other[1] and one[2] != other[2] and other[0] - one[0] < ALTERNATION_NS
-            for at, one in enumerate(taken)
-            for other in taken[at + 1 :]
-        )
+        last: dict[bytes, tuple[int, str]] = {}
+        for ts_ns, away, address in taken:
+            for other, (then_ns, earlier) in list(last.items()):
+                if ts_ns - then_ns >= ALTERNATION_NS:
+                    del last[other]
+                elif other != away and earlier != address:
+                    return True
+            last[away] = ts_ns, address
+        return False
 
     def floats(
         self,
@@ -158,6 +179,8 @@ class Moves:
         moves = self.of(place)
         parts = {move.to for move in moves} | {move.away for move in moves}
         if not moves or not parts.issuperset(macs):
+            return False
+        if any(len(self._by_mac[mac]) > MANY for mac in parts):
             return False
         # Who does not let go of one address is believed about none.
         if any(self.alternates(other) for mac in parts for other in self._by_mac[mac]):

@@ -251,6 +251,19 @@ def test_spoofing_is_an_alert_and_no_group(case: str) -> None:
     assert not switch_overs(found)
 
 
+def test_who_answers_for_many_machines_is_one_alert() -> None:
+    """A machine that takes all addresses of a link is no proxy: one alert names it."""
+    hosts = [f"10.0.0.{100 + number}" for number in range(12)]
+    frames = [claims(n, f"28:63:36:00:03:{n:02x}", ip) for n, ip in enumerate(hosts)]
+    frames += [claims(100 + n / 10, ATTACKER, ip) for n, ip in enumerate(hosts)]
+
+    found = seen(frames)
+
+    (told,) = (alert for alert in found["alerts"] if alert["rule"] == "address-conflict")
+    assert [ATTACKER] == told["destinations"]
+    assert 12 == len(told["sources"])
+
+
 def test_an_unknown_machine_that_takes_an_address_makes_no_group() -> None:
     """A replaced machine is neither a switch-over nor a conflict."""
     found = seen([claims(0, SIEMENS_A, "10.0.0.21"), claims(900, SIEMENS_B, "10.0.0.21")])

@@ -711,6 +711,7 @@ export interface components {
             children: components["schemas"]["DeviceRow"][];
             contested: string[];
             device: components["schemas"]["DeviceRow"];
+            groups: components["schemas"]["Ref"][];
             members: components["schemas"]["Ref"][];
             roles: string[];
             vlans: number[];
@@ -812,7 +813,9 @@ export interface components {
         MapEdge: {
             first: string;
             industrial: boolean;
-            last_seen: string;
+            last_seen: string | null;
+            /** @default false */
+            member: boolean;
             packets: number;
             protocols: string[];
             second: string;

@@ -10,6 +10,7 @@
 //! | [`flow`] | one 5-tuple: its streams, its dissector, its roles |
 //! | [`conversation`] | counting of connections and operations |
 //! | [`copies`], [`attempts`] | what counts once, what became no connection |
+//! | [`holders`], [`lans`] | addresses that move, networks that are there twice |
 //! | [`merge`] | outputs of shards into batches |
 //! | [`facts`], [`keys`] | what crosses into Python, and ids |
 //! | [`journal`] | segments on disk |
@@ -25,10 +26,12 @@ pub mod conversation;
 pub mod copies;
 pub mod facts;
 pub mod flow;
+pub mod holders;
 pub mod input;
 pub mod journal;
 pub mod keys;
 pub mod lanes;
+pub mod lans;
 pub mod live;
 pub mod merge;
 pub mod output;

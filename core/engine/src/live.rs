@@ -459,6 +459,7 @@ impl Engine {
         for interface in &mut self.interfaces {
             interface.tick(now_ns, monotonic_ns, &mut self.ticks, &mut self.blinds);
         }
+        self.run.set_blind(self.interfaces.iter().any(|interface| !interface.was_up));
         let quiet = now_ns - self.frame_ns > QUIET_NS;
         self.advance(if quiet { now_ns - QUIET_NS } else { self.clock.now_ns() });
         if let Some(packets) = &mut self.packets {

@@ -6,9 +6,11 @@ use std::hash::BuildHasher;
 use compact_str::CompactString;
 use hashbrown::{DefaultHashBuilder, HashSet};
 
-use crate::facts::{Attempts, Batch, SCHEMA, Tallies};
+use crate::facts::{Attempts, Batch, Event, SCHEMA, Tallies};
+use crate::holders::Holders;
 use crate::input::Cut;
 use crate::lanes::Lane;
+use crate::lans::Lans;
 use crate::output::{
     AttemptKey, AttemptPart, ConnectionTally, Fact, OccurrenceTally, OperationTally, Output,
 };
@@ -27,9 +29,16 @@ pub struct Merger {
     hasher: DefaultHashBuilder,
     known: HashSet<u64>,
     number: u64,
+    holders: Holders,
+    lans: Lans,
 }
 
 impl Merger {
+    /// Whether the sensor does not see everything now (a monitored link is down).
+    pub fn blind(&mut self, blind: bool) {
+        self.lans.blind(blind);
+    }
+
     /// The batch of one cut from the outputs of the shards, in shard order; frames give interfaces
     /// by their index.
     pub fn batch(
@@ -37,6 +46,7 @@ impl Merger {
         cut: &Cut,
         outputs: Vec<Output>,
         interfaces: &[CompactString],
+        space: impl Fn(u16) -> CompactString,
     ) -> Batch {
         let mut batch = Batch {
             schema: SCHEMA,
@@ -51,7 +61,9 @@ impl Merger {
         let mut facts = Vec::new();
         let mut attempts: BTreeMap<AttemptKey, AttemptPart> = BTreeMap::new();
         let mut lanes: BTreeMap<(CompactString, Vec<u16>), Lane> = BTreeMap::new();
+        let mut lans = Vec::new();
         for output in outputs {
+            lans.extend(output.lans);
             facts.extend(output.facts);
             tally(&mut batch.tallies, &output.connections, &output.operations, &output.occurrences);
             for (key, part) in output.attempts {
@@ -84,8 +96,26 @@ impl Merger {
         for (_, fact) in facts {
             self.push(&mut batch, fact);
         }
+        if !cut.epochs.is_empty() {
+            self.lans.restart();
+        }
+        let (events, capped) = self.lans.batch(lans, space);
+        for event in events {
+            self.event(&mut batch, event);
+        }
+        if capped > 0 {
+            *batch.coverage.capped.entry("redundant-nodes").or_default() += capped;
+        }
         batch.attempts = attempts.into_iter().map(summary).collect();
         batch
+    }
+
+    /// Adds an event that only the whole shows, in full where it is new, and counts it.
+    fn event(&mut self, batch: &mut Batch, event: Event) {
+        tally(&mut batch.tallies, &[], &[], &[(event.id, 1, event.ts_ns)]);
+        if self.is_new(&("event", event.id)) {
+            batch.events.push(event);
+        }
     }
 
     /// A new journal segment begins.
@@ -124,6 +154,16 @@ impl Merger {
             Fact::Payload(fact) => batch.payloads.push(fact),
             Fact::Correction(fact) => batch.corrections.push(fact),
             Fact::Observation(fact) => batch.observations.push(fact),
+            Fact::Holding(said) => match self.holders.note(*said) {
+                Ok(Some(taken)) => {
+                    if self.is_new(&("endpoint", taken.before.id, true)) {
+                        batch.endpoints.push(taken.before);
+                    }
+                    self.event(batch, taken.event);
+                }
+                Ok(None) => {}
+                Err(_) => *batch.coverage.capped.entry("held-addresses").or_default() += 1,
+            },
         }
     }
 

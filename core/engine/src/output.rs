@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 
 use crate::facts;
+use crate::holders::Holding;
 use crate::lanes::{Lane, LaneKey};
+use crate::lans::{Heard, Sender};
 
 /// One fact of any kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +25,8 @@ pub enum Fact {
     Payload(facts::Payload),
     Correction(facts::Correction),
     Observation(facts::Observation),
+    /// Not a fact yet: the merger makes one of it where the holder is another than before.
+    Holding(Box<Holding>),
 }
 
 /// Counts of one connection: id, frames forward, frames back, bytes, last frame; and of these frames
@@ -64,6 +68,8 @@ pub struct Output {
     pub occurrences: Vec<OccurrenceTally>,
     /// Attempts whose bucket ended.
     pub attempts: Vec<(AttemptKey, AttemptPart)>,
+    /// Frames of redundant networks by sender and lane.
+    pub lans: Vec<(Sender, [Option<Heard>; 2])>,
     /// What was not seen, by cause.
     pub by_cause: BTreeMap<CompactString, u64>,
     /// Copies by kind.
@@ -83,6 +89,7 @@ impl Output {
             && self.operations.is_empty()
             && self.occurrences.is_empty()
             && self.attempts.is_empty()
+            && self.lans.is_empty()
             && self.by_cause.is_empty()
             && self.copies.is_empty()
             && self.capped.is_empty()

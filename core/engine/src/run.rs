@@ -80,6 +80,11 @@ impl Run {
         }
     }
 
+    /// Says whether a monitored link is down: who is silent is not judged then.
+    pub fn set_blind(&mut self, blind: bool) {
+        self.merger.blind(blind);
+    }
+
     /// Asks for a new generation: from some batch on facts are sent in full again, so that a
     /// journal segment that starts there can be read alone. [`Self::take_rotation`] says when.
     pub const fn request_rotation(&mut self) {
@@ -147,8 +152,9 @@ impl Run {
     fn end_batch(&mut self, outputs: Vec<Vec<Output>>) {
         if let Some(cut) = self.open.take() {
             let outputs = interleave(outputs);
-            let batch = self.merger.batch(&cut, outputs, &self.shared.interfaces);
-            self.ready.push_back(batch);
+            let Shared { spaces, interfaces } = &self.shared;
+            let space = |index| spaces.name(index).into();
+            self.ready.push_back(self.merger.batch(&cut, outputs, interfaces, space));
         }
     }
 

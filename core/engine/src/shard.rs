@@ -7,8 +7,8 @@ use compact_str::{CompactString, ToCompactString, format_compact};
 use hashbrown::hash_map::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use otic_protocols::{
-    Child, Claim, Counter, Event, Input, Item, Numbered, Operation, Out, Side, Transport, Value,
-    Violation, Who,
+    Child, Claim, Counter, Event, Holds, Input, Item, Numbered, Operation, Out, Side, Transport,
+    Value, Violation, Who,
 };
 use otic_wire::defragment::Defragmenter;
 use otic_wire::packet::{self, Ends, Kind, TcpHeader};
@@ -20,8 +20,10 @@ use crate::conversation::{Connection, ConnectionKey, OperationState, spans};
 use crate::copies::{self, Copy, CopyCheck};
 use crate::facts::{self, Id, Span};
 use crate::flow::{CarrierId, ConnectionRef, Flow, FlowKey, Reader, Seen, same_vlans};
+use crate::holders::Holding;
 use crate::keys;
 use crate::lanes::Lanes;
+use crate::lans::LanCounts;
 use crate::output::{Fact, Output};
 use crate::spaces::SpaceMap;
 
@@ -139,6 +141,7 @@ pub struct Shard {
     bindings: HashSet<(Id, Id, &'static str, &'static str)>,
     copies: CopyCheck,
     lanes: Lanes,
+    lans: LanCounts,
     defragmenter: Defragmenter,
     attempts: Attempts,
     out: Out,
@@ -172,6 +175,7 @@ impl Default for Shard {
             bindings: HashSet::new(),
             copies: CopyCheck::default(),
             lanes: Lanes::default(),
+            lans: LanCounts::default(),
             defragmenter: Defragmenter::default(),
             attempts: Attempts::default(),
             out: Out::default(),
@@ -188,6 +192,12 @@ impl Shard {
         let mut at = Place { frame, packet, ends, space, shared };
         if !self.lanes.frame(frame, packet) {
             self.output.cap("lanes");
+        }
+        if let (Some(tag), Some(mac)) = (packet.redundancy, packet.source_mac) {
+            let span = frame.fact_span(packet.mac_offset, 6);
+            if !self.lans.count(space, mac, tag, frame.clock_ns, span) {
+                self.output.cap("redundant-nodes");
+            }
         }
         if let Some(copy) =
             self.copies.check(packet, frame.bytes, frame.clock_ns, frame.interface, space)
@@ -271,6 +281,7 @@ impl Shard {
         occurrences.sort_unstable();
         self.output.occurrences = occurrences;
         self.output.lanes = self.lanes.take();
+        self.output.lans = self.lans.take();
         std::mem::take(&mut self.output)
     }
 
@@ -395,6 +406,7 @@ impl Shard {
                 Item::Binding { mac, ip, protocol, message, evidence } => {
                     self.binding(at, mac, ip, protocol, message, &evidence);
                 }
+                Item::Holds(holds) => self.holds(at, &holds, source),
                 _ => {}
             }
         }
@@ -829,6 +841,7 @@ impl Shard {
             Item::Binding { mac, ip, protocol, message, evidence } => {
                 self.binding(at, *mac, *ip, protocol, message, evidence);
             }
+            Item::Holds(holds) => self.holds(at, holds, flow.end(side).0),
             Item::Change(change) => self.change(flow, change.clone(), at),
             Item::Event(event) => self.event(flow, event, at),
             Item::Violation(violation) => self.violation(flow, violation, at),
@@ -1153,6 +1166,44 @@ impl Shard {
             };
             self.output.facts.push((at.frame.ordinal, Fact::Binding(fact)));
         }
+        if matches!(protocol, "arp" | "icmpv6") {
+            let said = Holding {
+                space: (at.space, at.shared.spaces.name(at.space).into()),
+                vlan: at.packet.vlans.last().copied(),
+                protocol,
+                message,
+                group: None,
+                what: ip,
+                address: None,
+                holder: mac.into(),
+                holder_id: first,
+                leaving: false,
+                valid_ns: None,
+                ts_ns: at.frame.clock_ns,
+                spans: spans(evidence),
+            };
+            self.output.facts.push((at.frame.ordinal, Fact::Holding(Box::new(said))));
+        }
+    }
+
+    /// The sender holds a redundancy group's addresses, or gives them up.
+    fn holds(&mut self, at: &Place<'_>, holds: &Holds, holder: Address) {
+        let said = Holding {
+            space: (at.space, at.shared.spaces.name(at.space).into()),
+            vlan: at.packet.vlans.last().copied(),
+            protocol: holds.protocol,
+            message: "",
+            group: Some(holds.group.clone()),
+            what: holds.mac.into(),
+            address: holds.address,
+            holder,
+            holder_id: self.endpoint(at, holder),
+            leaving: holds.leaving,
+            valid_ns: Some(holds.valid_ns),
+            ts_ns: at.frame.clock_ns,
+            spans: spans(&holds.evidence),
+        };
+        self.output.facts.push((at.frame.ordinal, Fact::Holding(Box::new(said))));
     }
 
     /// A frame and its routed copy: the MAC it went to and the MAC it left from are one router's.

@@ -160,7 +160,8 @@ class Analysis:
         return changed
 
     def _notices(self) -> list[Event]:
-        return notices(self.state, self.inventory.contests)
+        inventory = self.inventory
+        return notices(self.state, inventory.contests, inventory.switch_overs)
 
     def _spoken_for(self, endpoint: bytes) -> bool:
         """Whether a better address of its machine speaks for this endpoint."""

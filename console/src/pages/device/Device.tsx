@@ -182,18 +182,26 @@ function Identity({ detail }: { detail: DeviceDetail }): ReactNode {
             </table>
           </Panel>
         )}
-        {detail.members.length > 0 && (
-          <Panel title={t('device.members')}>
-            {detail.members.map((row) => (
-              <div key={row.id}>
-                <Link to="/devices/$device" params={{ device: row.id }}>
-                  {visible(row.name)}
-                </Link>
-              </div>
-            ))}
-          </Panel>
-        )}
+        <Refs title={t('device.members')} refs={detail.members} />
+        <Refs title={t('device.groups')} refs={detail.groups} />
       </div>
     </div>
+  );
+}
+
+/** Links to other devices; nothing where there are none. */
+function Refs({ title, refs }: { title: string; refs: DeviceDetail['members'] }): ReactNode {
+  return (
+    refs.length > 0 && (
+      <Panel title={title}>
+        {refs.map((row) => (
+          <div key={row.id}>
+            <Link to="/devices/$device" params={{ device: row.id }}>
+              {visible(row.name)}
+            </Link>
+          </div>
+        ))}
+      </Panel>
+    )
   );
 }

@@ -107,7 +107,10 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class DeviceDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything known about one device, apart from its traffic and alerts."""
+    """Everything known about one device, apart from its traffic and alerts.
+
+    A redundancy group has `members`; `groups` are those that the device is a member of.
+    """
 
     device: DeviceRow
     roles: list[str]
@@ -117,6 +120,7 @@ class DeviceDetail(msgspec.Struct, frozen=True, kw_only=True):
     attributes: list[Attribute]
     children: list[DeviceRow]
     members: list[Ref]
+    groups: list[Ref]
 
 
 class DeviceFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -294,7 +298,18 @@ def detail(store: Store, id_: str) -> DeviceDetail | None:
             members=sorted(
                 _refs(store, connection, set(body.members)).values(), key=lambda ref: ref.name
             ),
+            groups=_groups(store, connection, row.id),
         )
+
+
+def _groups(store: Store, connection: Connection, device: bytes) -> list[Ref]:
+    """The redundancy groups that this device is a member of."""
+    table = tables.devices
+    rows = connection.execute(
+        select(table.c.id, table.c.body).where(table.c.type == "Group", store.own(table))
+    )
+    found = {row.id for row in rows if device in _body(row.body).members}
+    return sorted(_refs(store, connection, found).values(), key=lambda ref: ref.name)
 
 
 def _addresses(body: Body) -> list[Address]:

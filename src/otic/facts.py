@@ -252,6 +252,16 @@ class Blind(Fact, frozen=True):
     cause: str
 
 
+class Canary(Fact, frozen=True):
+    """A made frame that a live sensor lets walk the way of captured ones; it counts nowhere.
+
+    `run_ns` names the run of capture that made it, `sequence` counts from 1 in it.
+    """
+
+    run_ns: int
+    sequence: int
+
+
 class Tallies(Fact, frozen=True):
     """Counts of one batch as packed columns: ids of 16 bytes, numbers of 8 bytes little-endian."""
 
@@ -307,6 +317,7 @@ class Batch(Fact, frozen=True):
     blinds: list[Blind] = []
     tallies: Tallies = Tallies()
     coverage: Coverage = Coverage()
+    canaries: list[Canary] = []
 
 
 class Capture(Fact, frozen=True):

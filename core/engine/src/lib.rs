@@ -5,6 +5,7 @@
 //! | [`run`] | blocks of frames in, batches out: threads and shards |
 //! | [`replay`] | a run over capture files |
 //! | [`live`] | a run over interfaces: ticks, blind times, journal, packet ring |
+//! | [`canary`] | the made frame that shows that the way works |
 //! | [`input`] | frames with a clock, in blocks |
 //! | [`shard`] | one virtual shard: flows, connections, operations |
 //! | [`flow`] | one 5-tuple: its streams, its dissector, its roles |
@@ -21,6 +22,7 @@
 )]
 
 pub mod attempts;
+pub mod canary;
 pub mod conversation;
 pub mod copies;
 pub mod facts;

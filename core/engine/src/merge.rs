@@ -107,6 +107,7 @@ impl Merger {
             Fact::Payload(fact) => batch.payloads.push(fact),
             Fact::Correction(fact) => batch.corrections.push(fact),
             Fact::Observation(fact) => batch.observations.push(fact),
+            Fact::Canary(fact) => batch.canaries.push(fact),
         }
     }
 

@@ -22,6 +22,7 @@ pub enum Fact {
     Payload(facts::Payload),
     Correction(facts::Correction),
     Observation(facts::Observation),
+    Canary(facts::Canary),
 }
 
 /// Counts of one connection: id, frames forward, frames back, bytes, last frame.

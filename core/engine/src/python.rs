@@ -24,7 +24,7 @@ use pyo3::types::PyBytes;
 
 use crate::facts::SCHEMA;
 use crate::journal;
-use crate::live::{Live, Options, Packets};
+use crate::live::{Live, Options, Packets, Passed};
 use crate::spaces::SpaceMap;
 
 /// How often a follower that waits looks for more.
@@ -192,7 +192,7 @@ impl Capture {
     #[pyo3(signature = (
         *, journal, interfaces = Vec::new(), pipes = Vec::new(), packets = None,
         sensor = String::new(), spaces = Vec::new(), content = String::new(), threads = 1,
-        last_seen_ns = None, sandbox = None
+        last_seen_ns = None, canary_s = 60, sandbox = None
     ))]
     #[allow(clippy::too_many_arguments, reason = "named in every call")]
     fn new(
@@ -206,6 +206,7 @@ impl Capture {
         content: String,
         threads: usize,
         last_seen_ns: Option<i64>,
+        canary_s: u64,
         sandbox: Option<SandboxRow>,
     ) -> PyResult<Self> {
         let packets = packets.map(|(folder, bytes, age_ns, bytes_per_s)| Packets {
@@ -213,7 +214,9 @@ impl Capture {
             limits: Limits { bytes, age_ns },
             bytes_per_s,
         });
-        let options = Options { journal, packets, sensor, spaces, content, threads, last_seen_ns };
+        let canary = Duration::from_secs(canary_s);
+        let options =
+            Options { journal, packets, sensor, spaces, content, threads, last_seen_ns, canary };
         py.detach(move || {
             let rings = open_rings(interfaces)?;
             let mut sources: Vec<Box<dyn Source>> = Vec::new();
@@ -261,6 +264,14 @@ impl Capture {
     /// Whether it ended: all sources are over.
     fn is_over(&self) -> PyResult<bool> {
         Ok(self.live.lock().map_err(|_| poisoned())?.is_over())
+    }
+
+    /// The start of this run in ns, and of each stage: (name, number of the last canary that passed it
+    /// or 0, when in ns).
+    fn canaries(&self) -> PyResult<(i64, Vec<(&'static str, u64, i64)>)> {
+        let live = self.live.lock().map_err(|_| poisoned())?;
+        let row = |(name, passed): (&'static str, Passed)| (name, passed.sequence, passed.wall_ns);
+        Ok((live.run_ns(), live.passed().into_iter().map(row).collect()))
     }
 
     /// What is wrong at the moment, in words.

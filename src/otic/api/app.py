@@ -19,6 +19,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Message, Scope
 
 from otic import __version__
+from otic.api import canary
 from otic.api.auth import COOKIE, LOGGED_IN, PUBLIC, Throttle, first_user, require_permission
 from otic.api.files import console_file
 from otic.api.problems import HANDLERS, Problem, problem
@@ -93,6 +94,7 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
         dependencies={"store": Provide(lambda: store, sync_to_thread=False)},
         exception_handlers=HANDLERS,
         before_send=[add_headers],
+        lifespan=[canary.watching(store)],
         compression_config=CompressionConfig(
             backend="gzip", minimum_size=1024, exclude=["/api/live"]
         ),

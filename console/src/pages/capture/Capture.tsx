@@ -27,6 +27,17 @@ export function Capture(): ReactNode {
                 {t('capture.notSupervised')}
               </p>
             )}
+            {data.stages
+              .filter((stage) => stage.silent_since !== null)
+              .map((stage) => (
+                <p key={stage.name} className="notice" role="alert">
+                  {t('capture.stageSilent', {
+                    stage: t(`capture.stage.${stage.name}`),
+                    process: t(`capture.process.${stage.process}`),
+                    since: formatTime(stage.silent_since ?? '').slice(0, 19),
+                  })}
+                </p>
+              ))}
             <Learning data={data} />
             <Interfaces interfaces={data.interfaces} />
             <div className="grid grid-wide">

@@ -557,6 +557,7 @@ export interface components {
             };
             processes: components["schemas"]["ProcessOut"][];
             ring: components["schemas"]["RingOut"] | null;
+            stages: components["schemas"]["StageOut"][];
             supervised: boolean;
         };
         /** CaptureRow */
@@ -904,6 +905,13 @@ export interface components {
         Side: {
             address: string;
             device: components["schemas"]["Ref"] | null;
+        };
+        /** StageOut */
+        StageOut: {
+            name: string;
+            passed: string | null;
+            process: string;
+            silent_since: string | null;
         };
         /** Talker */
         Talker: {

@@ -51,6 +51,21 @@ RingRow = tuple[int, int, int, int, str, str, bytes]
 
 def ring_frames(folder: Path, segment: int, numbers: list[int]) -> list[RingRow]: ...
 def ring_around(folder: Path, segment: int, number: int, each_side: int) -> list[RingRow]: ...
+def write_ring_slice(
+    folder: Path,
+    path: Path,
+    *,
+    start_ns: int,
+    end_ns: int,
+    hosts: list[str],
+    pairs: list[tuple[str, str]],
+    port: int | None,
+    most_frames: int,
+    most_bytes: int,
+    section: str,
+    comments: list[tuple[int, int, str]],
+    cut: str,
+) -> tuple[int, int, bool]: ...
 def ring_slice(
     folder: Path, start_ns: int, end_ns: int, pairs: list[tuple[str, str]], most_bytes: int
 ) -> list[RingRow]: ...

@@ -94,8 +94,10 @@ def test_a_capture_that_stands_still_is_named(sensor: Sensor) -> None:
     assert number is not None
     os.kill(number, signal.SIGSTOP)
     try:
-        sensor.until(lambda: silent(sensor) == ["capture"], DUE_S)
-        sensor.until(lambda: len(silences(sensor)) == 1, DUE_S)
+        sensor.until(lambda: "capture" in silent(sensor), DUE_S)
+        sensor.until(lambda: len(silences(sensor)) >= 1, DUE_S)
+        # A canary that was on its way is missed behind it, in the same process and nowhere else.
+        assert {stages(sensor)[name].process for name in silent(sensor)} == {"capture"}
     finally:
         os.kill(number, signal.SIGCONT)
     sensor.until(lambda: not silent(sensor), DUE_S)

@@ -15,6 +15,7 @@
 //! | [`facts`], [`keys`] | what crosses into Python, and ids |
 //! | [`journal`] | segments on disk |
 //! | [`spaces`] | address spaces |
+//! | [`slice`] | wanted frames out of the packet ring |
 
 #![cfg_attr(
     test,
@@ -38,4 +39,5 @@ mod python;
 pub mod replay;
 pub mod run;
 pub mod shard;
+pub mod slice;
 pub mod spaces;

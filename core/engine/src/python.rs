@@ -25,6 +25,7 @@ use pyo3::types::PyBytes;
 use crate::facts::SCHEMA;
 use crate::journal;
 use crate::live::{Live, Options, Packets, Passed};
+use crate::slice;
 use crate::spaces::SpaceMap;
 
 /// How often a follower that waits looks for more.
@@ -535,6 +536,49 @@ fn write_slice(
     Ok(())
 }
 
+/// Writes frames of the packet ring to a pcapng file: between two times (ns), of one of `hosts`, between
+/// one of `pairs`, of a TCP or UDP port; without one of these, all. `comments` holds (segment, number,
+/// comment); `cut` is the comment on the last frame when more were wanted. Gives (frames, bytes, cut).
+#[pyfunction]
+#[pyo3(signature = (
+    folder, path, *, start_ns, end_ns, hosts, pairs, port, most_frames, most_bytes, section, comments,
+    cut
+))]
+#[allow(clippy::too_many_arguments, reason = "named in every call")]
+fn write_ring_slice(
+    py: Python<'_>,
+    folder: PathBuf,
+    path: PathBuf,
+    start_ns: i64,
+    end_ns: i64,
+    hosts: Vec<String>,
+    pairs: Vec<(String, String)>,
+    port: Option<u16>,
+    most_frames: u64,
+    most_bytes: u64,
+    section: String,
+    comments: Vec<(u32, u64, String)>,
+    cut: String,
+) -> PyResult<(u64, u64, bool)> {
+    let address = |text: &String| {
+        Address::by_text(text)
+            .ok_or_else(|| PyValueError::new_err(format!("{text:?} is no address")))
+    };
+    let hosts = hosts.iter().map(address).collect::<PyResult<_>>()?;
+    let ends = |(a, b): &(String, String)| Ok((address(a)?, address(b)?));
+    let pairs = pairs.iter().map(ends).collect::<PyResult<_>>()?;
+    let wanted = slice::Wanted { start_ns, end_ns, hosts, pairs, port, most_frames, most_bytes };
+    let frames = comments.into_iter().map(|(segment, number, text)| ((segment, number), text));
+    let words = slice::Words { section, frames: frames.collect(), cut };
+    let written = py
+        .detach(|| {
+            let file = BufWriter::new(File::create(&path)?);
+            slice::write(&folder, &wanted, &words, file)
+        })
+        .map_err(|error| PyOSError::new_err(format!("packet ring: {error}")))?;
+    Ok((written.frames, written.bytes, written.cut))
+}
+
 /// What is known of a network interface, as JSON (`otic_capture::nic::NicFacts`).
 #[pyfunction]
 fn interface_facts(name: &str) -> PyResult<String> {
@@ -580,6 +624,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(ring_around, module)?,
         wrap_pyfunction!(ring_slice, module)?,
         wrap_pyfunction!(write_slice, module)?,
+        wrap_pyfunction!(write_ring_slice, module)?,
     ] {
         module.add_function(function)?;
     }

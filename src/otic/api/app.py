@@ -23,7 +23,17 @@ from otic.api import canary
 from otic.api.auth import COOKIE, LOGGED_IN, PUBLIC, Throttle, first_user, require_permission
 from otic.api.files import console_file
 from otic.api.problems import HANDLERS, Problem, problem
-from otic.api.routes import alerts, capture, devices, evidence, overview, session, traffic, users
+from otic.api.routes import (
+    alerts,
+    capture,
+    devices,
+    evidence,
+    overview,
+    packets,
+    session,
+    traffic,
+    users,
+)
 from otic.api.routes import map as device_map
 from otic.errors import ServeError
 from otic.logs import configure_logs
@@ -34,7 +44,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8443
 
-NOUNS = (session, overview, capture, devices, device_map, traffic, alerts, evidence, users)
+NOUNS = (session, overview, capture, devices, device_map, traffic, alerts, evidence, packets, users)
 """Files with routes; a new one is added here."""
 
 SECURITY_HEADERS = {
@@ -96,7 +106,7 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
         before_send=[add_headers],
         lifespan=[canary.watching(store)],
         compression_config=CompressionConfig(
-            backend="gzip", minimum_size=1024, exclude=["/api/live"]
+            backend="gzip", minimum_size=1024, exclude=["/api/live", "/api/packets"]
         ),
         openapi_config=OpenAPIConfig(
             title="Otic",

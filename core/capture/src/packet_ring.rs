@@ -18,6 +18,9 @@ use crate::write::PcapngWriter;
 
 /// Bytes of an index entry.
 pub const ENTRY: usize = 12;
+/// No frame of a segment is further from its first one, ns: it begins anew after a minute of either
+/// direction.
+const SPAN_NS: i64 = 150_000_000_000;
 /// Buffers between a frame and the disk, bytes.
 const BUFFER: usize = 1 << 20;
 /// Largest captured frame that is believed when reading back, bytes.
@@ -327,18 +330,21 @@ pub fn visit(
     pairs: &[u32],
     mut take: impl FnMut(Found) -> io::Result<bool>,
 ) -> io::Result<()> {
-    let numbers = segments(folder)?;
-    let after = numbers.partition_point(|number| i64::from(*number) * 1_000_000_000 <= start_ns);
-    for segment in numbers.into_iter().skip(after.saturating_sub(1)) {
-        if i64::from(segment) * 1_000_000_000 > end_ns {
-            break;
-        }
+    for segment in segments(folder)? {
         let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         let (mut reader, entries) =
             match (SegmentReader::open(folder, segment), entries(folder, segment)) {
                 (Err(error), _) | (_, Err(error)) if gone(&error) => continue,
                 (reader, entries) => (reader?, entries?),
             };
+        // Not by the segment's number: after a clock was set back it is ahead of its frames' time.
+        let Some(first) = entries.first() else { continue };
+        let Some(first) = reader.read(first)? else { continue };
+        if first.ts_ns.saturating_add(SPAN_NS) < start_ns
+            || first.ts_ns.saturating_sub(SPAN_NS) > end_ns
+        {
+            continue;
+        }
         for entry in entries {
             if !pairs.is_empty() && !pairs.contains(&entry.pair) {
                 continue;

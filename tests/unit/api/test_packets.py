@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from otic.settings import load
 from otic.store.queries import people
 from otic.store.queries.common import Store
 from support.frames import write_pcap
+from support.program import COMMAND
 
 START_S = 60
 
@@ -35,10 +35,10 @@ class Ring:
 
         self.folder = DataFolder(path)
         self.folder.create()
-        now_ns = time.time_ns()
         made = demo.demo().frames
-        first_ns = made[0][0]
-        self.frames = [(now_ns + ts_ns - first_ns, frame) for ts_ns, _, _, frame in made]
+        # The plant's work ends a minute ago.
+        later_ns = time.time_ns() - 60_000_000_000 - made[-1][0]
+        self.frames = [(ts_ns + later_ns, frame) for ts_ns, _, _, frame in made]
         pcap = write_pcap(path / "plant.pcap", iter(self.frames))
         self.folder.settings.write_text(f"learning_s = 1\n[[interface]]\nname='p'\npipe='{pcap}'\n")
         capture = _core.Capture(
@@ -240,13 +240,9 @@ def test_the_command_writes_the_same_frames(ring: Ring, tmp_path: Path) -> None:
     output = tmp_path / "out.pcapng"
     words = ["packets", "--data", str(ring.folder.path), "--output", str(output)]
     words += ["--host", text(one), "--host", text(other)]
-    done = subprocess.run(
-        [sys.executable, "-m", "otic.cli", *words], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"{len(between(ring, one, other))} frames" in done.stdout
     assert between(ring, one, other) == [ts // 1000 * 1000 for ts in times(output)]
-    again = subprocess.run(
-        [sys.executable, "-m", "otic.cli", *words], capture_output=True, text=True, check=False
-    )
+    again = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
     assert (again.returncode, len(again.stderr.splitlines())) == (2, 1)

@@ -8,6 +8,7 @@ import { Asked } from '../../components/Asked';
 import { Panel } from '../../components/Panel';
 import { formatTime, visible } from '../../lib/format';
 import { Interfaces } from './Interfaces';
+import { PacketsForm } from './PacketsForm';
 import { SensorPanel } from './SensorPanel';
 
 /** How capture is: interfaces, what was lost and why, when nothing was seen, learning. */
@@ -44,6 +45,7 @@ export function Capture(): ReactNode {
               <Blinds data={data} />
               <SensorPanel data={data} />
             </div>
+            <PacketsForm />
           </>
         )}
       </Asked>

@@ -7,6 +7,7 @@ import type { DeviceDetail } from '../../api/client';
 import { deviceQuery, sessionQuery } from '../../api/queries';
 import { Asked } from '../../components/Asked';
 import { Panel } from '../../components/Panel';
+import { RingButton } from '../../components/RingButton';
 import { SeverityCounts } from '../../components/Severity';
 import { formatTime, visible } from '../../lib/format';
 import { DEVICE_TABS } from '../../lib/list-search';
@@ -56,6 +57,7 @@ function Content({ detail }: { detail: DeviceDetail }): ReactNode {
             {t('evidence.download')}
           </Button>
         )}
+        <RingButton wanted={{ device: device.id }} />
       </div>
       <Tabs value={tab} onChange={choose} keepMounted={false}>
         <Tabs.List aria-label={t('device.parts')}>

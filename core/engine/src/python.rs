@@ -269,7 +269,7 @@ impl Capture {
 
     /// The start of this run in ns, and of each stage: (name, number of the last canary that passed it
     /// or 0, when in ns).
-    fn canaries(&self) -> PyResult<(i64, Vec<(&'static str, u64, i64)>)> {
+    fn canaries(&self) -> PyResult<(i64, Vec<StageRow>)> {
         let live = self.live.lock().map_err(|_| poisoned())?;
         let row = |(name, passed): (&'static str, Passed)| (name, passed.sequence, passed.wall_ns);
         Ok((live.run_ns(), live.passed().into_iter().map(row).collect()))
@@ -286,6 +286,9 @@ impl Capture {
         Ok(py.detach(|| live.stop()))
     }
 }
+
+/// (stage, number of the last canary that passed it, when in ns).
+type StageRow = (&'static str, u64, i64);
 
 /// Appends records to the newest segment of a stream in `folder`.
 ///

@@ -252,6 +252,16 @@ class Blind(Fact, frozen=True):
     cause: str
 
 
+class Canary(Fact, frozen=True):
+    """A made frame that a live sensor lets walk the way of captured ones; it counts nowhere.
+
+    `run_ns` names the run of capture that made it, `sequence` counts from 1 in it.
+    """
+
+    run_ns: int
+    sequence: int
+
+
 class Tallies(Fact, frozen=True):
     """Counts of one batch as packed columns: ids of 16 bytes, numbers of 8 bytes little-endian."""
 
@@ -343,6 +353,7 @@ class Batch(Fact, frozen=True):
     tallies: Tallies = Tallies()
     coverage: Coverage = Coverage()
     lanes: list[Lane] = []
+    canaries: list[Canary] = []
 
 
 class Capture(Fact, frozen=True):

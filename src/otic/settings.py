@@ -136,6 +136,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whom the capture process becomes when it is started by root."""
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     """Threads of the packet core."""
+    canary_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
+    """Seconds between two canaries, frames that Otic makes itself to see that all its stages work.
+    A stage that does not show one within as long again is named."""
     learning_s: Annotated[int, msgspec.Meta(ge=0)] = 14 * 86_400
     """Observed seconds for which a new sensor learns what is normal."""
     journal_bytes: Annotated[int, msgspec.Meta(ge=64_000_000)] = 10_000_000_000

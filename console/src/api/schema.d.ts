@@ -404,6 +404,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/packets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * SliceOfRing
+         * @description Frames of the packet ring as a capture with comments: why they were taken, which of them
+         *     prove an alert, and whether the capture was cut at `most_bytes`.
+         */
+        get: operations["downloadPackets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/session": {
         parameters: {
             query?: never;
@@ -598,6 +619,7 @@ export interface components {
             };
             processes: components["schemas"]["ProcessOut"][];
             ring: components["schemas"]["RingOut"] | null;
+            stages: components["schemas"]["StageOut"][];
             supervised: boolean;
         };
         /** CaptureRow */
@@ -1023,6 +1045,13 @@ export interface components {
         Side: {
             address: string;
             device: components["schemas"]["Ref"] | null;
+        };
+        /** StageOut */
+        StageOut: {
+            name: string;
+            passed: string | null;
+            process: string;
+            silent_since: string | null;
         };
         /** Talker */
         Talker: {
@@ -2346,6 +2375,88 @@ export interface operations {
             };
             /** @description The role of who is logged in does not have the permission, or the token is missing. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    downloadPackets: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601; UTC where no time zone is named. */
+                start?: string | null;
+                /** @description ISO 8601; UTC where no time zone is named. */
+                end?: string | null;
+                /** @description Addresses, IP or MAC. Two mean what they said to each other, another number all that they sent and got. */
+                host?: string[] | null;
+                /** @description TCP or UDP, either side. */
+                port?: number | null;
+                /** @description 16 bytes in hexadecimal. */
+                device?: string | null;
+                /** @description 16 bytes in hexadecimal. */
+                connection?: string | null;
+                /** @description 16 bytes in hexadecimal. */
+                alert?: string | null;
+                /** @description Most bytes of frames. */
+                most_bytes?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A pcapng file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-pcapng": string;
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

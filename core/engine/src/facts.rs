@@ -416,6 +416,16 @@ pub struct Blind {
     pub cause: CompactString,
 }
 
+/// A made frame that a live sensor lets walk the way of captured ones, once it came so far: it shows that
+/// the way works, and counts nowhere.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Canary {
+    /// The run of capture that made it: its start, nanoseconds since 1970 UTC.
+    pub run_ns: i64,
+    /// Number in that run, from 1.
+    pub sequence: u64,
+}
+
 /// Counts of this batch for facts known before or in it, as packed columns: `*_ids` are 16 bytes an
 /// entry, numbers are 8 bytes little-endian an entry (times signed).
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -538,6 +548,8 @@ pub struct Batch {
     pub coverage: Coverage,
     /// Frames of each lane.
     pub lanes: Vec<Lane>,
+    /// Canaries that came by.
+    pub canaries: Vec<Canary>,
 }
 
 /// One capture file after reading it.

@@ -5,6 +5,7 @@
 //! | [`run`] | blocks of frames in, batches out: threads and shards |
 //! | [`replay`] | a run over capture files |
 //! | [`live`] | a run over interfaces: ticks, blind times, journal, packet ring |
+//! | [`canary`] | the made frame that shows that the way works |
 //! | [`input`] | frames with a clock, in blocks |
 //! | [`shard`] | one virtual shard: flows, connections, operations |
 //! | [`flow`] | one 5-tuple: its streams, its dissector, its roles |
@@ -15,6 +16,7 @@
 //! | [`facts`], [`keys`] | what crosses into Python, and ids |
 //! | [`journal`] | segments on disk |
 //! | [`spaces`] | address spaces |
+//! | [`slice`] | wanted frames out of the packet ring |
 
 #![cfg_attr(
     test,
@@ -22,6 +24,7 @@
 )]
 
 pub mod attempts;
+pub mod canary;
 pub mod conversation;
 pub mod copies;
 pub mod facts;
@@ -40,4 +43,5 @@ mod python;
 pub mod replay;
 pub mod run;
 pub mod shard;
+pub mod slice;
 pub mod spaces;

@@ -164,6 +164,7 @@ impl Merger {
                 Ok(None) => {}
                 Err(_) => *batch.coverage.capped.entry("held-addresses").or_default() += 1,
             },
+            Fact::Canary(fact) => batch.canaries.push(fact),
         }
     }
 

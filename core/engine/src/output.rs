@@ -27,6 +27,7 @@ pub enum Fact {
     Observation(facts::Observation),
     /// Not a fact yet: the merger makes one of it where the holder is another than before.
     Holding(Box<Holding>),
+    Canary(facts::Canary),
 }
 
 /// Counts of one connection: id, frames forward, frames back, bytes, last frame; and of these frames

@@ -16,6 +16,7 @@ use otic_wire::stream::{Arrival, Chunk, Segment, Stream};
 use otic_wire::{Address, FrameSpan, Mac, Packet, SpanMap};
 
 use crate::attempts::{Attempt, Attempts};
+use crate::canary::{self, Canary};
 use crate::conversation::{Connection, ConnectionKey, OperationState, spans};
 use crate::copies::{self, Copy, CopyCheck};
 use crate::facts::{self, Id, Span};
@@ -88,6 +89,8 @@ pub struct Shared {
     pub spaces: SpaceMap,
     /// Interface names, by index.
     pub interfaces: Vec<CompactString>,
+    /// The canaries of a live run.
+    pub canary: Option<Canary>,
 }
 
 impl Shared {
@@ -188,6 +191,9 @@ impl Default for Shard {
 impl Shard {
     /// Reads one frame whose headers are `packet`, between these ends.
     pub fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, ends: &Ends, shared: &Shared) {
+        if frame.interface == canary::INTERFACE {
+            return self.canary(frame, packet, shared);
+        }
         let space = shared.space(frame, packet);
         let mut at = Place { frame, packet, ends, space, shared };
         if !self.lanes.frame(frame, packet) {
@@ -324,6 +330,16 @@ impl Shard {
             }
         }
         self.attempts.flush(now_ns, &mut self.output);
+    }
+
+    /// A canary came so far; it leaves no other trace.
+    #[cold]
+    fn canary(&mut self, frame: &Frame<'_>, packet: &Packet, shared: &Shared) {
+        let Some(canary) = &shared.canary else { return };
+        if let Some(sequence) = canary.sequence(packet, frame.bytes) {
+            let fact = facts::Canary { run_ns: canary.run_ns, sequence };
+            self.output.facts.push((frame.ordinal, Fact::Canary(fact)));
+        }
     }
 
     fn payload(&mut self, at: &Place<'_>, bytes: &[u8], spans: &SpanMap) {

@@ -19,6 +19,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Message, Scope
 
 from otic import __version__
+from otic.api import canary
 from otic.api.auth import COOKIE, LOGGED_IN, PUBLIC, Throttle, first_user, require_permission
 from otic.api.files import console_file
 from otic.api.problems import HANDLERS, Problem, problem
@@ -29,6 +30,7 @@ from otic.api.routes import (
     evidence,
     mirror,
     overview,
+    packets,
     session,
     traffic,
     users,
@@ -43,7 +45,19 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8443
 
-NOUNS = (session, overview, capture, mirror, devices, device_map, traffic, alerts, evidence, users)
+NOUNS = (
+    session,
+    overview,
+    capture,
+    mirror,
+    devices,
+    device_map,
+    traffic,
+    alerts,
+    evidence,
+    packets,
+    users,
+)
 """Files with routes; a new one is added here."""
 
 SECURITY_HEADERS = {
@@ -103,8 +117,9 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
         dependencies={"store": Provide(lambda: store, sync_to_thread=False)},
         exception_handlers=HANDLERS,
         before_send=[add_headers],
+        lifespan=[canary.watching(store)],
         compression_config=CompressionConfig(
-            backend="gzip", minimum_size=1024, exclude=["/api/live"]
+            backend="gzip", minimum_size=1024, exclude=["/api/live", "/api/packets"]
         ),
         openapi_config=OpenAPIConfig(
             title="Otic",

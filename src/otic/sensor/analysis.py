@@ -115,6 +115,8 @@ class Analysis:
         self.state = sink.load()
         self.detector = Detector(rules, self.fields, baseline, learned_until_ns)
         self.inventory = Inventory(settings)
+        self.own: list[Event] = []
+        """Events of the sensor itself, which no fact tells of."""
         self.learning = learning
         if sink.stored():
             self.inventory.note(self.state.everything())
@@ -161,7 +163,8 @@ class Analysis:
 
     def _notices(self) -> list[Event]:
         inventory = self.inventory
-        return notices(self.state, inventory.contests, inventory.switch_overs)
+        found = notices(self.state, inventory.contests, inventory.switch_overs)
+        return [*found, *self.own]
 
     def _spoken_for(self, endpoint: bytes) -> bool:
         """Whether a better address of its machine speaks for this endpoint."""

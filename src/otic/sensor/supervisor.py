@@ -17,6 +17,7 @@ import structlog
 
 from otic.errors import OticError, SettingsError
 from otic.folder import DataFolder
+from otic.sensor.canary import Watch
 from otic.sensor.capture import program_of
 from otic.settings import Settings, load
 from otic.status import ProcessStatus, Status
@@ -141,6 +142,7 @@ class Supervisor:
         self._config = config
         self._config_ns = _changed_ns(config)
         self._settings = load(config)
+        self._watch = Watch(folder, self._settings.canary_s, time.monotonic())
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Works until told to stop."""
@@ -182,6 +184,8 @@ class Supervisor:
                 process.again()
             elif need == "filters":
                 process.tell(msgspec.json.encode({"filters": filters}))
+        if new.canary_s != self._settings.canary_s:
+            self._watch = Watch(self.folder, new.canary_s, time.monotonic())
         self._settings = new
         log.info("settings_changed")
 
@@ -193,6 +197,7 @@ class Supervisor:
             processes=[process.status for process in self._processes],
             disk_bytes=disk.f_blocks * disk.f_frsize,
             disk_free=disk.f_bavail * disk.f_frsize,
+            stages=self._watch.look(time.monotonic()),
         )
         new = self.folder.status.with_suffix(".new")
         try:
@@ -202,8 +207,8 @@ class Supervisor:
             log.error("status_cannot_be_written", reason=error.strerror)
 
 
-OF_CAPTURE = ("sensor", "space", "threads", "user", "ring")
-NOT_OF_ANALYSIS = ("interface", "threads", "user", "ring", "console")
+OF_CAPTURE = ("sensor", "space", "threads", "user", "ring", "canary_s")
+NOT_OF_ANALYSIS = ("interface", "threads", "user", "ring", "console", "canary_s")
 OF_CONSOLE = ("console", "tenant", "site", "zone", "sensor")
 
 

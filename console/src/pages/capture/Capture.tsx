@@ -8,6 +8,7 @@ import { Asked } from '../../components/Asked';
 import { Panel } from '../../components/Panel';
 import { formatTime, visible } from '../../lib/format';
 import { Interfaces } from './Interfaces';
+import { PacketsForm } from './PacketsForm';
 import { SensorPanel } from './SensorPanel';
 
 /** How capture is: interfaces, what was lost and why, when nothing was seen, learning. */
@@ -27,12 +28,24 @@ export function Capture(): ReactNode {
                 {t('capture.notSupervised')}
               </p>
             )}
+            {data.stages
+              .filter((stage) => stage.silent_since !== null)
+              .map((stage) => (
+                <p key={stage.name} className="notice" role="alert">
+                  {t('capture.stageSilent', {
+                    stage: t(`capture.stage.${stage.name}`),
+                    process: t(`capture.process.${stage.process}`),
+                    since: formatTime(stage.silent_since ?? '').slice(0, 19),
+                  })}
+                </p>
+              ))}
             <Learning data={data} />
             <Interfaces interfaces={data.interfaces} />
             <div className="grid grid-wide">
               <Blinds data={data} />
               <SensorPanel data={data} />
             </div>
+            <PacketsForm />
           </>
         )}
       </Asked>

@@ -8,6 +8,7 @@ import { deviceQuery, sessionQuery } from '../../api/queries';
 import { Asked } from '../../components/Asked';
 import { Seen } from '../../components/Grade';
 import { Panel } from '../../components/Panel';
+import { RingButton } from '../../components/RingButton';
 import { SeverityCounts } from '../../components/Severity';
 import { formatTime, visible } from '../../lib/format';
 import { DEVICE_TABS } from '../../lib/list-search';
@@ -57,6 +58,7 @@ function Content({ detail }: { detail: DeviceDetail }): ReactNode {
             {t('evidence.download')}
           </Button>
         )}
+        <RingButton wanted={{ device: device.id }} />
       </div>
       <Tabs value={tab} onChange={choose} keepMounted={false}>
         <Tabs.List aria-label={t('device.parts')}>

@@ -695,6 +695,7 @@ impl Shard {
         if self.held > HELD {
             self.held -= stream.held();
             stream.drop_held();
+            self.held += stream.held();
             self.output.cap("stream-bytes");
         }
         let gaps = stream.take_gaps();
@@ -704,12 +705,14 @@ impl Shard {
         if searching && flow.reader.protocol().is_some() {
             // What the other side sent before the protocol was known may be of a greeting before it.
             if let Some(stream) = streams.get_mut(side.other() as usize) {
-                let (bytes, spans) = stream.kept();
-                let input = at.input(side, &flow.ends, Transport::Tcp, bytes, spans);
-                let input = Input { side: side.other(), ..input };
-                if !bytes.is_empty() && !flow.reader.fits(&input) {
-                    self.held -= bytes.len();
+                let foreign = stream.kept().is_some_and(|(bytes, spans)| {
+                    let input = at.input(side, &flow.ends, Transport::Tcp, bytes, spans);
+                    !flow.reader.fits(&Input { side: side.other(), ..input })
+                });
+                if foreign {
+                    self.held -= stream.held();
                     stream.drop_kept();
+                    self.held += stream.held();
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use compact_str::{CompactString, ToCompactString, format_compact};
 use hashbrown::hash_map::Entry;
-use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use otic_protocols::{
     Child, Claim, Event, Input, Item, Operation, Out, Side, Transport, Value, Violation, Who,
 };
@@ -15,10 +15,10 @@ use otic_wire::stream::{Arrival, Chunk, Segment, Stream};
 use otic_wire::{Address, FrameSpan, Mac, Packet, SpanMap};
 
 use crate::attempts::{Attempt, Attempts};
-use crate::conversation::{Connection, ConnectionKey, OperationState, spans};
+use crate::conversation::{Connection, ConnectionKey, Operations, push_tight, spans};
 use crate::copies::{Copy, CopyCheck};
 use crate::facts::{self, Id, Span};
-use crate::flow::{CarrierId, ConnectionRef, Flow, FlowKey, Reader, Seen, same_vlans};
+use crate::flow::{CarrierId, Flow, FlowKey, Reader, Seen, Tap};
 use crate::keys;
 use crate::output::{Fact, Output};
 use crate::spaces::SpaceMap;
@@ -114,20 +114,23 @@ struct Awaited {
 pub struct Shard {
     hasher: DefaultHashBuilder,
     awaited: Vec<Awaited>,
-    flow_of: HashMap<FlowKey, usize>,
+    /// Slots of flows, by key.
+    flow_of: HashTable<u32>,
     /// Boxed: a flow leaves its slot while its frame is read.
     flows: Vec<Option<Box<Flow>>>,
     free: Vec<usize>,
     hand: usize,
     held: usize,
-    connection_of: HashMap<ConnectionKey, u32>,
+    /// Indices into the connections, by key.
+    connection_of: HashTable<u32>,
     connections: Vec<Connection>,
-    operations: Vec<OperationState>,
+    operations: Operations,
     dirty_connections: Vec<u32>,
     dirty_operations: Vec<u32>,
     endpoints: HashMap<(u16, Address), (Id, bool)>,
     children: HashSet<Id>,
-    sightings: HashSet<(Mac, u16, Option<Address>, Seen)>,
+    /// Hashes of what was sighted: the parts are long, and there are as many as pairs of machines.
+    sightings: HashSet<u64>,
     known: HashSet<Id>,
     /// Hashes of claims made, to drop a repeated one before its id is computed.
     said: HashSet<u64>,
@@ -148,14 +151,14 @@ impl Default for Shard {
         Self {
             hasher: DefaultHashBuilder::default(),
             awaited: Vec::new(),
-            flow_of: HashMap::new(),
+            flow_of: HashTable::new(),
             flows: Vec::new(),
             free: Vec::new(),
             hand: 0,
             held: 0,
-            connection_of: HashMap::new(),
+            connection_of: HashTable::new(),
             connections: Vec::new(),
-            operations: Vec::new(),
+            operations: Operations::default(),
             dirty_connections: Vec::new(),
             dirty_operations: Vec::new(),
             endpoints: HashMap::new(),
@@ -244,11 +247,11 @@ impl Shard {
             self.output.connections.push(tally);
         }
         for index in std::mem::take(&mut self.dirty_operations) {
-            let Some(state) = self.operations.get_mut(index as usize) else { continue };
+            let Some(state) = self.operations.get_mut(index) else { continue };
             state.dirty = false;
             let count = std::mem::take(&mut state.count);
             let unpaired = std::mem::take(&mut state.unpaired);
-            self.output.operations.push((state.fact.id, count, unpaired, state.last_ns));
+            self.output.operations.push((state.id, count, unpaired, state.last_ns));
         }
         for id in std::mem::take(&mut self.dirty_changes) {
             let Some(state) = self.changes.get_mut(&id) else { continue };
@@ -336,8 +339,13 @@ impl Shard {
         let side = if from <= to { Side::A } else { Side::B };
         let (a, b) = if side == Side::A { (from, to) } else { (to, from) };
         let key = FlowKey::new(a, b, transport, carrier, at.space);
-        let index = match self.flow_of.get(&key) {
-            Some(index) => *index,
+        let found = self.flow_of.find(self.hasher.hash_one(key), |slot| {
+            self.flows
+                .get(*slot as usize)
+                .is_some_and(|flow| flow.as_ref().is_some_and(|flow| flow.key == key))
+        });
+        let index = match found {
+            Some(slot) => *slot as usize,
             None => self.new_flow(key, side, transport, (source_port, destination_port), at),
         };
         let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
@@ -433,19 +441,17 @@ impl Shard {
         if transport == Transport::Udp && !self.awaited.is_empty() {
             self.follow(&mut flow, from.0, to);
         }
-        let index = match self.free.pop() {
-            Some(index) => {
-                if let Some(slot) = self.flows.get_mut(index) {
-                    *slot = Some(flow);
-                }
-                index
-            }
-            None => {
-                self.flows.push(Some(flow));
-                self.flows.len() - 1
-            }
-        };
-        self.flow_of.insert(key, index);
+        let index = self.free.pop().unwrap_or(self.flows.len());
+        flow.slot = index as u32;
+        match self.flows.get_mut(index) {
+            Some(slot) => *slot = Some(flow),
+            None => push_tight(&mut self.flows, Some(flow)),
+        }
+        let Self { flow_of, flows, hasher, .. } = self;
+        flow_of.insert_unique(hasher.hash_one(key), index as u32, |slot| {
+            let flow = flows.get(*slot as usize).and_then(Option::as_ref);
+            flow.map_or(0, |flow| hasher.hash_one(flow.key))
+        });
         index
     }
 
@@ -453,7 +459,7 @@ impl Shard {
     /// address nobody could tell which end is meant.
     fn awaits(&mut self, flow: &Flow, side: Side) {
         let (asker, (answerer, _)) = (flow.end(side), flow.end(side.other()));
-        let Some(index) = self.flow_of.get(&flow.key).copied() else { return };
+        let index = flow.slot as usize;
         self.awaited.retain(|known| known.key != flow.key);
         if asker.0 != answerer && flow.transport == Transport::Udp {
             if self.awaited.len() >= AWAITED {
@@ -742,7 +748,7 @@ impl Shard {
                 if flow.waiting.iter().any(|(frames, _)| *frames > 0) {
                     flow.waiting = [(0, 0); 2];
                 }
-                let last = flow.connections.get(flow.last_connection).map(|row| row.index);
+                let last = flow.connections.get(flow.last_connection as usize).copied();
                 if let Some(index) = last {
                     // Mostly the dissector named the layer, and the frame is counted.
                     let known = self.connections.get(index as usize);
@@ -842,7 +848,7 @@ impl Shard {
             connection.dirty = true;
             self.dirty_connections.push(index);
         }
-        if connection.observe(&at.packet.vlans, at.frame.interface) {
+        if connection.observe(Tap::new(at.frame.interface, &at.packet.vlans, &self.hasher)) {
             let id = connection.id;
             self.observed(id, at);
         }
@@ -864,14 +870,14 @@ impl Shard {
         server_child: &Child,
         at: &Place<'_>,
     ) -> Option<u32> {
-        let last = flow.connections.get(flow.last_connection);
+        let last = flow.connections.get(flow.last_connection as usize).copied();
         let index = match last {
-            Some(last) if last.fits(protocol, client_child, server_child) => last.index,
+            Some(last) if self.fits(last, protocol, client_child, server_child) => last,
             _ => self.other_connection(flow, protocol, client_child, server_child, at)?,
         };
         let connection = self.connections.get(index as usize)?;
         if connection.generation != self.generation {
-            self.announce_connection(index, at.frame.ordinal);
+            self.announce_connection(index, at);
         }
         Some(index)
     }
@@ -885,14 +891,21 @@ impl Shard {
         server_child: &Child,
         at: &Place<'_>,
     ) -> Option<u32> {
-        let fits = |known: &ConnectionRef| known.fits(protocol, client_child, server_child);
+        let fits = |known: &u32| self.fits(*known, protocol, client_child, server_child);
         match flow.connections.iter().position(fits) {
             Some(position) => {
-                flow.last_connection = position;
-                flow.connections.get(position).map(|known| known.index)
+                flow.last_connection = position as u32;
+                flow.connections.get(position).copied()
             }
             None => self.new_connection(flow, protocol, client_child, server_child, at),
         }
+    }
+
+    /// Whether this row of a flow is the one of `protocol` between these children.
+    #[inline]
+    fn fits(&self, row: u32, protocol: &'static str, client: &Child, server: &Child) -> bool {
+        let row = self.connections.get(row as usize);
+        row.is_some_and(|row| row.fits(protocol, client, server))
     }
 
     /// Adds a connection row to the flow, known to the shard or not; none when the cap is reached.
@@ -915,7 +928,11 @@ impl Shard {
             port,
             protocol,
         };
-        let index = match self.connection_of.get(&key) {
+        let hash = self.hasher.hash_one(&key);
+        let known = self.connection_of.find(hash, |index| {
+            self.connections.get(*index as usize).is_some_and(|known| known.key == key)
+        });
+        let index = match known {
             Some(index) => *index,
             None => {
                 if self.connections.len() >= CONNECTIONS {
@@ -931,33 +948,31 @@ impl Shard {
                     _ => at.said(),
                 };
                 let first_ns = flow.first_ns.min(at.frame.clock_ns);
-                let connection = Connection::new(&key, space, first_ns, vec![span]);
                 for (address, child) in [&key.client, &key.server] {
                     self.child(at, *address, child);
                 }
-                self.connections.push(connection);
-                let index = self.connections.len() as u32 - 1;
-                self.connection_of.insert(key, index);
+                let index = self.connections.len() as u32;
+                push_tight(&mut self.connections, Connection::new(key, space, first_ns, span));
+                let Self { connection_of, connections, hasher, .. } = self;
+                connection_of.insert_unique(hash, index, |index| {
+                    let known = connections.get(*index as usize);
+                    known.map_or(0, |known| hasher.hash_one(&known.key))
+                });
                 index
             }
         };
-        flow.connections.push(ConnectionRef {
-            protocol,
-            client_child: client_child.clone(),
-            server_child: server_child.clone(),
-            index,
-        });
-        flow.last_connection = flow.connections.len() - 1;
+        flow.connections.push(index);
+        flow.last_connection = flow.connections.len() as u32 - 1;
         Some(index)
     }
 
     /// Tells the connection in full, once a journal generation.
     #[cold]
-    fn announce_connection(&mut self, index: u32, ordinal: u64) {
+    fn announce_connection(&mut self, index: u32, at: &Place<'_>) {
         if let Some(connection) = self.connections.get_mut(index as usize) {
             connection.generation = self.generation;
-            let fact = facts::Connection::clone(&connection.fact);
-            self.output.facts.push((ordinal, Fact::Connection(fact)));
+            let fact = connection.fact(at.shared.spaces.name(connection.key.space));
+            self.output.facts.push((at.frame.ordinal, Fact::Connection(fact)));
         }
     }
 
@@ -992,11 +1007,17 @@ impl Shard {
         };
         let client = flow.decide_client(None);
         let Some(connection) = self.connections.get_mut(index as usize) else { return };
-        let found = connection.operation(operation, client, &mut self.operations, &self.hasher);
+        let found = connection.operation(
+            index,
+            operation,
+            client,
+            &mut self.operations,
+            at.shared.spaces.name(flow.space),
+        );
         if let Some(what) = found.capped {
             self.output.cap(what);
         }
-        let Some(state) = self.operations.get_mut(found.index as usize) else { return };
+        let Some(state) = self.operations.get_mut(found.index) else { return };
         if paired {
             state.count += 1;
         } else {
@@ -1016,10 +1037,12 @@ impl Shard {
     /// Tells the operation in full, once a journal generation.
     #[cold]
     fn announce_operation(&mut self, index: u32, ordinal: u64) {
-        if let Some(state) = self.operations.get_mut(index as usize) {
+        if let Some(state) = self.operations.get_mut(index) {
             state.generation = self.generation;
-            let fact = facts::Operation::clone(&state.fact);
-            self.output.facts.push((ordinal, Fact::Operation(fact)));
+            let connection = self.connections.get(state.connection as usize);
+            if let Some(fact) = connection.map(|known| known.operation_fact(state)) {
+                self.output.facts.push((ordinal, Fact::Operation(fact)));
+            }
         }
     }
 
@@ -1278,14 +1301,12 @@ impl Shard {
     /// The roles were wrong: exchanges them and says which rows move.
     fn correct(&mut self, flow: &mut Flow, client: Side, at: &Place<'_>) {
         flow.client = Some(client);
-        let old: Vec<ConnectionRef> = std::mem::take(&mut flow.connections);
+        let old = std::mem::take(&mut flow.connections);
         flow.last_connection = 0;
         for row in old {
-            let Some(before) = self.connections.get(row.index as usize).map(|known| known.id)
-            else {
-                continue;
-            };
-            let new = self.connection(flow, row.protocol, &row.server_child, &row.client_child, at);
+            let Some(known) = self.connections.get(row as usize) else { continue };
+            let (before, key) = (known.id, known.key.clone());
+            let new = self.connection(flow, key.protocol, &key.server.1, &key.client.1, at);
             let after =
                 new.and_then(|index| self.connections.get(index as usize)).map(|known| known.id);
             if let Some(after) = after.filter(|after| *after != before) {
@@ -1363,21 +1384,15 @@ impl Shard {
     /// Notes who sent a frame, where no flow remembers it.
     fn sight(&mut self, at: &Place<'_>) {
         let packet = at.packet;
-        let seen = at.seen();
+        let seen = at.seen(&self.hasher);
         let ip = packet.ip.map(|ip| Address::Ip(ip.source));
         self.sender(at, seen, ip.filter(|ip| !ip.is_none() && !ip.is_group()));
     }
 
     fn sight_flow(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>) {
-        let packet = at.packet;
         let Some(known) = flow.seen.get_mut(side as usize) else { return };
-        let same = known.any
-            && known.mac == packet.source_mac
-            && known.hop_limit == packet.ip.as_ref().map_or(0, |ip| ip.hop_limit)
-            && known.interface == at.frame.interface
-            && same_vlans(&known.vlans, &packet.vlans);
-        if !same {
-            *known = at.seen();
+        let seen = at.seen(&self.hasher);
+        if known.replace(seen) != Some(seen) {
             self.sight(at);
         }
     }
@@ -1402,7 +1417,7 @@ impl Shard {
             self.output.cap("sightings");
             return;
         }
-        if self.sightings.insert((mac, at.space, ip, seen.clone())) {
+        if self.sightings.insert(self.hasher.hash_one((mac, at.space, ip, seen))) {
             let mut spans = vec![at.frame.fact_span(packet.mac_offset, 6)];
             if let Some(header) = packet.ip {
                 let length = if header.source.is_ipv4() { 4 } else { 16 };
@@ -1411,7 +1426,7 @@ impl Shard {
             let fact = facts::Sighting {
                 mac: mac_id,
                 ip: ip_id,
-                vlans: seen.vlans.to_vec(),
+                vlans: packet.vlans.to_vec(),
                 interface: at.interface(),
                 hop_limit: seen.hop_limit,
                 ts_ns: at.frame.clock_ns,
@@ -1473,7 +1488,11 @@ impl Shard {
     /// Takes a flow out of the table and reports what it still holds.
     fn end_flow(&mut self, index: usize, clock_ns: i64, ordinal: u64, shared: &Shared) {
         let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
-        self.flow_of.remove(&flow.key);
+        let entry =
+            self.flow_of.find_entry(self.hasher.hash_one(flow.key), |slot| *slot == flow.slot);
+        if let Ok(entry) = entry {
+            entry.remove();
+        }
         self.free.push(index);
         let frame = Frame {
             ordinal,
@@ -1534,13 +1553,12 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn seen(&self) -> Seen {
+    #[inline]
+    fn seen(&self, hasher: &DefaultHashBuilder) -> Seen {
         Seen {
+            tap: Tap::new(self.frame.interface, &self.packet.vlans, hasher),
             mac: self.packet.source_mac,
-            vlans: self.packet.vlans.clone(),
-            interface: self.frame.interface,
-            hop_limit: self.packet.ip.map_or(0, |ip| ip.hop_limit),
-            any: true,
+            hop_limit: self.packet.ip.as_ref().map_or(0, |ip| ip.hop_limit),
         }
     }
 

@@ -17,6 +17,10 @@ const OBJECTS: u32 = 64;
 const GUARDED_OBJECTS: u32 = 16_384;
 /// Distinct operations of one connection before the rest becomes `other`.
 const OPERATIONS: usize = 1024;
+/// Distinct operations of all connections of a shard; further ones are only counted as capped.
+const ALL_OPERATIONS: usize = 32_768;
+/// The same for guarded actions, which an attacker must not hide by many others.
+const ALL_GUARDED_OPERATIONS: usize = 2 * ALL_OPERATIONS;
 /// Distinct codes of one connection whose objects are counted; objects of further ones are patterns.
 const CODES: usize = 4096;
 
@@ -154,8 +158,6 @@ pub struct OperationState {
 pub struct Found {
     /// Index into the shard's operations.
     pub index: u32,
-    /// It is new.
-    pub new: bool,
     /// A cap made it a pattern or `other` and this message was the first to be.
     pub capped: Option<&'static str>,
 }
@@ -326,7 +328,8 @@ pub fn push_tight<T>(table: &mut Vec<T>, item: T) {
 }
 
 impl Connection {
-    /// Finds or adds the operation in `all`; `own` is the index of this connection.
+    /// Finds or adds the operation in `all`; `own` is the index of this connection. None when there
+    /// is no room for another.
     pub fn operation(
         &mut self,
         own: u32,
@@ -334,21 +337,25 @@ impl Connection {
         client: Side,
         all: &mut Operations,
         space: &str,
-    ) -> Found {
+    ) -> Option<Found> {
         let reversed = operation.sender != client;
         let object = &operation.object;
         if let Some(recent) = all.get(self.recent)
             && recent.key.fits(operation, reversed, object)
         {
-            return Found { index: self.recent, new: false, capped: None };
+            return Some(Found { index: self.recent, capped: None });
         }
         if let Some(index) = all.find(own, operation, reversed, object) {
             self.recent = index;
-            return Found { index, new: false, capped: None };
+            return Some(Found { index, capped: None });
         }
         let (object, capped) = self.cap(own, operation, reversed, all);
         if let Some(index) = all.find(own, operation, reversed, &object) {
-            return Found { index, new: false, capped: None };
+            return Some(Found { index, capped: None });
+        }
+        let guarded = is_guarded(operation.action);
+        if all.all.len() >= if guarded { ALL_GUARDED_OPERATIONS } else { ALL_OPERATIONS } {
+            return None;
         }
         let key = OperationKey::new(operation, reversed, object);
         let id = keys::operation(
@@ -378,7 +385,7 @@ impl Connection {
         self.operations += 1;
         self.newest = index;
         self.recent = index;
-        Found { index, new: true, capped }
+        Some(Found { index, capped })
     }
 
     /// What to take the object of a new operation for: one that is too many is a pattern, or

@@ -1007,13 +1007,13 @@ impl Shard {
         };
         let client = flow.decide_client(None);
         let Some(connection) = self.connections.get_mut(index as usize) else { return };
-        let found = connection.operation(
-            index,
-            operation,
-            client,
-            &mut self.operations,
-            at.shared.spaces.name(flow.space),
-        );
+        let space = at.shared.spaces.name(flow.space);
+        let Some(found) =
+            connection.operation(index, operation, client, &mut self.operations, space)
+        else {
+            self.output.cap("operations");
+            return;
+        };
         if let Some(what) = found.capped {
             self.output.cap(what);
         }

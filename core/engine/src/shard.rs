@@ -137,7 +137,8 @@ pub struct Shard {
     occurrences: HashMap<Id, (u64, i64)>,
     changes: HashMap<Id, ChangeState>,
     dirty_changes: Vec<Id>,
-    bindings: HashSet<(Id, Id, &'static str, &'static str)>,
+    /// Hashes of bindings told.
+    bindings: HashSet<u64>,
     copies: CopyCheck,
     defragmenter: Defragmenter,
     attempts: Attempts,
@@ -1117,7 +1118,7 @@ impl Shard {
         let first = self.endpoint(at, Address::Mac(mac));
         let second = self.endpoint(at, ip);
         if self.bindings.len() < DISTINCT
-            && self.bindings.insert((first, second, protocol, message))
+            && self.bindings.insert(self.hasher.hash_one((first, second, protocol, message)))
         {
             let fact = facts::Binding {
                 first,
@@ -1139,7 +1140,7 @@ impl Shard {
         let first = self.endpoint(at, Address::Mac(entered.min(left)));
         let second = self.endpoint(at, Address::Mac(entered.max(left)));
         let key = (first, second, "routed-copy", "forwarded-packet");
-        if self.bindings.len() < DISTINCT && self.bindings.insert(key) {
+        if self.bindings.len() < DISTINCT && self.bindings.insert(self.hasher.hash_one(key)) {
             let fact = facts::Binding {
                 first,
                 second,

@@ -92,7 +92,7 @@ fn poll(number: u32) -> Vec<u8> {
     let (client, server) = (1 + connection % 997, 2000 + connection / 7);
     let (client, server) = ((client, 40_000 + (connection / 997) as u16), (server, 502));
     let id = (number % 65_535) as u16 + 1;
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         tcp(client, server, id, 1, 0x18, &[0, 1, 0, 0, 0, 6, 1, 3, 0, 10, 0, 2])
     } else {
         tcp(server, client, id, 1, 0x18, &[0, 1, 0, 0, 0, 7, 1, 3, 4, 0, 1, 0, 2])

@@ -8,7 +8,6 @@ use otic_wire::packet::Kind;
 use serde::Serialize;
 use smallvec::SmallVec;
 
-use crate::flow::same_vlans;
 use crate::shard::Frame;
 
 /// Lanes of one shard.
@@ -171,7 +170,7 @@ impl Lanes {
     #[inline]
     pub fn frame(&mut self, frame: &Frame<'_>, packet: &Packet) -> bool {
         let fits = |((interface, vlans), _): &(LaneKey, Lane)| {
-            *interface == frame.interface && same_vlans(vlans, &packet.vlans)
+            *interface == frame.interface && *vlans == packet.vlans
         };
         if !self.known.get(self.at).is_some_and(fits) {
             match self.known.iter().position(fits) {

@@ -17,7 +17,7 @@ use crate::output::{
 
 /// Facts remembered to drop what several shards say alike; forgotten when full, which only repeats
 /// some.
-const KNOWN: usize = 4_000_000;
+const KNOWN: usize = 1_800_000;
 /// Sample targets of one attempts fact.
 const SAMPLES: usize = 1024;
 /// Target addresses of one attempts fact.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use compact_str::{CompactString, ToCompactString, format_compact};
 use hashbrown::hash_map::Entry;
-use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use otic_protocols::{
     Child, Claim, Counter, Event, Holds, Input, Item, Numbered, Operation, Out, Side, Transport,
     Value, Violation, Who,
@@ -14,13 +14,14 @@ use otic_wire::defragment::Defragmenter;
 use otic_wire::packet::{self, Ends, Kind, TcpHeader};
 use otic_wire::stream::{Arrival, Chunk, Segment, Stream};
 use otic_wire::{Address, FrameSpan, Mac, Packet, SpanMap};
+use smallvec::SmallVec;
 
 use crate::attempts::{Attempt, Attempts};
 use crate::canary::{self, Canary};
-use crate::conversation::{Connection, ConnectionKey, OperationState, spans};
+use crate::conversation::{Connection, ConnectionKey, Operations, push_tight, spans};
 use crate::copies::{self, Copy, CopyCheck};
 use crate::facts::{self, Id, Span};
-use crate::flow::{CarrierId, ConnectionRef, Flow, FlowKey, Reader, Seen, same_vlans};
+use crate::flow::{CarrierId, Flow, FlowKey, Reader, Seen, Tap};
 use crate::holders::Holding;
 use crate::keys;
 use crate::lanes::Lanes;
@@ -121,27 +122,31 @@ struct Awaited {
 pub struct Shard {
     hasher: DefaultHashBuilder,
     awaited: Vec<Awaited>,
-    flow_of: HashMap<FlowKey, usize>,
+    /// Slots of flows, by key.
+    flow_of: HashTable<u32>,
     /// Boxed: a flow leaves its slot while its frame is read.
     flows: Vec<Option<Box<Flow>>>,
     free: Vec<usize>,
     hand: usize,
     held: usize,
-    connection_of: HashMap<ConnectionKey, u32>,
+    /// Indices into the connections, by key.
+    connection_of: HashTable<u32>,
     connections: Vec<Connection>,
-    operations: Vec<OperationState>,
+    operations: Operations,
     dirty_connections: Vec<u32>,
     dirty_operations: Vec<u32>,
     endpoints: HashMap<(u16, Address), (Id, bool)>,
     children: HashSet<Id>,
-    sightings: HashSet<(Mac, u16, Option<Address>, Seen)>,
+    /// Hashes of what was sighted: the parts are long, and there are as many as pairs of machines.
+    sightings: HashSet<u64>,
     known: HashSet<Id>,
     /// Hashes of claims made, to drop a repeated one before its id is computed.
     said: HashSet<u64>,
     occurrences: HashMap<Id, (u64, i64)>,
     changes: HashMap<Id, ChangeState>,
     dirty_changes: Vec<Id>,
-    bindings: HashSet<(Id, Id, &'static str, &'static str)>,
+    /// Hashes of bindings told.
+    bindings: HashSet<u64>,
     copies: CopyCheck,
     lanes: Lanes,
     lans: LanCounts,
@@ -157,14 +162,14 @@ impl Default for Shard {
         Self {
             hasher: DefaultHashBuilder::default(),
             awaited: Vec::new(),
-            flow_of: HashMap::new(),
+            flow_of: HashTable::new(),
             flows: Vec::new(),
             free: Vec::new(),
             hand: 0,
             held: 0,
-            connection_of: HashMap::new(),
+            connection_of: HashTable::new(),
             connections: Vec::new(),
-            operations: Vec::new(),
+            operations: Operations::default(),
             dirty_connections: Vec::new(),
             dirty_operations: Vec::new(),
             endpoints: HashMap::new(),
@@ -264,16 +269,16 @@ impl Shard {
             connection.dirty = false;
             let [forward, back] = std::mem::take(&mut connection.packets);
             let bytes = std::mem::take(&mut connection.bytes);
-            let unseen = std::mem::take(&mut connection.unseen);
+            let unseen = std::mem::take(&mut connection.unseen).map(u64::from);
             let tally = (connection.id, forward, back, bytes, connection.last_ns, unseen);
             self.output.connections.push(tally);
         }
         for index in std::mem::take(&mut self.dirty_operations) {
-            let Some(state) = self.operations.get_mut(index as usize) else { continue };
+            let Some(state) = self.operations.get_mut(index) else { continue };
             state.dirty = false;
             let count = std::mem::take(&mut state.count);
             let unpaired = std::mem::take(&mut state.unpaired);
-            self.output.operations.push((state.fact.id, count, unpaired, state.last_ns));
+            self.output.operations.push((state.id, count, unpaired, state.last_ns));
         }
         for id in std::mem::take(&mut self.dirty_changes) {
             let Some(state) = self.changes.get_mut(&id) else { continue };
@@ -373,8 +378,13 @@ impl Shard {
         let side = if from <= to { Side::A } else { Side::B };
         let (a, b) = if side == Side::A { (from, to) } else { (to, from) };
         let key = FlowKey::new(a, b, transport, carrier, at.space);
-        let index = match self.flow_of.get(&key) {
-            Some(index) => *index,
+        let found = self.flow_of.find(self.hasher.hash_one(key), |slot| {
+            self.flows
+                .get(*slot as usize)
+                .is_some_and(|flow| flow.as_ref().is_some_and(|flow| flow.key == key))
+        });
+        let index = match found {
+            Some(slot) => *slot as usize,
             None => self.new_flow(key, side, transport, (source_port, destination_port), at),
         };
         let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
@@ -481,19 +491,17 @@ impl Shard {
         if transport == Transport::Udp && !self.awaited.is_empty() {
             self.follow(&mut flow, from.0, to);
         }
-        let index = match self.free.pop() {
-            Some(index) => {
-                if let Some(slot) = self.flows.get_mut(index) {
-                    *slot = Some(flow);
-                }
-                index
-            }
-            None => {
-                self.flows.push(Some(flow));
-                self.flows.len() - 1
-            }
-        };
-        self.flow_of.insert(key, index);
+        let index = self.free.pop().unwrap_or(self.flows.len());
+        flow.slot = index as u32;
+        match self.flows.get_mut(index) {
+            Some(slot) => *slot = Some(flow),
+            None => push_tight(&mut self.flows, Some(flow)),
+        }
+        let Self { flow_of, flows, hasher, .. } = self;
+        flow_of.insert_unique(hasher.hash_one(key), index as u32, |slot| {
+            let flow = flows.get(*slot as usize).and_then(Option::as_ref);
+            flow.map_or(0, |flow| hasher.hash_one(flow.key))
+        });
         index
     }
 
@@ -501,7 +509,7 @@ impl Shard {
     /// address nobody could tell which end is meant.
     fn awaits(&mut self, flow: &Flow, side: Side) {
         let (asker, (answerer, _)) = (flow.end(side), flow.end(side.other()));
-        let Some(index) = self.flow_of.get(&flow.key).copied() else { return };
+        let index = flow.slot as usize;
         self.awaited.retain(|known| known.key != flow.key);
         if asker.0 != answerer && flow.transport == Transport::Udp {
             if self.awaited.len() >= AWAITED {
@@ -758,6 +766,7 @@ impl Shard {
         if self.held > HELD {
             self.held -= stream.held();
             stream.drop_held();
+            self.held += stream.held();
             self.output.cap("stream-bytes");
         }
         let missing = stream.take_missing();
@@ -768,12 +777,14 @@ impl Shard {
         if searching && flow.reader.protocol().is_some() {
             // What the other side sent before the protocol was known may be of a greeting before it.
             if let Some(stream) = streams.get_mut(side.other() as usize) {
-                let (bytes, spans) = stream.kept();
-                let input = at.input(side, &flow.ends, Transport::Tcp, bytes, spans);
-                let input = Input { side: side.other(), ..input };
-                if !bytes.is_empty() && !flow.reader.fits(&input) {
-                    self.held -= bytes.len();
+                let foreign = stream.kept().is_some_and(|(bytes, spans)| {
+                    let input = at.input(side, &flow.ends, Transport::Tcp, bytes, spans);
+                    !flow.reader.fits(&Input { side: side.other(), ..input })
+                });
+                if foreign {
+                    self.held -= stream.held();
                     stream.drop_kept();
+                    self.held += stream.held();
                 }
             }
         }
@@ -806,7 +817,7 @@ impl Shard {
                 if flow.waiting.iter().any(|(frames, _)| *frames > 0) {
                     flow.waiting = [(0, 0); 2];
                 }
-                let last = flow.connections.get(flow.last_connection).map(|row| row.index);
+                let last = flow.connections.get(flow.last_connection as usize).copied();
                 if let Some(index) = last {
                     // Mostly the dissector named the layer, and the frame is counted.
                     let known = self.connections.get(index as usize);
@@ -911,14 +922,14 @@ impl Shard {
         }
         connection.bytes += u64::from(at.frame.original_length);
         let [_, truncated, one_way] = &mut connection.unseen;
-        *truncated += u64::from(at.packet.truncated);
-        *one_way += u64::from(!flow.two_way && flow.transport == Transport::Tcp);
+        *truncated += u32::from(at.packet.truncated);
+        *one_way += u32::from(!flow.two_way && flow.transport == Transport::Tcp);
         connection.last_ns = at.frame.clock_ns;
         if !connection.dirty {
             connection.dirty = true;
             self.dirty_connections.push(index);
         }
-        if connection.observe(&at.packet.vlans, at.frame.interface) {
+        if connection.observe(Tap::new(at.frame.interface, &at.packet.vlans, &self.hasher)) {
             let id = connection.id;
             self.observed(id, at);
         }
@@ -940,14 +951,14 @@ impl Shard {
         server_child: &Child,
         at: &Place<'_>,
     ) -> Option<u32> {
-        let last = flow.connections.get(flow.last_connection);
+        let last = flow.connections.get(flow.last_connection as usize).copied();
         let index = match last {
-            Some(last) if last.fits(protocol, client_child, server_child) => last.index,
+            Some(last) if self.fits(last, protocol, client_child, server_child) => last,
             _ => self.other_connection(flow, protocol, client_child, server_child, at)?,
         };
         let connection = self.connections.get(index as usize)?;
         if connection.generation != self.generation {
-            self.announce_connection(index, at.frame.ordinal);
+            self.announce_connection(index, at);
         }
         Some(index)
     }
@@ -961,14 +972,21 @@ impl Shard {
         server_child: &Child,
         at: &Place<'_>,
     ) -> Option<u32> {
-        let fits = |known: &ConnectionRef| known.fits(protocol, client_child, server_child);
+        let fits = |known: &u32| self.fits(*known, protocol, client_child, server_child);
         match flow.connections.iter().position(fits) {
             Some(position) => {
-                flow.last_connection = position;
-                flow.connections.get(position).map(|known| known.index)
+                flow.last_connection = position as u32;
+                flow.connections.get(position).copied()
             }
             None => self.new_connection(flow, protocol, client_child, server_child, at),
         }
+    }
+
+    /// Whether this row of a flow is the one of `protocol` between these children.
+    #[inline]
+    fn fits(&self, row: u32, protocol: &'static str, client: &Child, server: &Child) -> bool {
+        let row = self.connections.get(row as usize);
+        row.is_some_and(|row| row.fits(protocol, client, server))
     }
 
     /// Adds a connection row to the flow, known to the shard or not; none when the cap is reached.
@@ -991,7 +1009,11 @@ impl Shard {
             port,
             protocol,
         };
-        let index = match self.connection_of.get(&key) {
+        let hash = self.hasher.hash_one(&key);
+        let known = self.connection_of.find(hash, |index| {
+            self.connections.get(*index as usize).is_some_and(|known| known.key == key)
+        });
+        let index = match known {
             Some(index) => *index,
             None => {
                 if self.connections.len() >= CONNECTIONS {
@@ -1007,33 +1029,31 @@ impl Shard {
                     _ => at.said(),
                 };
                 let first_ns = flow.first_ns.min(at.frame.clock_ns);
-                let connection = Connection::new(&key, space, first_ns, vec![span]);
                 for (address, child) in [&key.client, &key.server] {
                     self.child(at, *address, child);
                 }
-                self.connections.push(connection);
-                let index = self.connections.len() as u32 - 1;
-                self.connection_of.insert(key, index);
+                let index = self.connections.len() as u32;
+                push_tight(&mut self.connections, Connection::new(key, space, first_ns, span));
+                let Self { connection_of, connections, hasher, .. } = self;
+                connection_of.insert_unique(hash, index, |index| {
+                    let known = connections.get(*index as usize);
+                    known.map_or(0, |known| hasher.hash_one(&known.key))
+                });
                 index
             }
         };
-        flow.connections.push(ConnectionRef {
-            protocol,
-            client_child: client_child.clone(),
-            server_child: server_child.clone(),
-            index,
-        });
-        flow.last_connection = flow.connections.len() - 1;
+        flow.connections.push(index);
+        flow.last_connection = flow.connections.len() as u32 - 1;
         Some(index)
     }
 
     /// Tells the connection in full, once a journal generation.
     #[cold]
-    fn announce_connection(&mut self, index: u32, ordinal: u64) {
+    fn announce_connection(&mut self, index: u32, at: &Place<'_>) {
         if let Some(connection) = self.connections.get_mut(index as usize) {
             connection.generation = self.generation;
-            let fact = facts::Connection::clone(&connection.fact);
-            self.output.facts.push((ordinal, Fact::Connection(fact)));
+            let fact = connection.fact(at.shared.spaces.name(connection.key.space));
+            self.output.facts.push((at.frame.ordinal, Fact::Connection(fact)));
         }
     }
 
@@ -1068,11 +1088,17 @@ impl Shard {
         };
         let client = flow.decide_client(None);
         let Some(connection) = self.connections.get_mut(index as usize) else { return };
-        let found = connection.operation(operation, client, &mut self.operations, &self.hasher);
+        let space = at.shared.spaces.name(flow.space);
+        let Some(found) =
+            connection.operation(index, operation, client, &mut self.operations, space)
+        else {
+            self.output.cap("operations");
+            return;
+        };
         if let Some(what) = found.capped {
             self.output.cap(what);
         }
-        let Some(state) = self.operations.get_mut(found.index as usize) else { return };
+        let Some(state) = self.operations.get_mut(found.index) else { return };
         if paired {
             state.count += 1;
         } else {
@@ -1092,10 +1118,12 @@ impl Shard {
     /// Tells the operation in full, once a journal generation.
     #[cold]
     fn announce_operation(&mut self, index: u32, ordinal: u64) {
-        if let Some(state) = self.operations.get_mut(index as usize) {
+        if let Some(state) = self.operations.get_mut(index) {
             state.generation = self.generation;
-            let fact = facts::Operation::clone(&state.fact);
-            self.output.facts.push((ordinal, Fact::Operation(fact)));
+            let connection = self.connections.get(state.connection as usize);
+            if let Some(fact) = connection.map(|known| known.operation_fact(state)) {
+                self.output.facts.push((ordinal, Fact::Operation(fact)));
+            }
         }
     }
 
@@ -1170,7 +1198,7 @@ impl Shard {
         let first = self.endpoint(at, Address::Mac(mac));
         let second = self.endpoint(at, ip);
         if self.bindings.len() < DISTINCT
-            && self.bindings.insert((first, second, protocol, message))
+            && self.bindings.insert(self.hasher.hash_one((first, second, protocol, message)))
         {
             let fact = facts::Binding {
                 first,
@@ -1230,7 +1258,7 @@ impl Shard {
         let first = self.endpoint(at, Address::Mac(entered.min(left)));
         let second = self.endpoint(at, Address::Mac(entered.max(left)));
         let key = (first, second, "routed-copy", "forwarded-packet");
-        if self.bindings.len() < DISTINCT && self.bindings.insert(key) {
+        if self.bindings.len() < DISTINCT && self.bindings.insert(self.hasher.hash_one(key)) {
             let fact = facts::Binding {
                 first,
                 second,
@@ -1392,14 +1420,12 @@ impl Shard {
     /// The roles were wrong: exchanges them and says which rows move.
     fn correct(&mut self, flow: &mut Flow, client: Side, at: &Place<'_>) {
         flow.client = Some(client);
-        let old: Vec<ConnectionRef> = std::mem::take(&mut flow.connections);
+        let old = std::mem::take(&mut flow.connections);
         flow.last_connection = 0;
         for row in old {
-            let Some(before) = self.connections.get(row.index as usize).map(|known| known.id)
-            else {
-                continue;
-            };
-            let new = self.connection(flow, row.protocol, &row.server_child, &row.client_child, at);
+            let Some(known) = self.connections.get(row as usize) else { continue };
+            let (before, key) = (known.id, known.key.clone());
+            let new = self.connection(flow, key.protocol, &key.server.1, &key.client.1, at);
             let after =
                 new.and_then(|index| self.connections.get(index as usize)).map(|known| known.id);
             if let Some(after) = after.filter(|after| *after != before) {
@@ -1477,22 +1503,16 @@ impl Shard {
     /// Notes who sent a frame, where no flow remembers it.
     fn sight(&mut self, at: &Place<'_>) {
         let packet = at.packet;
-        let seen = at.seen();
+        let seen = at.seen(&self.hasher);
         let ip = packet.ip.map(|ip| Address::Ip(ip.source));
         self.sender(at, seen, ip.filter(|ip| !ip.is_none() && !ip.is_group()));
     }
 
     fn sight_flow(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>) {
-        let packet = at.packet;
         let Some(known) = flow.seen.get_mut(side as usize) else { return };
-        let same = known.any
-            && known.mac == packet.source_mac
-            && known.hop_limit == packet.ip.as_ref().map_or(0, |ip| ip.hop_limit)
-            && known.interface == at.frame.interface
-            && same_vlans(&known.vlans, &packet.vlans);
-        if !same {
-            *known = at.seen();
-            flow.two_way = flow.two_way || flow.seen.iter().all(|side| side.any);
+        let (packet, seen) = (at.packet, at.seen(&self.hasher));
+        if known.replace(seen) != Some(seen) {
+            flow.two_way = flow.two_way || flow.seen.iter().all(Option::is_some);
             let [untagged, tagged] = &mut flow.tags;
             *untagged |= packet.vlans.is_empty();
             *tagged |= !packet.vlans.is_empty();
@@ -1527,19 +1547,18 @@ impl Shard {
             return;
         }
         // Each layer misses them; of rows between several children, one of the layer's.
-        let rows = &flow.connections;
-        let first_of_layer = |at: &usize| {
-            let earlier = rows.get(..*at).unwrap_or_default();
-            let protocol = rows.get(*at).map(|row| row.protocol);
-            !earlier.iter().any(|row| Some(row.protocol) == protocol)
-        };
-        for index in (0..rows.len()).filter(first_of_layer).filter_map(|at| rows.get(at)) {
-            let Some(connection) = self.connections.get_mut(index.index as usize) else { continue };
+        let mut layers = SmallVec::<[&'static str; 4]>::new();
+        for index in &flow.connections {
+            let Some(connection) = self.connections.get_mut(*index as usize) else { continue };
+            if layers.contains(&connection.key.protocol) {
+                continue;
+            }
+            layers.push(connection.key.protocol);
             let [sum, ..] = &mut connection.unseen;
-            *sum += missing.unsigned_abs();
+            *sum = sum.saturating_add(missing as u32);
             if !connection.dirty {
                 connection.dirty = true;
-                self.dirty_connections.push(index.index);
+                self.dirty_connections.push(*index);
             }
         }
     }
@@ -1564,7 +1583,7 @@ impl Shard {
             self.output.cap("sightings");
             return;
         }
-        if self.sightings.insert((mac, at.space, ip, seen.clone())) {
+        if self.sightings.insert(self.hasher.hash_one((mac, at.space, ip, seen))) {
             let mut spans = vec![at.frame.fact_span(packet.mac_offset, 6)];
             if let Some(header) = packet.ip {
                 let length = if header.source.is_ipv4() { 4 } else { 16 };
@@ -1573,7 +1592,7 @@ impl Shard {
             let fact = facts::Sighting {
                 mac: mac_id,
                 ip: ip_id,
-                vlans: seen.vlans.to_vec(),
+                vlans: packet.vlans.to_vec(),
                 interface: at.interface(),
                 hop_limit: seen.hop_limit,
                 ts_ns: at.frame.clock_ns,
@@ -1648,7 +1667,11 @@ impl Shard {
     /// Takes a flow out of the table and reports what it still holds.
     fn end_flow(&mut self, index: usize, clock_ns: i64, ordinal: u64, shared: &Shared) {
         let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
-        self.flow_of.remove(&flow.key);
+        let entry =
+            self.flow_of.find_entry(self.hasher.hash_one(flow.key), |slot| *slot == flow.slot);
+        if let Ok(entry) = entry {
+            entry.remove();
+        }
         self.free.push(index);
         let frame = Frame {
             ordinal,
@@ -1711,13 +1734,12 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn seen(&self) -> Seen {
+    #[inline]
+    fn seen(&self, hasher: &DefaultHashBuilder) -> Seen {
         Seen {
+            tap: Tap::new(self.frame.interface, &self.packet.vlans, hasher),
             mac: self.packet.source_mac,
-            vlans: self.packet.vlans.clone(),
-            interface: self.frame.interface,
-            hop_limit: self.packet.ip.map_or(0, |ip| ip.hop_limit),
-            any: true,
+            hop_limit: self.packet.ip.as_ref().map_or(0, |ip| ip.hop_limit),
         }
     }
 

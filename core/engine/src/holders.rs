@@ -16,7 +16,7 @@ use crate::facts::{Endpoint, Event, Id, Span};
 use crate::keys;
 
 /// Addresses whose holder is remembered.
-const ADDRESSES: usize = 1 << 18;
+const ADDRESSES: usize = 1 << 16;
 /// Different changes that are told; who claims an address under ever new MACs ends there.
 const CHANGES: usize = 1 << 16;
 

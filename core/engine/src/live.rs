@@ -583,8 +583,16 @@ impl Engine {
             interface.tick(now_ns, monotonic_ns, &mut self.ticks, &mut self.blinds);
         }
         self.run.set_blind(self.interfaces.iter().any(|interface| !interface.was_up));
-        let quiet = now_ns - self.frame_ns > QUIET_NS;
-        self.advance(if quiet { now_ns - QUIET_NS } else { self.clock.now_ns() });
+        // The first frame of a pipe may be of before the start: the clock waits for it a while.
+        let silent_ns = match self.frame_ns {
+            0 => monotonic_ns,
+            last => now_ns - last,
+        };
+        if silent_ns > QUIET_NS {
+            self.advance(now_ns - QUIET_NS);
+        } else if self.frame_ns != 0 {
+            self.advance(self.clock.now_ns());
+        }
         if let Some(packets) = &mut self.packets {
             packets.flush();
         }

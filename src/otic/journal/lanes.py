@@ -77,14 +77,18 @@ class Lanes(dict[LaneKey, LaneCounts]):
     """The counts of all lanes: one window that holds everything, and the last few."""
 
     def add(self, lanes: list[Lane], ticks: list[Tick], now_ns: int) -> set[LaneKey]:
-        """Adds one batch that ended at `now_ns`; says which counts it changed."""
+        """Adds one batch that ended at `now_ns`; says which counts it changed.
+
+        Ticks count with the frames of their batch, whatever the wall clock of a machine says whose
+        frames come late out of a pipe.
+        """
         changed: set[LaneKey] = set()
         for lane in lanes:
             for counts in self._both(lane.interface, tuple(lane.vlans), now_ns, changed):
                 counts.add(lane)
         for tick in ticks:
             dropped = sum(count for cause, count in tick.drops.items() if cause not in CHOSEN)
-            for counts in self._both(tick.interface, (), tick.wall_ns, changed):
+            for counts in self._both(tick.interface, (), now_ns, changed):
                 counts.dropped += dropped
                 counts.seconds += tick.up
         return changed

@@ -24,6 +24,23 @@ export const captureQuery = queryOptions({
   queryFn: () => told(api.GET('/api/capture')),
 });
 
+/** How the sensor is set up; asked anew when the page opens, as the file may have changed. */
+export const setupQuery = queryOptions({
+  queryKey: ['setup'],
+  queryFn: () => told(api.GET('/api/setup')),
+  staleTime: 0,
+});
+
+const PREVIEW_MS = 2000;
+
+/** The machine's interfaces and what comes in, watched as long as somebody looks. */
+export const portsQuery = queryOptions({
+  queryKey: ['setup-ports'],
+  queryFn: () => told(api.GET('/api/setup/interfaces')),
+  refetchInterval: PREVIEW_MS,
+  staleTime: 0,
+});
+
 export const deviceQuery = (device: string) =>
   queryOptions({
     queryKey: ['device', device],

@@ -149,6 +149,7 @@ def test_a_new_sensor_is_set_up_in_the_browser(
     expect(page.get_by_text("10.20.1.5/24 is no subnet; 10.20.1.0/24 is one.")).to_be_visible()
     expect(page.get_by_text("Learning takes from one minute to 366 days.")).to_be_visible()
     assert not new.folder.settings.exists()
+    accessible(page)
     page.screenshot(path=tmp_path / "refused.png", full_page=True)
 
     page.get_by_label("Subnet", exact=True).fill("10.20.1.0/24")

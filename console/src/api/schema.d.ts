@@ -931,7 +931,7 @@ export interface components {
             link: boolean | null;
             mac: string | null;
             may_mirror: boolean;
-            multicast_per_s: number;
+            multicast_per_s: number | null;
             name: string;
             promiscuous: boolean | null;
             sent_per_s: number;

@@ -51,6 +51,7 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
 
     `link` and `speed_mbit_per_s` are none where the kernel does not say. `frames_per_s` is what the
     card let through: until capture reads a mirror port, most cards drop frames to other stations.
+    `multicast_per_s` is none where the driver never counted any, as those of virtual ports do not.
     `may_mirror`: a link, frames, no address, and nothing was sent on it.
     """
 
@@ -65,7 +66,7 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     frames_per_s: float
     bytes_per_s: float
-    multicast_per_s: float
+    multicast_per_s: float | None
     sent_per_s: float
     concerns: list[Concern]
     may_mirror: bool
@@ -149,7 +150,9 @@ def port(facts: nic.NicFacts, before: Counters, after: Counters, passed_s: float
         bytes=after.rx_bytes,
         frames_per_s=received / passed_s,
         bytes_per_s=(after.rx_bytes - before.rx_bytes) / passed_s,
-        multicast_per_s=(after.rx_multicast - before.rx_multicast) / passed_s,
+        multicast_per_s=(
+            (after.rx_multicast - before.rx_multicast) / passed_s if after.rx_multicast else None
+        ),
         sent_per_s=sent / passed_s,
         concerns=concerns,
         may_mirror=bool(facts.carrier) and not concerns,

@@ -48,6 +48,13 @@ def test_a_port_that_only_hears_may_be_the_mirror_port() -> None:
     assert (found.frames, found.bytes) == (110, 7400)
 
 
+def test_a_driver_that_counts_no_multicast_is_not_taken_for_none() -> None:
+    """Virtual ports count none, whatever comes in."""
+    before = msgspec.structs.replace(QUIET, rx_multicast=0)
+    after = msgspec.structs.replace(before, rx_frames=before.rx_frames + 5)
+    assert port(MIRROR, before, after, 1.0).multicast_per_s is None
+
+
 @pytest.mark.parametrize(
     ("changes", "grown", "concern"),
     [

@@ -35,7 +35,7 @@ export function OwnPassword({ own }: { own: boolean }): ReactNode {
       ) : (
         <form onSubmit={submit}>
           <p className="setup-line quiet">{t('setup.passwordWhy')}</p>
-          <div className="setup-fields">
+          <div className="setup-fields setup-row">
             <PasswordInput
               label={t('setup.oldPassword')}
               autoComplete="current-password"
@@ -65,6 +65,7 @@ export function OwnPassword({ own }: { own: boolean }): ReactNode {
             />
             <Button
               type="submit"
+              className="setup-beside"
               variant="default"
               loading={change.isPending}
               disabled={fresh.length < SHORTEST || again !== fresh}

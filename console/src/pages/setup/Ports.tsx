@@ -127,7 +127,13 @@ function PortRow({ port, read, chosen, onChoose }: PortRowProps): ReactNode {
         {formatCount(Math.round(port.frames_per_s))}
         <div className="quiet">{formatBytes(Math.round(port.bytes_per_s))}/s</div>
       </td>
-      <td className="number">{formatCount(Math.round(port.multicast_per_s))}</td>
+      <td className="number">
+        {port.multicast_per_s === null ? (
+          <span className="quiet">{t('setup.notCounted')}</span>
+        ) : (
+          formatCount(Math.round(port.multicast_per_s))
+        )}
+      </td>
       <td className="number">{formatCount(Math.round(port.sent_per_s))}</td>
       <td className="number">{formatCount(port.frames)}</td>
       <td>

@@ -31,7 +31,7 @@ export function Subnets({ rows, seen, onChange, problems }: SubnetsProps): React
     <Panel title={t('setup.subnets')}>
       <p className="setup-line quiet">{t('setup.subnetsNote')}</p>
       {rows.map((row, index) => (
-        <div key={row.key} className="setup-fields">
+        <div key={row.key} className="setup-fields setup-row">
           <TextInput
             label={t('setup.cidr')}
             placeholder="10.20.1.0/24"
@@ -46,11 +46,13 @@ export function Subnets({ rows, seen, onChange, problems }: SubnetsProps): React
             onChange={(event) => change(row.key, { name: event.currentTarget.value })}
           />
           <Checkbox
+            className="setup-beside"
             label={t('setup.industrial')}
             checked={row.industrial}
             onChange={(event) => change(row.key, { industrial: event.currentTarget.checked })}
           />
           <Button
+            className="setup-beside"
             variant="default"
             onClick={() => onChange(rows.filter((other) => other.key !== row.key))}
           >

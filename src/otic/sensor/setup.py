@@ -17,6 +17,7 @@ import msgspec
 
 from otic.errors import SettingsError
 from otic.sensor import nic
+from otic.sensor.doctor import kernel_clock
 from otic.settings import Settings, load
 
 Concern = Literal["off", "no-link", "address", "sends", "no-frames", "loopback"]
@@ -29,6 +30,9 @@ SIOCGIFHWADDR = 0x8927
 
 IFF_LOOPBACK = 0x8
 ARPHRD_ETHER = 1
+
+TIMESYNC = Path("/run/systemd/timesync/synchronized")
+"""There once systemd's time service has synchronised the clock (systemd-timesyncd.service(8))."""
 
 _IFREQ = struct.Struct("16s24s")
 
@@ -87,6 +91,32 @@ def is_set_up(config: Path | None) -> bool:
         return bool(settings_of(config).interface)
     except SettingsError:
         return True
+
+
+class Clock(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine's clock, seconds; none is what nobody says."""
+
+    now_s: float
+    synchronised: bool | None
+    offset_s: float | None
+    error_s: float | None
+
+
+def clock(timesync: Path = TIMESYNC) -> Clock:
+    """How the clock is: as the kernel says, or where it may not be asked, the time service.
+
+    As a service the sensor may not ask the kernel: the call that asks is the one that sets.
+    """
+    kernel, now_s = kernel_clock()
+    if kernel is None:
+        known = True if timesync.exists() else None
+        return Clock(now_s=now_s, synchronised=known, offset_s=None, error_s=None)
+    return Clock(
+        now_s=now_s,
+        synchronised=kernel.synchronised,
+        offset_s=kernel.offset_s,
+        error_s=kernel.error_s,
+    )
 
 
 def ports(over_s: float) -> list[Port]:

@@ -122,6 +122,7 @@ def test_the_choice_is_written_and_kept_in_the_audit(admin: Console, folder: Dat
         ({"interfaces": ["lo", "lo"]}, "interfaces", "twice"),
         ({"interfaces": ["lo", "no-such0"]}, "interfaces[1]", "no interface no-such0"),
         ({"subnets": [{"cidr": "10.20.1.5/24"}]}, "subnets[0].cidr", "10.20.1.0/24 is one"),
+        ({"subnets": [{"cidr": "10.20.1.0"}]}, "subnets[0].cidr", "such as 10.20.1.0/24"),
         ({"subnets": [{"cidr": "plant"}]}, "subnets[0].cidr", "plant is no subnet"),
         ({"subnets": [{"cidr": ""}]}, "subnets[0].cidr", "An empty line"),
         ({"subnets": [{"cidr": "0.0.0.0/0"}]}, "subnets[0].cidr", "cannot be"),

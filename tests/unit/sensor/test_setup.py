@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from otic.sensor import setup
+from otic.sensor.doctor import KernelClock
 from otic.sensor.nic import NicFacts
 from otic.sensor.setup import Concern, Counters, Port, port
 
@@ -81,3 +82,29 @@ def test_this_machine_s_loopback_is_known_as_such() -> None:
     assert "127.0.0.1" in found.addresses
     assert found.mac is None
     assert not found.may_mirror
+
+
+def test_a_service_that_may_not_ask_the_kernel_asks_the_time_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What neither says is unknown, and not a clock that is wrong."""
+    monkeypatch.setattr(setup, "kernel_clock", lambda: (None, 1.0))
+    mark = tmp_path / "synchronized"
+    assert setup.clock(mark).synchronised is None
+    mark.touch()
+    assert setup.clock(mark) == setup.Clock(
+        now_s=1.0, synchronised=True, offset_s=None, error_s=None
+    )
+
+
+@pytest.mark.parametrize("synchronised", [False, True])
+def test_the_kernel_s_word_counts_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synchronised: bool
+) -> None:
+    """A clock that was synchronised once may not be any more."""
+    (tmp_path / "synchronized").touch()
+    said = KernelClock(synchronised=synchronised, offset_s=0.001, error_s=0.25)
+    monkeypatch.setattr(setup, "kernel_clock", lambda: (said, 2.0))
+    assert setup.clock(tmp_path / "synchronized") == setup.Clock(
+        now_s=2.0, synchronised=synchronised, offset_s=0.001, error_s=0.25
+    )

@@ -72,7 +72,10 @@ function synchronisation(clock: ClockOut, t: TFunction): string {
   if (clock.synchronised === null) {
     return t('setup.syncUnknown');
   }
-  return clock.synchronised
-    ? t('setup.synced', { error: Math.ceil((clock.error_s ?? 0) * 1000) })
-    : t('setup.notSynced');
+  if (!clock.synchronised) {
+    return t('setup.notSynced');
+  }
+  return clock.error_s === null
+    ? t('setup.syncedByService')
+    : t('setup.synced', { error: Math.ceil(clock.error_s * 1000) });
 }

@@ -17,7 +17,6 @@ from otic.api.auth import current
 from otic.api.routing import create, read
 from otic.errors import SettingsError
 from otic.sensor import setup as machine
-from otic.sensor.doctor import kernel_clock
 from otic.sensor.settings_file import Chosen, Staged, changed
 from otic.settings import Subnet, parse
 from otic.store.queries import capture, people
@@ -105,7 +104,7 @@ def show(request: Request[Any, Any, Any], store: Store) -> Setup:
         settings = parse(text, path.name)
     except SettingsError as error:
         problem = str(error)
-    clock, now_s = kernel_clock()
+    clock = machine.clock()
     return Setup(
         file=str(path),
         revision=_revision(text),
@@ -119,10 +118,10 @@ def show(request: Request[Any, Any, Any], store: Store) -> Setup:
         learning_s=settings.learning_s,
         learning=capture.capture(store).learning,
         clock=ClockOut(
-            time=iso(int(now_s * 1e9)),
-            synchronised=clock.synchronised if clock is not None else None,
-            offset_s=clock.offset_s if clock is not None else None,
-            error_s=clock.error_s if clock is not None else None,
+            time=iso(int(clock.now_s * 1e9)),
+            synchronised=clock.synchronised,
+            offset_s=clock.offset_s,
+            error_s=clock.error_s,
         ),
     )
 
@@ -249,7 +248,8 @@ def _wrong_subnets(subnets: list[SubnetChoice]) -> list[tuple[str, str]]:
     for number, one in enumerate(subnets):
         why = None
         try:
-            network = ipaddress.ip_network(one.cidr.strip())
+            # An address alone would be a subnet of one: hardly what somebody means.
+            network = ipaddress.ip_network(one.cidr.strip() if "/" in one.cidr else "")
         except ValueError:
             why = f"{one.cidr or 'An empty line'} is no subnet{_meant(one.cidr)}."
         else:
@@ -266,9 +266,11 @@ def _wrong_subnets(subnets: list[SubnetChoice]) -> list[tuple[str, str]]:
 def _meant(text: str) -> str:
     """What somebody meant who wrote an address of the subnet instead of its first one."""
     try:
-        return f"; {ipaddress.ip_network(text.strip(), strict=False)} is one"
+        if "/" in text:
+            return f"; {ipaddress.ip_network(text.strip(), strict=False)} is one"
     except ValueError:
-        return ", such as 10.20.1.0/24"
+        pass
+    return ", such as 10.20.1.0/24"
 
 
 def _said(chosen: Chosen) -> str:

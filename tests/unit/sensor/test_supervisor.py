@@ -46,7 +46,7 @@ def runs(status: Status) -> dict[str, bool]:
 
 
 def test_capture_waits_until_an_interface_is_named(folder: DataFolder) -> None:
-    """Analysis and console run, so that the sensor can be set up; settings start capture and end it.
+    """Analysis and console run, so that the sensor can be set up; settings start and end capture.
 
     What does not run is expected to show no canary.
     """

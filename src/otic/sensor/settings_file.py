@@ -264,16 +264,17 @@ class Staged:
             return
         try:
             self._new.replace(self._path)
-            self._new = None
+        except OSError as error:
+            self.discard()
+            raise _refused(self._path, error) from None
+        self._new = None
+        # So that it is there after a power cut too; it is in place whether that can be said or not.
+        with suppress(OSError):
             folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-        except OSError as error:
-            raise _refused(self._path, error) from None
-        finally:
-            self.discard()
 
     def discard(self) -> None:
         """Forgets the new text."""

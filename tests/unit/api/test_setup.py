@@ -207,6 +207,33 @@ def test_a_file_that_cannot_be_written_is_shown_to_be_pasted(
     assert ("sensor-set-up",) not in done
 
 
+def test_a_file_that_cannot_be_put_in_place_is_no_set_up(
+    admin: Console, folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The audit says that it was tried and failed; nothing is left beside the file."""
+
+    def busy(*_: Any) -> Any:
+        raise OSError(16, os.strerror(16))
+
+    monkeypatch.setattr(Path, "replace", busy)
+    answer = admin.change("POST", "/api/setup", choice(admin)).json()
+    assert (answer["written"], "busy" in answer["reason"]) == (False, True)
+    assert admin.get("/api/audit", limit=1)["items"][0]["action"] == "sensor-set-up-failed"
+    assert [path.name for path in folder.path.glob("*otic.toml*")] == []
+    assert list(folder.path.glob(".*")) == []
+
+
+def test_what_the_file_says_already_may_stay(admin: Console, folder: DataFolder) -> None:
+    """A port that is unplugged now, a short learning time, a subnet of one: no reason to refuse."""
+    folder.settings.write_text(
+        'learning_s = 30\n[[interface]]\nname = "usb0"\n[[subnet]]\ncidr = "10.0.0.5"\n'
+    )
+    body = choice(admin, interfaces=["usb0", "lo"], subnets=[{"cidr": "10.0.0.5"}], learning_s=30)
+    answer = admin.change("POST", "/api/setup", body)
+    assert answer.status_code == 200, answer.text
+    assert [one.name for one in load(folder.settings).interface] == ["usb0", "lo"]
+
+
 def test_only_administrators_set_up(client: TestClient[Any]) -> None:
     """Analysts and viewers neither see nor change how the sensor is set up."""
     for role in ("analyst", "viewer"):

@@ -121,7 +121,7 @@ function PortRow({ port, read, chosen, onChoose }: PortRowProps): ReactNode {
           onChange={(event) => onChoose(event.currentTarget.checked)}
         />
       </td>
-      <td>{linkOf(port, t)}</td>
+      <td className="nowrap">{linkOf(port, t)}</td>
       <td className="mono">{port.addresses.join(' ') || '–'}</td>
       <td className="number">
         {formatCount(Math.round(port.frames_per_s))}

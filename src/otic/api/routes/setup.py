@@ -18,7 +18,7 @@ from otic.api.routing import create, read
 from otic.errors import SettingsError
 from otic.sensor import setup as machine
 from otic.sensor.settings_file import Chosen, Staged, changed
-from otic.settings import Subnet, parse
+from otic.settings import IpNetwork, Subnet, parse
 from otic.store.queries import capture, people
 from otic.store.queries import setup as queries
 from otic.store.queries.common import Store
@@ -165,11 +165,13 @@ def apply(request: Request[Any, Any, Any], data: SetupChoice, store: Store) -> S
         settings = parse(text, path.name)
     except SettingsError as error:
         raise HTTPException(status_code=409, detail=f"{error}.") from None
+    # What the file says already may stay: a port that is unplugged now, a demo's half a minute.
     wrong = [
-        *_wrong_interfaces(data.interfaces, {one.name for one in settings.interface if one.pipe}),
-        *_wrong_subnets(data.subnets),
+        *_wrong_interfaces(data.interfaces, {one.name for one in settings.interface}),
+        *_wrong_subnets(data.subnets, {one.cidr for one in settings.subnet}),
     ]
-    if not SHORTEST_LEARNING_S <= data.learning_s <= LONGEST_LEARNING_S:
+    possible = SHORTEST_LEARNING_S <= data.learning_s <= LONGEST_LEARNING_S
+    if data.learning_s != settings.learning_s and not possible:
         wrong.append(("learning_s", "Learning takes from one minute to 366 days."))
     if wrong:
         raise HTTPException(
@@ -190,13 +192,16 @@ def apply(request: Request[Any, Any, Any], data: SetupChoice, store: Store) -> S
         staged = Staged(path, new)
     except SettingsError as error:
         return SetupResult(written=False, file=str(path), text=new, reason=f"{error}.")
+
+    def note(action: str) -> None:
+        people.note(store, by=by, action=action, target=_said(chosen), now_ns=time.time_ns())
+
     try:
         # First, so that no change is without its record.
-        people.note(
-            store, by=by, action="sensor-set-up", target=_said(chosen), now_ns=time.time_ns()
-        )
+        note("sensor-set-up")
         staged.commit()
     except SettingsError as error:
+        note("sensor-set-up-failed")
         return SetupResult(written=False, file=str(path), text=new, reason=f"{error}.")
     finally:
         staged.discard()
@@ -229,12 +234,12 @@ def _revision(text: bytes) -> str:
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
-def _wrong_interfaces(names: list[str], pipes: set[str]) -> list[tuple[str, str]]:
+def _wrong_interfaces(names: list[str], known: set[str]) -> list[tuple[str, str]]:
     if not names:
         return [("interfaces", "Choose at least one interface.")]
     if len(set(names)) < len(names):
         return [("interfaces", "An interface is named twice.")]
-    there = {*machine.counters(), *pipes}
+    there = {*machine.counters(), *known}
     return [
         (f"interfaces[{number}]", f"There is no interface {name} on this machine.")
         for number, name in enumerate(names)
@@ -242,18 +247,19 @@ def _wrong_interfaces(names: list[str], pipes: set[str]) -> list[tuple[str, str]
     ]
 
 
-def _wrong_subnets(subnets: list[SubnetChoice]) -> list[tuple[str, str]]:
+def _wrong_subnets(subnets: list[SubnetChoice], before: set[str]) -> list[tuple[str, str]]:
     wrong = []
     known: set[str] = set()
     for number, one in enumerate(subnets):
         why = None
+        kept = one.cidr in before
         try:
             # An address alone would be a subnet of one: hardly what somebody means.
-            network = ipaddress.ip_network(one.cidr.strip() if "/" in one.cidr else "")
+            network = ipaddress.ip_network(one.cidr.strip() if kept or "/" in one.cidr else "")
         except ValueError:
             why = f"{one.cidr or 'An empty line'} is no subnet{_meant(one.cidr)}."
         else:
-            if network.prefixlen == 0 or network.is_multicast or network.is_loopback:
+            if not kept and _nobodys(network):
                 why = f"{one.cidr} cannot be a plant's subnet."
             elif str(network) in known:
                 why = f"{one.cidr} is there twice."
@@ -261,6 +267,10 @@ def _wrong_subnets(subnets: list[SubnetChoice]) -> list[tuple[str, str]]:
         if why is not None:
             wrong.append((f"subnets[{number}].cidr", why))
     return wrong
+
+
+def _nobodys(network: IpNetwork) -> bool:
+    return network.prefixlen == 0 or network.is_multicast or network.is_loopback
 
 
 def _meant(text: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, Playwright, expect
 
 from otic.api.files import built
 from otic.folder import DataFolder
@@ -80,26 +80,21 @@ def new(cable: Cable, tmp_path: Path) -> Iterator[New]:
 
 
 @pytest.fixture
-def page(cable: Cable, new: New, tmp_path: Path) -> Iterator[Page]:
+def page(cable: Cable, driver: Playwright, new: New, tmp_path: Path) -> Iterator[Page]:
     """A browser on the sensor's machine."""
-    if not CHROMIUM.is_file():
-        pytest.skip(f"no browser: {CHROMIUM} is missing")
     there = tmp_path / "browser"
     there.write_text(f'#!/bin/sh\nexec ip netns exec {cable.sensor} {CHROMIUM} "$@"\n')
     there.chmod(0o755)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(there), headless=True, args=ARGUMENTS
-        )
-        context = browser.new_context(
-            base_url=URL, ignore_https_errors=True, viewport={"width": 1280, "height": 1000}
-        )
-        opened = context.new_page()
-        problems: list[str] = []
-        opened.on("pageerror", lambda error: problems.append(str(error)))
-        yield opened
-        browser.close()
-        assert problems == [], "the page reported errors"
+    browser = driver.chromium.launch(executable_path=str(there), headless=True, args=ARGUMENTS)
+    context = browser.new_context(
+        base_url=URL, ignore_https_errors=True, viewport={"width": 1280, "height": 1000}
+    )
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    yield opened
+    browser.close()
+    assert problems == [], "the page reported errors"
 
 
 def accessible(page: Page) -> None:

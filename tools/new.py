@@ -155,8 +155,11 @@ def route(root: Path, name: str) -> list[str]:
     listed = re.search(r"^NOUNS = \(([^)]*)\)", rows, re.M)
     if listed is None:
         raise RefusedError("app.py looks different than expected: add the row by hand")
-    rows = replace_once(rows, listed[0], f"NOUNS = ({listed[1].rstrip().rstrip(',')}, {module})")
-    imported = re.search(r"^from otic\.api\.routes import \(([^)]*)\)", rows, re.M)
+    rest = listed[1].rstrip().rstrip(",")
+    # In lines as they are, so that nothing has to be formatted afterwards.
+    row = f"{rest},\n    {module},\n" if "\n" in rest else f"{rest}, {module}"
+    rows = replace_once(rows, listed[0], f"NOUNS = ({row})")
+    imported = re.search(r"^from otic\.api\.routes import (\([^)]*\)|[^(\n]+)$", rows, re.M)
     if imported is None:
         raise RefusedError("app.py looks different than expected: add the import by hand")
     nouns = sorted({*re.findall(r"\w+", imported[1]), module})

@@ -29,6 +29,7 @@ import { Mirror } from './pages/mirror/Mirror';
 import { NotFound } from './pages/NotFound';
 import { Overview } from './pages/overview/Overview';
 import { People } from './pages/people/People';
+import { Setup } from './pages/setup/Setup';
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: NotFound });
 
@@ -66,8 +67,16 @@ const home = createRoute({
 const overview = createRoute({
   getParentRoute: () => shell,
   path: '/overview',
+  beforeLoad: async () => {
+    const session = await queryClient.ensureQueryData(sessionQuery);
+    if (!session.set_up && session.permissions.includes('sensor:set-up')) {
+      throw redirect({ to: '/setup' });
+    }
+  },
   component: Overview,
 });
+
+const setup = createRoute({ getParentRoute: () => shell, path: '/setup', component: Setup });
 
 const capture = createRoute({ getParentRoute: () => shell, path: '/capture', component: Capture });
 
@@ -182,6 +191,7 @@ export const router = createRouter({
       alert,
       evidence,
       people,
+      setup,
     ]),
   ]),
   defaultPreload: 'intent',

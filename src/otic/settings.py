@@ -177,14 +177,25 @@ def load(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     try:
-        written = msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
+        data = path.read_bytes()
     except OSError as error:
         raise SettingsError(f"{path.name}: {error.strerror}") from None
+    return parse(data, path.name)
+
+
+def parse(data: bytes, name: str) -> Settings:
+    """The settings that these bytes of a TOML file say; `name` is how the file is called.
+
+    Raises:
+        SettingsError: as `load` does.
+    """
+    try:
+        written = msgspec.toml.decode(data, type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError) as error:
-        raise SettingsError(f"{path.name}: {error}") from None
+        raise SettingsError(f"{name}: {error}") from None
     wrong = wrong_keys(written)
     if wrong:
-        raise SettingsError(f"{path.name}: {'; '.join(wrong)}")
+        raise SettingsError(f"{name}: {'; '.join(wrong)}")
     return msgspec.convert(written, Settings)
 
 

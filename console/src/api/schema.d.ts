@@ -473,6 +473,53 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show
+         * @description How the sensor is set up, the networks its traffic shows, and the machine's clock.
+         */
+        get: operations["getSetup"];
+        put?: never;
+        /**
+         * Apply
+         * @description Write the choice into `otic.toml`; the running sensor takes it over.
+         *
+         *     What is wrong is named field by field. Where the file cannot be written, the answer holds the
+         *     text for a person to put there.
+         */
+        post: operations["setUp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/setup/interfaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Preview
+         * @description The machine's interfaces and what came in on each within a second; nothing is captured.
+         */
+        get: operations["previewInterfaces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users": {
         parameters: {
             query?: never;
@@ -657,6 +704,13 @@ export interface components {
             standing: "used" | "agrees" | "contradicts" | "other";
             value: string;
         };
+        /** ClockOut */
+        ClockOut: {
+            error_s: number | null;
+            offset_s: number | null;
+            synchronised: boolean | null;
+            time: string;
+        };
         /** Commands */
         Commands: {
             lines: string[];
@@ -668,6 +722,11 @@ export interface components {
             findings: components["schemas"]["Told"][];
             grade: string;
             time: string;
+        };
+        /** ConfiguredInterface */
+        ConfiguredInterface: {
+            name: string;
+            pipe: boolean;
         };
         /** ConnectionOut */
         ConnectionOut: {
@@ -970,6 +1029,24 @@ export interface components {
             new: string;
             old: string;
         };
+        /** Port */
+        Port: {
+            addresses: string[];
+            bytes: number;
+            bytes_per_s: number;
+            concerns: ("off" | "no-link" | "address" | "sends" | "no-frames" | "loopback")[];
+            frames: number;
+            frames_per_s: number;
+            link: boolean | null;
+            mac: string | null;
+            may_mirror: boolean;
+            multicast_per_s: number | null;
+            name: string;
+            promiscuous: boolean | null;
+            sent_per_s: number;
+            speed_mbit_per_s: number | null;
+            up: boolean | null;
+        };
         /** Problem */
         Problem: {
             detail: string;
@@ -1031,6 +1108,11 @@ export interface components {
             };
             frames: number;
         };
+        /** SeenNetwork */
+        SeenNetwork: {
+            addresses: number;
+            cidr: string;
+        };
         /** SessionInfo */
         SessionInfo: {
             csrf: string;
@@ -1039,7 +1121,35 @@ export interface components {
             permissions: string[];
             role: string;
             sensor: string;
+            set_up: boolean;
             site: string;
+        };
+        /** Setup */
+        Setup: {
+            clock: components["schemas"]["ClockOut"];
+            file: string;
+            interfaces: components["schemas"]["ConfiguredInterface"][];
+            learning: components["schemas"]["LearningOut"] | null;
+            learning_s: number;
+            own_password: boolean;
+            problem: string | null;
+            revision: string;
+            seen: components["schemas"]["SeenNetwork"][];
+            subnets: components["schemas"]["SubnetChoice"][];
+        };
+        /** SetupChoice */
+        SetupChoice: {
+            interfaces: string[];
+            learning_s: number;
+            revision: string;
+            subnets: components["schemas"]["SubnetChoice"][];
+        };
+        /** SetupResult */
+        SetupResult: {
+            file: string;
+            reason: string | null;
+            text: string;
+            written: boolean;
         };
         /** Side */
         Side: {
@@ -1052,6 +1162,14 @@ export interface components {
             passed: string | null;
             process: string;
             silent_since: string | null;
+        };
+        /** SubnetChoice */
+        SubnetChoice: {
+            cidr: string;
+            /** @default true */
+            industrial: boolean;
+            /** @default  */
+            name: string;
         };
         /** Talker */
         Talker: {
@@ -2705,6 +2823,214 @@ export interface operations {
             };
             /** @description Too many failed log-ins; `Retry-After` says how many seconds to wait. */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSetup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Setup"];
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetupChoice"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupResult"];
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It contradicts what there is. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    previewInterfaces: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Port"][];
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

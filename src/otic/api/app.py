@@ -32,6 +32,7 @@ from otic.api.routes import (
     overview,
     packets,
     session,
+    setup,
     traffic,
     users,
 )
@@ -56,6 +57,7 @@ NOUNS = (
     alerts,
     evidence,
     packets,
+    setup,
     users,
 )
 """Files with routes; a new one is added here."""
@@ -109,8 +111,11 @@ def console(
     return console_file(path, request.headers.get("if-none-match"))
 
 
-def create_app(store: Store, *, secure: bool = False) -> Litestar:
-    """The application on this store; `secure` marks cookies for TLS only."""
+def create_app(store: Store, *, secure: bool = False, config: Path | None = None) -> Litestar:
+    """The application on this store; `secure` marks cookies for TLS only.
+
+    `config` is the settings file of a sensor at work, there or not.
+    """
     return Litestar(
         route_handlers=[console, *(handler for noun in NOUNS for handler in noun.handlers)],
         guards=[require_permission],
@@ -149,6 +154,7 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
                 "secure": secure,
                 "overview": None,
                 "map": None,
+                "config": config,
             }
         ),
         request_max_body_size=65_536,
@@ -165,11 +171,12 @@ def serve(
     tls: bool = True,
     out: TextIO | None = None,
     ended: threading.Event | None = None,
+    config: Path | None = None,
 ) -> None:
     """Serves the console on this store until it is stopped, or `ended` is set; closes the store.
 
-    Certificate and key are in `keys`. Prints the address, and once the first password, to `out`
-    (default: standard output).
+    Certificate and key are in `keys`, the settings of a sensor at work in `config`. Prints the
+    address, and once the first password, to `out` (default: standard output).
 
     Raises:
         ServeError: the port is taken, or the address is not one of this machine.
@@ -184,8 +191,8 @@ def serve(
     password = first_user(store)
     paths = certificate(keys, host) if tls else None
     configure_logs()
-    config = uvicorn.Config(
-        create_app(store, secure=tls),
+    serving = uvicorn.Config(
+        create_app(store, secure=tls, config=config),
         log_level="critical",
         access_log=False,
         server_header=False,
@@ -200,11 +207,11 @@ def serve(
         print(f"Certificate: {paths.fingerprint} (SHA-256, made by this sensor)", file=out)
     if password is not None:
         print(f"First log-in: name admin, password {password}", file=out)
-        print("This password is shown only now.", file=out)
+        print("This password is shown only now; `otic user password` makes another.", file=out)
     out.flush()
     try:
         with suppress(KeyboardInterrupt):
-            server = uvicorn.Server(config)
+            server = uvicorn.Server(serving)
             if ended is not None:
                 threading.Thread(target=_end, args=(server, ended), daemon=True).start()
             server.run(sockets=[listening])

@@ -1,5 +1,6 @@
 import { Button } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, type Capture as CaptureData, told } from '../../api/client';
@@ -15,10 +16,21 @@ import { SensorPanel } from './SensorPanel';
 export function Capture(): ReactNode {
   const { t } = useTranslation();
   const capture = useQuery(captureQuery);
+  const session = useQuery(sessionQuery);
   return (
     <>
       <div className="page-head">
         <h1>{t('capture.title')}</h1>
+        {session.data?.live && session.data.permissions.includes('sensor:set-up') && (
+          <Button
+            size="compact-sm"
+            variant="default"
+            className="push"
+            renderRoot={(props) => <Link to="/setup" {...props} />}
+          >
+            {t('capture.setUp')}
+          </Button>
+        )}
       </div>
       <Asked query={capture}>
         {(data) => (
@@ -26,6 +38,11 @@ export function Capture(): ReactNode {
             {data.live && !data.supervised && (
               <p className="notice" role="alert">
                 {t('capture.notSupervised')}
+              </p>
+            )}
+            {session.data?.set_up === false && (
+              <p className="notice" role="alert">
+                {t('capture.notSetUp')}
               </p>
             )}
             {data.stages

@@ -155,12 +155,16 @@ def route(root: Path, name: str) -> list[str]:
     listed = re.search(r"^NOUNS = \(([^)]*)\)", rows, re.M)
     if listed is None:
         raise RefusedError("app.py looks different than expected: add the row by hand")
-    rows = replace_once(rows, listed[0], f"NOUNS = ({listed[1].rstrip().rstrip(',')}, {module})")
-    imported = re.search(r"^from otic\.api\.routes import (.+)$", rows, re.M)
+    rest = listed[1].rstrip().rstrip(",")
+    # In lines as they are, so that nothing has to be formatted afterwards.
+    row = f"{rest},\n    {module},\n" if "\n" in rest else f"{rest}, {module}"
+    rows = replace_once(rows, listed[0], f"NOUNS = ({row})")
+    imported = re.search(r"^from otic\.api\.routes import (\([^)]*\)|[^(\n]+)$", rows, re.M)
     if imported is None:
         raise RefusedError("app.py looks different than expected: add the import by hand")
-    nouns = ", ".join(sorted({*imported[1].split(", "), module}))
-    rows = replace_once(rows, imported[0], f"from otic.api.routes import {nouns}")
+    nouns = sorted({*re.findall(r"\w+", imported[1]), module})
+    lines = "".join(f"    {noun},\n" for noun in nouns)
+    rows = replace_once(rows, imported[0], f"from otic.api.routes import (\n{lines})")
     application.write_text(rows, encoding="utf-8")
     return [
         f"src/otic/api/routes/{module}.py: what it answers, and the permission it needs",

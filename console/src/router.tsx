@@ -25,9 +25,11 @@ import { Devices } from './pages/devices/Devices';
 import { Evidence } from './pages/evidence/Evidence';
 import { LogIn } from './pages/log-in/LogIn';
 import { DeviceMapPage } from './pages/map/Map';
+import { Mirror } from './pages/mirror/Mirror';
 import { NotFound } from './pages/NotFound';
 import { Overview } from './pages/overview/Overview';
 import { People } from './pages/people/People';
+import { Setup } from './pages/setup/Setup';
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: NotFound });
 
@@ -65,10 +67,26 @@ const home = createRoute({
 const overview = createRoute({
   getParentRoute: () => shell,
   path: '/overview',
+  beforeLoad: async () => {
+    const session = await queryClient.ensureQueryData(sessionQuery);
+    if (!session.set_up && session.permissions.includes('sensor:set-up')) {
+      throw redirect({ to: '/setup' });
+    }
+  },
   component: Overview,
 });
 
+const setup = createRoute({ getParentRoute: () => shell, path: '/setup', component: Setup });
+
 const capture = createRoute({ getParentRoute: () => shell, path: '/capture', component: Capture });
+
+const mirror = createRoute({
+  getParentRoute: () => shell,
+  path: '/mirror',
+  validateSearch: (search: Search): { period?: 'all' } =>
+    search.period === 'all' ? { period: 'all' } : {},
+  component: Mirror,
+});
 
 const devices = createRoute({
   getParentRoute: () => shell,
@@ -165,6 +183,7 @@ export const router = createRouter({
       home,
       overview,
       capture,
+      mirror,
       devices,
       device,
       map,
@@ -172,6 +191,7 @@ export const router = createRouter({
       alert,
       evidence,
       people,
+      setup,
     ]),
   ]),
   defaultPreload: 'intent',

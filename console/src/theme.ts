@@ -48,6 +48,7 @@ export const theme = createTheme({
 const ours = {
   '--mantine-color-dimmed': 'var(--quiet)',
   '--mantine-color-placeholder': 'var(--quiet)',
+  '--mantine-color-error': 'var(--critical)',
   '--mantine-color-body': 'var(--raised)',
   '--mantine-color-text': 'var(--ink)',
   '--mantine-color-default': 'var(--raised)',

@@ -105,7 +105,7 @@ def test_the_installed_program_reads_a_capture(root: Root, tmp_path: Path) -> No
     assert where.startswith(str(root.path))
 
 
-def test_installing_makes_the_user_and_starts_nothing(root: Root, tmp_path: Path) -> None:
+def test_installing_makes_the_user_and_starts_nothing(root: Root) -> None:
     """The service is not switched on, and the settings as they come name nothing to capture."""
     passwd = (root.path / "etc/passwd").read_text()
     assert passwd.startswith("otic:")
@@ -113,9 +113,20 @@ def test_installing_makes_the_user_and_starts_nothing(root: Root, tmp_path: Path
     assert list(root.path.glob("etc/systemd/system/**/*.service")) == []
 
     config = root.path / "etc/otic/otic.toml"
-    said = root.otic("sensor", "--data", tmp_path / "data", "--config", config, code=2)
-    assert "names no [[interface]] to listen on" in said
-    assert not (tmp_path / "data").exists()
+    findings = json.loads(root.otic("doctor", "--config", config, "--format", "json", code=1))
+    assert "names no [[interface]] to listen on" in json.dumps(findings)
+
+
+def test_the_service_may_write_its_settings(root: Root) -> None:
+    """The console sets the sensor up as the user `otic`: file and folder are that user's."""
+    entry = next(
+        line.split(":")
+        for line in (root.path / "etc/passwd").read_text().splitlines()
+        if line.startswith("otic:")
+    )
+    for path in (root.path / "etc/otic", root.path / "etc/otic/otic.toml"):
+        found = path.stat()
+        assert (found.st_uid, found.st_gid) == (int(entry[2]), int(entry[3])), path
 
 
 def test_removal_keeps_the_data_and_purge_does_not(package: Path, tmp_path: Path) -> None:

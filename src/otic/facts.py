@@ -252,6 +252,16 @@ class Blind(Fact, frozen=True):
     cause: str
 
 
+class Canary(Fact, frozen=True):
+    """A made frame that a live sensor lets walk the way of captured ones; it counts nowhere.
+
+    `run_ns` names the run of capture that made it, `sequence` counts from 1 in it.
+    """
+
+    run_ns: int
+    sequence: int
+
+
 class Tallies(Fact, frozen=True):
     """Counts of one batch as packed columns: ids of 16 bytes, numbers of 8 bytes little-endian."""
 
@@ -267,6 +277,9 @@ class Tallies(Fact, frozen=True):
     occurrence_ids: Raw = b""
     occurrence_counts: Raw = b""
     occurrence_last: Raw = b""
+    connection_missing: Raw = b""
+    connection_truncated: Raw = b""
+    connection_one_way: Raw = b""
 
 
 class Coverage(Fact, frozen=True):
@@ -280,6 +293,38 @@ class Coverage(Fact, frozen=True):
     copies: dict[str, int] = {}
     by_cause: dict[str, int] = {}
     capped: dict[str, int] = {}
+
+
+COUNTERS = ("tcp", "goose", "sampled-values", "cip-io", "profinet-rt")
+"""Counters by which missing frames are noticed, in the order of a lane's numbers."""
+
+
+class Lane(Fact, frozen=True):
+    """Frames of one VLAN on one interface in one batch, by what they say of the mirror.
+
+    `numbered` and `missing` are by `COUNTERS`: messages seen, and messages missing between them.
+    """
+
+    interface: str
+    vlans: list[int]
+    frames: int
+    bytes: int
+    unicast: int
+    flooded: int
+    truncated: int
+    joined: int
+    jumbo: int
+    filled: int
+    filled_short: int
+    checkable: int
+    mirror_copies: int
+    routed_copies: int
+    mixed_untagged: int
+    mixed_tagged: int
+    tcp: int
+    tcp_one_way: int
+    numbered: list[int]
+    missing: list[int]
 
 
 class Batch(Fact, frozen=True):
@@ -307,6 +352,8 @@ class Batch(Fact, frozen=True):
     blinds: list[Blind] = []
     tallies: Tallies = Tallies()
     coverage: Coverage = Coverage()
+    lanes: list[Lane] = []
+    canaries: list[Canary] = []
 
 
 class Capture(Fact, frozen=True):

@@ -30,6 +30,11 @@ class DataFolder(msgspec.Struct, frozen=True):
         """Segments of the streams `facts` (written by capture) and `decisions` (by analysis)."""
         return self.path / "journal"
 
+    def canary(self, process: str) -> Path:
+        """Which canaries passed the stages of this process; it writes that itself."""
+        # Among the journal's segments: capture may write nowhere else.
+        return self.journal / f"canary-{process}.json"
+
     @property
     def packets(self) -> Path:
         """The packet ring."""

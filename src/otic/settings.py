@@ -136,6 +136,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whom the capture process becomes when it is started by root."""
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     """Threads of the packet core."""
+    canary_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
+    """Seconds between two canaries, frames that Otic makes itself to see that all its stages work.
+    A stage that does not show one within as long again is named."""
     learning_s: Annotated[int, msgspec.Meta(ge=0)] = 14 * 86_400
     """Observed seconds for which a new sensor learns what is normal."""
     journal_bytes: Annotated[int, msgspec.Meta(ge=64_000_000)] = 10_000_000_000
@@ -174,14 +177,25 @@ def load(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     try:
-        written = msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
+        data = path.read_bytes()
     except OSError as error:
         raise SettingsError(f"{path.name}: {error.strerror}") from None
+    return parse(data, path.name)
+
+
+def parse(data: bytes, name: str) -> Settings:
+    """The settings that these bytes of a TOML file say; `name` is how the file is called.
+
+    Raises:
+        SettingsError: as `load` does.
+    """
+    try:
+        written = msgspec.toml.decode(data, type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError) as error:
-        raise SettingsError(f"{path.name}: {error}") from None
+        raise SettingsError(f"{name}: {error}") from None
     wrong = wrong_keys(written)
     if wrong:
-        raise SettingsError(f"{path.name}: {'; '.join(wrong)}")
+        raise SettingsError(f"{name}: {'; '.join(wrong)}")
     return msgspec.convert(written, Settings)
 
 

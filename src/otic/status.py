@@ -17,6 +17,20 @@ class ProcessStatus(msgspec.Struct, kw_only=True):
     last_exit: int | None = None
 
 
+class StageStatus(msgspec.Struct, kw_only=True):
+    """One stage of the way from capture to console, and the last canary that passed it.
+
+    `sequence` is that canary's number in its run of capture, `passed` when (wall clock, ns).
+    `silent_since` is when the canary that it does not show in due time passed the stage before.
+    """
+
+    name: str
+    process: str
+    sequence: int = 0
+    passed: int | None = None
+    silent_since: int | None = None
+
+
 class Status(msgspec.Struct, kw_only=True):
     """What the supervisor says of the sensor, as it is in `status.json`."""
 
@@ -25,6 +39,7 @@ class Status(msgspec.Struct, kw_only=True):
     processes: list[ProcessStatus]
     disk_bytes: int
     disk_free: int
+    stages: list[StageStatus] = []
 
 
 def read_status(path: Path) -> Status | None:

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed")
 pytest.importorskip("otic._core", reason="the packet core is not built")
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from otic.api.files import built
 from otic.plant import demo
@@ -66,15 +66,19 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def driver() -> Iterator[Playwright]:
+    """Starts browsers; there can only be one of it."""
     if not CHROMIUM.is_file():
         pytest.skip(f"no browser: {CHROMIUM} is missing")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), headless=True, args=ARGUMENTS
-        )
-        yield opened
-        opened.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(driver: Playwright) -> Iterator[Browser]:
+    opened = driver.chromium.launch(executable_path=str(CHROMIUM), headless=True, args=ARGUMENTS)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -66,6 +66,21 @@ def test_from_the_map_to_a_device(admin: Page):
     assert "/devices/" in admin.url
 
 
+def test_from_the_overview_to_what_mends_the_mirror(admin: Page, tmp_path: Path):
+    """The grade leads to the mirror's page, which names what is wrong and gives a report."""
+    admin.get_by_role("link", name=re.compile("^Mirror [A-D]")).click()
+    expect(admin.get_by_role("heading", name="Mirror quality")).to_be_visible()
+    expect(admin.get_by_role("heading", name="Findings")).to_be_visible()
+    lanes = admin.get_by_role("row", name=re.compile("untagged"))
+    expect(lanes.first).to_be_visible()
+    with admin.expect_download() as download:
+        admin.get_by_role("link", name="Report").click()
+    report = tmp_path / "report.txt"
+    download.value.save_as(report)
+    assert report.read_text().startswith("Mirror quality report")
+    assert "modbus" in report.read_text()
+
+
 def test_the_map_is_moved_by_mouse_and_keys(admin: Page):
     """Wheel and keys zoom, dragging pans and opens nothing, fit shows everything again."""
     admin.goto("/map")
@@ -156,7 +171,17 @@ def test_a_link_leads_back_after_log_in(page: Page, served: Served):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "path",
-    ["/overview", "/devices", "/map", "/alerts", "/people", "device", "alert", "evidence"],
+    [
+        "/overview",
+        "/devices",
+        "/map",
+        "/mirror",
+        "/alerts",
+        "/people",
+        "device",
+        "alert",
+        "evidence",
+    ],
 )
 def test_pages_are_accessible(admin: Page, path: str, scheme: str):
     """The checker axe finds nothing to complain about, in both themes."""

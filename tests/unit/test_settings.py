@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from otic.cli.settings import as_toml
 from otic.errors import SettingsError
+from otic.sensor.settings_file import as_toml
 from otic.settings import Settings, load
 
 EVERYTHING = """

@@ -27,13 +27,25 @@ export type MapEdge = Schemas['MapEdge'];
 export type UserInfo = Schemas['UserInfo'];
 export type AuditRow = Schemas['AuditRow'];
 export type Capture = Schemas['Capture'];
+export type Mirror = Schemas['Mirror'];
+export type Finding = Schemas['Told'];
+export type Grade = Schemas['Grade'];
 export type MonitoredInterface = Schemas['InterfaceOut'];
+export type Setup = Schemas['Setup'];
+export type SetupResult = Schemas['SetupResult'];
+export type ConfiguredInterface = Schemas['ConfiguredInterface'];
+export type Port = Schemas['Port'];
+export type SubnetChoice = Schemas['SubnetChoice'];
+export type SeenNetwork = Schemas['SeenNetwork'];
+export type ClockOut = Schemas['ClockOut'];
+export type LearningOut = Schemas['LearningOut'];
 
-/** What the API says when it refuses. */
+/** What the API says when it refuses; `invalid` names fields, each as `path: reason`. */
 export class Refusal extends Error {
   constructor(
     readonly status: number,
     message: string,
+    readonly invalid: readonly string[] = [],
   ) {
     super(message);
     this.name = 'Refusal';
@@ -74,5 +86,12 @@ export async function told<T>(asked: Promise<Answer<T>>): Promise<T> {
     typeof error === 'object' && error !== null && 'detail' in error
       ? String(error.detail)
       : response.statusText;
-  throw new Refusal(response.status, detail);
+  const invalid =
+    typeof error === 'object' &&
+    error !== null &&
+    'invalid' in error &&
+    Array.isArray(error.invalid)
+      ? error.invalid.map(String)
+      : [];
+  throw new Refusal(response.status, detail, invalid);
 }

@@ -24,6 +24,32 @@ export const captureQuery = queryOptions({
   queryFn: () => told(api.GET('/api/capture')),
 });
 
+/** A sensor at work is judged anew as time goes on. */
+export const mirrorQuery = (period: 'all' | undefined, live: boolean) =>
+  queryOptions({
+    queryKey: ['mirror', period],
+    queryFn: () =>
+      told(api.GET('/api/mirror', { params: { query: period === undefined ? {} : { period } } })),
+    refetchInterval: live ? 5_000 : false,
+  });
+
+/** How the sensor is set up; asked anew when the page opens, as the file may have changed. */
+export const setupQuery = queryOptions({
+  queryKey: ['setup'],
+  queryFn: () => told(api.GET('/api/setup')),
+  staleTime: 0,
+});
+
+const PREVIEW_MS = 2000;
+
+/** The machine's interfaces and what comes in, watched as long as somebody looks. */
+export const portsQuery = queryOptions({
+  queryKey: ['setup-ports'],
+  queryFn: () => told(api.GET('/api/setup/interfaces')),
+  refetchInterval: PREVIEW_MS,
+  staleTime: 0,
+});
+
 export const deviceQuery = (device: string) =>
   queryOptions({
     queryKey: ['device', device],

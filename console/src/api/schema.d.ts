@@ -324,6 +324,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/mirror": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Mirror
+         * @description Findings with what mends them, lanes, protocols and connections with their grades.
+         */
+        get: operations["getMirror"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mirror/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report
+         * @description The same as a plain text to hand on.
+         */
+        get: operations["getMirrorReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/operations": {
         parameters: {
             query?: never;
@@ -356,6 +396,27 @@ export interface paths {
          * @description What was captured, what there is, what needs attention, what was not seen.
          */
         get: operations["getOverview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/packets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * SliceOfRing
+         * @description Frames of the packet ring as a capture with comments: why they were taken, which of them
+         *     prove an alert, and whether the capture was cut at `most_bytes`.
+         */
+        get: operations["downloadPackets"];
         put?: never;
         post?: never;
         delete?: never;
@@ -406,6 +467,53 @@ export interface paths {
          * @description Change one's own password; other sessions of the same person end.
          */
         post: operations["changePassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show
+         * @description How the sensor is set up, the networks its traffic shows, and the machine's clock.
+         */
+        get: operations["getSetup"];
+        put?: never;
+        /**
+         * Apply
+         * @description Write the choice into `otic.toml`; the running sensor takes it over.
+         *
+         *     What is wrong is named field by field. Where the file cannot be written, the answer holds the
+         *     text for a person to put there.
+         */
+        post: operations["setUp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/setup/interfaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Preview
+         * @description The machine's interfaces and what came in on each within a second; nothing is captured.
+         */
+        get: operations["previewInterfaces"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -500,6 +608,7 @@ export interface components {
             destinations: components["schemas"]["Side"][];
             engine: string;
             first_seen: string;
+            grade: string;
             id: string;
             last_seen: string;
             policy: boolean;
@@ -557,6 +666,7 @@ export interface components {
             };
             processes: components["schemas"]["ProcessOut"][];
             ring: components["schemas"]["RingOut"] | null;
+            stages: components["schemas"]["StageOut"][];
             supervised: boolean;
         };
         /** CaptureRow */
@@ -594,10 +704,46 @@ export interface components {
             standing: "used" | "agrees" | "contradicts" | "other";
             value: string;
         };
+        /** ClockOut */
+        ClockOut: {
+            error_s: number | null;
+            offset_s: number | null;
+            synchronised: boolean | null;
+            time: string;
+        };
+        /** Commands */
+        Commands: {
+            lines: string[];
+            source: string;
+            vendor: string;
+        };
+        /** Commissioning */
+        Commissioning: {
+            findings: components["schemas"]["Told"][];
+            grade: string;
+            time: string;
+        };
+        /** ConfiguredInterface */
+        ConfiguredInterface: {
+            name: string;
+            pipe: boolean;
+        };
+        /** ConnectionOut */
+        ConnectionOut: {
+            client: string;
+            grade: string;
+            missing: number;
+            one_way: number;
+            packets: number;
+            protocol: string;
+            server: string;
+            truncated: number;
+        };
         /** ConnectionRow */
         ConnectionRow: {
             bytes: number;
             client: components["schemas"]["Party"];
+            coverage: components["schemas"]["Grade"];
             evidence: components["schemas"]["Cited"];
             first_seen: string;
             id: string;
@@ -618,11 +764,19 @@ export interface components {
             count: number;
             value: string | null;
         };
+        /** CounterOut */
+        CounterOut: {
+            missing: number;
+            protocol: string;
+            rate: number;
+            seen: number;
+        };
         /** Coverage */
         Coverage: {
             bytes: number;
             causes: components["schemas"]["Cause"][];
             frames: number;
+            grade: string;
         };
         /** Decoded */
         Decoded: {
@@ -638,6 +792,7 @@ export interface components {
             children: components["schemas"]["DeviceRow"][];
             contested: string[];
             device: components["schemas"]["DeviceRow"];
+            groups: components["schemas"]["Ref"][];
             members: components["schemas"]["Ref"][];
             roles: string[];
             vlans: number[];
@@ -658,6 +813,7 @@ export interface components {
                 [key: string]: number;
             };
             child_address: string | null;
+            coverage: components["schemas"]["Grade"];
             firmware: string | null;
             first_seen: string;
             id: string;
@@ -691,6 +847,13 @@ export interface components {
             frame: number;
             frames: components["schemas"]["FrameOut"][];
         };
+        /** Grade */
+        Grade: {
+            grade: string;
+            unseen: {
+                [key: string]: number;
+            };
+        };
         /** InterfaceOut */
         InterfaceOut: {
             bytes: number;
@@ -704,6 +867,17 @@ export interface components {
             second: components["schemas"]["Second"];
             since: string;
             state: string;
+        };
+        /** LaneOut */
+        LaneOut: {
+            bytes: number;
+            frames: number;
+            grade: string;
+            interface: string;
+            shares: {
+                [key: string]: number;
+            };
+            vlans: number[];
         };
         /** LearningOut */
         LearningOut: {
@@ -720,7 +894,9 @@ export interface components {
         MapEdge: {
             first: string;
             industrial: boolean;
-            last_seen: string;
+            last_seen: string | null;
+            /** @default false */
+            member: boolean;
             packets: number;
             protocols: string[];
             second: string;
@@ -757,6 +933,20 @@ export interface components {
             };
             frames: number;
             start: string;
+        };
+        /** Mirror */
+        Mirror: {
+            commissioning: components["schemas"]["Commissioning"] | null;
+            connections: components["schemas"]["ConnectionOut"][];
+            counters: components["schemas"]["CounterOut"][];
+            findings: components["schemas"]["Told"][];
+            grade: string;
+            lanes: components["schemas"]["LaneOut"][];
+            /** @enum {string} */
+            period: "recent" | "all";
+            protocols: components["schemas"]["ProtocolOut"][];
+            since: string | null;
+            until: string | null;
         };
         /** NewUser */
         NewUser: {
@@ -839,6 +1029,24 @@ export interface components {
             new: string;
             old: string;
         };
+        /** Port */
+        Port: {
+            addresses: string[];
+            bytes: number;
+            bytes_per_s: number;
+            concerns: ("off" | "no-link" | "address" | "sends" | "no-frames" | "loopback")[];
+            frames: number;
+            frames_per_s: number;
+            link: boolean | null;
+            mac: string | null;
+            may_mirror: boolean;
+            multicast_per_s: number | null;
+            name: string;
+            promiscuous: boolean | null;
+            sent_per_s: number;
+            speed_mbit_per_s: number | null;
+            up: boolean | null;
+        };
         /** Problem */
         Problem: {
             detail: string;
@@ -855,6 +1063,16 @@ export interface components {
             restarts: number;
             running: boolean;
             since: string | null;
+        };
+        /** ProtocolOut */
+        ProtocolOut: {
+            connections: number;
+            grade: string;
+            missing: number;
+            one_way: number;
+            packets: number;
+            protocol: string;
+            truncated: number;
         };
         /** ProtocolRow */
         ProtocolRow: {
@@ -890,6 +1108,11 @@ export interface components {
             };
             frames: number;
         };
+        /** SeenNetwork */
+        SeenNetwork: {
+            addresses: number;
+            cidr: string;
+        };
         /** SessionInfo */
         SessionInfo: {
             csrf: string;
@@ -898,12 +1121,55 @@ export interface components {
             permissions: string[];
             role: string;
             sensor: string;
+            set_up: boolean;
             site: string;
+        };
+        /** Setup */
+        Setup: {
+            clock: components["schemas"]["ClockOut"];
+            file: string;
+            interfaces: components["schemas"]["ConfiguredInterface"][];
+            learning: components["schemas"]["LearningOut"] | null;
+            learning_s: number;
+            own_password: boolean;
+            problem: string | null;
+            revision: string;
+            seen: components["schemas"]["SeenNetwork"][];
+            subnets: components["schemas"]["SubnetChoice"][];
+        };
+        /** SetupChoice */
+        SetupChoice: {
+            interfaces: string[];
+            learning_s: number;
+            revision: string;
+            subnets: components["schemas"]["SubnetChoice"][];
+        };
+        /** SetupResult */
+        SetupResult: {
+            file: string;
+            reason: string | null;
+            text: string;
+            written: boolean;
         };
         /** Side */
         Side: {
             address: string;
             device: components["schemas"]["Ref"] | null;
+        };
+        /** StageOut */
+        StageOut: {
+            name: string;
+            passed: string | null;
+            process: string;
+            silent_since: string | null;
+        };
+        /** SubnetChoice */
+        SubnetChoice: {
+            cidr: string;
+            /** @default true */
+            industrial: boolean;
+            /** @default  */
+            name: string;
         };
         /** Talker */
         Talker: {
@@ -918,6 +1184,17 @@ export interface components {
         Technique: {
             id: string;
             name: string;
+        };
+        /** Told */
+        Told: {
+            commands: components["schemas"]["Commands"][];
+            fix: string;
+            interface: string;
+            kind: string;
+            rate: number;
+            text: string;
+            title: string;
+            vlans: number[];
         };
         /** UserInfo */
         UserInfo: {
@@ -1993,6 +2270,122 @@ export interface operations {
             };
         };
     };
+    getMirror: {
+        parameters: {
+            query?: {
+                period?: "recent" | "all" | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Mirror"];
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMirrorReport: {
+        parameters: {
+            query?: {
+                period?: "recent" | "all" | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listOperations: {
         parameters: {
             query?: {
@@ -2100,6 +2493,88 @@ export interface operations {
             };
             /** @description The role of who is logged in does not have the permission, or the token is missing. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    downloadPackets: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601; UTC where no time zone is named. */
+                start?: string | null;
+                /** @description ISO 8601; UTC where no time zone is named. */
+                end?: string | null;
+                /** @description Addresses, IP or MAC. Two mean what they said to each other, another number all that they sent and got. */
+                host?: string[] | null;
+                /** @description TCP or UDP, either side. */
+                port?: number | null;
+                /** @description 16 bytes in hexadecimal. */
+                device?: string | null;
+                /** @description 16 bytes in hexadecimal. */
+                connection?: string | null;
+                /** @description 16 bytes in hexadecimal. */
+                alert?: string | null;
+                /** @description Most bytes of frames. */
+                most_bytes?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A pcapng file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-pcapng": string;
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2348,6 +2823,214 @@ export interface operations {
             };
             /** @description Too many failed log-ins; `Retry-After` says how many seconds to wait. */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSetup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Setup"];
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetupChoice"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupResult"];
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It contradicts what there is. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database cannot be read or written. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    previewInterfaces: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Port"][];
+                };
+            };
+            /** @description The request does not fit. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role of who is logged in does not have the permission, or the token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -17,6 +17,7 @@ export function Shell(): ReactNode {
         permissions={session.data.permissions}
         sensor={session.data.sensor}
         live={session.data.live}
+        setUp={session.data.set_up}
       />
     )
   );
@@ -26,9 +27,10 @@ interface FrameProps {
   permissions: string[];
   sensor: string;
   live: boolean;
+  setUp: boolean;
 }
 
-function Frame({ permissions, sensor, live }: FrameProps): ReactNode {
+function Frame({ permissions, sensor, live, setUp }: FrameProps): ReactNode {
   const { t } = useTranslation();
   useLive(live);
   const overview = useQuery(overviewQuery);
@@ -37,11 +39,15 @@ function Frame({ permissions, sensor, live }: FrameProps): ReactNode {
     '/alerts': overview.data?.alerts,
   };
   const pages = [
+    ...(!setUp && permissions.includes('sensor:set-up')
+      ? [{ to: '/setup' as const, label: t('nav.setup') }]
+      : []),
     { to: '/overview' as const, label: t('nav.overview') },
     { to: '/devices' as const, label: t('nav.devices') },
     { to: '/map' as const, label: t('nav.map') },
     { to: '/alerts' as const, label: t('nav.alerts') },
     ...(live ? [{ to: '/capture' as const, label: t('nav.capture') }] : []),
+    { to: '/mirror' as const, label: t('nav.mirror') },
     ...(permissions.includes('users:manage')
       ? [{ to: '/people' as const, label: t('nav.people') }]
       : []),

@@ -43,6 +43,12 @@ export function formatCount(count: number): string {
   return count.toLocaleString('en-US').replaceAll(',', ' ');
 }
 
+/** A share of 1 in percent. */
+export function formatShare(share: number): string {
+  const percent = share * 100;
+  return `${percent.toFixed(percent < 10 ? 2 : 1)} %`;
+}
+
 /** Text from the wire with control and direction characters made visible. */
 export function visible(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '·');

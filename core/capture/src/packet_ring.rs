@@ -18,6 +18,9 @@ use crate::write::PcapngWriter;
 
 /// Bytes of an index entry.
 pub const ENTRY: usize = 12;
+/// No frame of a segment is further from its first one, ns: it begins anew after a minute of either
+/// direction.
+const SPAN_NS: i64 = 150_000_000_000;
 /// Buffers between a frame and the disk, bytes.
 const BUFFER: usize = 1 << 20;
 /// Largest captured frame that is believed when reading back, bytes.
@@ -304,17 +307,45 @@ pub fn slice(
 ) -> io::Result<Vec<Found>> {
     let mut found = Vec::new();
     let mut left = most_bytes;
-    let numbers = segments(folder)?;
-    let after = numbers.partition_point(|number| i64::from(*number) * 1_000_000_000 <= start_ns);
-    for segment in numbers.into_iter().skip(after.saturating_sub(1)) {
-        if i64::from(segment) * 1_000_000_000 > end_ns {
-            break;
+    visit(folder, start_ns, end_ns, pairs, |frame| {
+        let fits = frame.bytes.len() <= left;
+        if fits {
+            left -= frame.bytes.len();
+            found.push(frame);
         }
-        let mut reader = match SegmentReader::open(folder, segment) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            opened => opened?,
-        };
-        for entry in entries(folder, segment)? {
+        Ok(fits)
+    })?;
+    Ok(found)
+}
+
+/// Hands over the frames between two times (ns, both included), of these address pairs (all when there
+/// is none), in the order in which they came, until `take` wants no more.
+///
+/// # Errors
+/// A segment cannot be read (one that is gone meanwhile is left out), or what `take` says.
+pub fn visit(
+    folder: &Path,
+    start_ns: i64,
+    end_ns: i64,
+    pairs: &[u32],
+    mut take: impl FnMut(Found) -> io::Result<bool>,
+) -> io::Result<()> {
+    for segment in segments(folder)? {
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let (mut reader, entries) =
+            match (SegmentReader::open(folder, segment), entries(folder, segment)) {
+                (Err(error), _) | (_, Err(error)) if gone(&error) => continue,
+                (reader, entries) => (reader?, entries?),
+            };
+        // Not by the segment's number: after a clock was set back it is ahead of its frames' time.
+        let Some(first) = entries.first() else { continue };
+        let Some(first) = reader.read(first)? else { continue };
+        if first.ts_ns.saturating_add(SPAN_NS) < start_ns
+            || first.ts_ns.saturating_sub(SPAN_NS) > end_ns
+        {
+            continue;
+        }
+        for entry in entries {
             if !pairs.is_empty() && !pairs.contains(&entry.pair) {
                 continue;
             }
@@ -322,14 +353,12 @@ pub fn slice(
             if frame.ts_ns < start_ns || frame.ts_ns > end_ns {
                 continue;
             }
-            if frame.bytes.len() > left {
-                return Ok(found);
+            if !take(frame)? {
+                return Ok(());
             }
-            left -= frame.bytes.len();
-            found.push(frame);
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Reads blocks of one segment by their place.

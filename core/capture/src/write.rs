@@ -18,12 +18,24 @@ impl<W: Write> PcapngWriter<W> {
     /// # Errors
     /// What the sink says.
     pub fn new(sink: W) -> io::Result<Self> {
+        Self::with_comment(sink, "")
+    }
+
+    /// Starts a file with a comment on all of it, unless it is empty.
+    ///
+    /// # Errors
+    /// What the sink says.
+    pub fn with_comment(sink: W, comment: &str) -> io::Result<Self> {
         let mut writer = Self { sink, interfaces: Vec::new(), written: 0 };
         // Section header: byte-order magic, version 1.0, section length not specified.
         let mut body = Vec::new();
         body.extend_from_slice(&0x1a2b_3c4d_u32.to_le_bytes());
         body.extend_from_slice(&[1, 0, 0, 0]);
         body.extend_from_slice(&u64::MAX.to_le_bytes());
+        if !comment.is_empty() {
+            option(&mut body, COMMENT, comment.as_bytes());
+            option(&mut body, END_OF_OPTIONS, &[]);
+        }
         writer.block(0x0a0d_0d0a, &[&body])?;
         Ok(writer)
     }

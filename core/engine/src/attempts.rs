@@ -11,8 +11,8 @@ use crate::output::{AttemptKey, AttemptPart, Output};
 pub const BUCKET_NS: i64 = 10_000_000_000;
 /// Targets remembered per source and bucket.
 const TARGETS: usize = 4096;
-/// Sources remembered per shard at once.
-const SOURCES: usize = 4096;
+/// Sources remembered per shard and bucket: 65,536 of a sensor in 10 s.
+const SOURCES: usize = 1024;
 
 /// Collects the attempts of one shard until their bucket ends.
 #[derive(Default)]

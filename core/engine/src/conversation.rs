@@ -2,16 +2,14 @@
 
 use std::hash::BuildHasher;
 
-use compact_str::CompactString;
+use crate::facts::{self, Id, Span};
+use crate::flow::Tap;
+use crate::keys;
+use compact_str::ToCompactString;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use otic_protocols::out::same_name;
 use otic_protocols::{Action, Child, Object, Operation, Outcome, Side, Transport};
-use otic_wire::Address;
-use smallvec::SmallVec;
-
-use crate::facts::{self, Id, Span};
-use crate::flow::same_vlans;
-use crate::keys;
+use otic_wire::{Address, Spans};
 
 /// Exact objects of one (connection, code) before the rest becomes patterns.
 const OBJECTS: u32 = 64;
@@ -19,6 +17,12 @@ const OBJECTS: u32 = 64;
 const GUARDED_OBJECTS: u32 = 16_384;
 /// Distinct operations of one connection before the rest becomes `other`.
 const OPERATIONS: usize = 1024;
+/// Distinct operations of all connections of a shard; further ones are only counted as capped.
+const ALL_OPERATIONS: usize = 32_768;
+/// The same for guarded actions, which an attacker must not hide by many others.
+const ALL_GUARDED_OPERATIONS: usize = 2 * ALL_OPERATIONS;
+/// Distinct codes of one connection whose objects are counted; objects of further ones are patterns.
+const CODES: usize = 4096;
 
 /// What names a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,29 +45,40 @@ pub struct ConnectionKey {
 pub struct Connection {
     /// Its id.
     pub id: Id,
-    /// The fact, kept to be sent again when a journal segment starts; apart, so that what every
-    /// frame touches is close together.
-    pub fact: Box<facts::Connection>,
+    /// What names it; the fact is made of it when it is told.
+    pub key: ConnectionKey,
     /// Journal generation the fact was sent in.
     pub generation: u32,
     /// Frames client → server and server → client, and bytes of both.
     pub packets: [u64; 2],
     /// Original lengths, bytes.
     pub bytes: u64,
+    /// Of these frames: missing, cut short, seen in one direction only.
+    pub unseen: [u32; 3],
+    /// First frame.
+    first_ns: i64,
+    /// Its bytes of this layer.
+    first_span: Span,
     /// Last frame.
     pub last_ns: i64,
-    /// Waits for the next batch.
-    pub dirty: bool,
     /// Frame counted last, so a frame with several messages counts once.
     pub last_ordinal: u64,
     /// VLANs and interface observed last.
-    observed: Option<(SmallVec<[u16; 4]>, u32)>,
-    /// Its operations, as indices into the shard's.
-    operations: HashTable<u32>,
-    objects: HashMap<(&'static str, bool, Option<u32>), u32>,
+    observed: Option<Tap>,
+    /// Exact objects of each code, once there are enough operations for a cap to be near.
+    objects: Option<Box<HashMap<ObjectsKey, u32>>>,
+    /// Number of its operations.
+    operations: u32,
+    /// Its newest operation; each leads to the one before.
+    newest: u32,
     /// Operation looked up last: steady polling asks for the same again.
     recent: u32,
+    /// Waits for the next batch.
+    pub dirty: bool,
 }
+
+/// Protocol, direction and code whose exact objects are counted.
+type ObjectsKey = (&'static str, bool, Option<u32>);
 
 /// What tells the operations of a connection apart.
 #[derive(Debug, Clone)]
@@ -106,20 +121,29 @@ impl OperationKey {
 /// Names follow from the numbers, but for the rarest: they are left out.
 fn operation_hash(
     hasher: &DefaultHashBuilder,
+    connection: u32,
     code: Option<u32>,
     outcome: Outcome,
     reversed: bool,
     object: &Object,
 ) -> u64 {
     let code = code.map_or(0, |code| u64::from(code) + 1);
-    hasher.hash_one((code << 8 | (outcome as u64) << 1 | u64::from(reversed), object))
+    hasher.hash_one((connection, code << 8 | (outcome as u64) << 1 | u64::from(reversed), object))
 }
 
 /// One operation and its counts since the last batch.
 pub struct OperationState {
     key: OperationKey,
-    /// The fact, apart from what every message touches.
-    pub fact: Box<facts::Operation>,
+    /// Its id.
+    pub id: Id,
+    /// Its connection, an index into the shard's.
+    pub connection: u32,
+    /// The operation its connection had before.
+    before: u32,
+    /// First message.
+    first_ns: i64,
+    /// Bytes of the first request.
+    evidence: Spans,
     /// Journal generation the fact was sent in.
     pub generation: u32,
     /// Requests and one-way messages.
@@ -136,8 +160,6 @@ pub struct OperationState {
 pub struct Found {
     /// Index into the shard's operations.
     pub index: u32,
-    /// It is new.
-    pub new: bool,
     /// A cap made it a pattern or `other` and this message was the first to be.
     pub capped: Option<&'static str>,
 }
@@ -145,32 +167,44 @@ pub struct Found {
 impl Connection {
     /// A new connection.
     #[must_use]
-    pub fn new(key: &ConnectionKey, space: &str, ts_ns: i64, spans: Vec<Span>) -> Self {
-        let text = |address: &Address| {
-            let mut text = CompactString::default();
-            let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{address}"));
-            text
-        };
-        let (client, server) = (text(&key.client.0), text(&key.server.0));
-        let (client_child, server_child) = (key.client.1.to_text(), key.server.1.to_text());
-        let transport = match key.transport {
-            Transport::Ethernet => "ethernet",
-            Transport::Ip => "ip",
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
-        };
-        let has_ports = matches!(key.transport, Transport::Udp | Transport::Tcp);
-        let port = has_ports.then_some(key.port);
+    pub fn new(key: ConnectionKey, space: &str, ts_ns: i64, first_span: Span) -> Self {
+        let (client, server) = (key.client.0.to_compact_string(), key.server.0.to_compact_string());
         let id = keys::connection(
             space,
-            (&client, &client_child),
-            (&server, &server_child),
-            transport,
-            port,
+            (&client, &key.client.1.to_text()),
+            (&server, &key.server.1.to_text()),
+            key.transport_name(),
+            key.known_port(),
             key.protocol,
         );
-        let fact = facts::Connection {
+        Self {
             id,
+            key,
+            generation: u32::MAX,
+            packets: [0; 2],
+            bytes: 0,
+            unseen: [0; 3],
+            first_ns: ts_ns,
+            first_span,
+            last_ns: ts_ns,
+            last_ordinal: u64::MAX,
+            observed: None,
+            objects: None,
+            operations: 0,
+            newest: u32::MAX,
+            recent: u32::MAX,
+            dirty: false,
+        }
+    }
+
+    /// The fact, as it is told once a journal generation.
+    #[must_use]
+    pub fn fact(&self, space: &str) -> facts::Connection {
+        let key = &self.key;
+        let (client, server) = (key.client.0.to_compact_string(), key.server.0.to_compact_string());
+        let (client_child, server_child) = (key.client.1.to_text(), key.server.1.to_text());
+        facts::Connection {
+            id: self.id,
             client_id: keys::endpoint(space, &client, &client_child),
             server_id: keys::endpoint(space, &server, &server_child),
             space: space.into(),
@@ -178,104 +212,220 @@ impl Connection {
             server,
             client_child,
             server_child,
-            transport,
-            port,
+            transport: key.transport_name(),
+            port: key.known_port(),
             protocol: key.protocol.into(),
-            ts_ns,
-            spans,
-        };
-        Self {
-            id,
-            fact: Box::new(fact),
-            generation: u32::MAX,
-            packets: [0; 2],
-            bytes: 0,
-            last_ns: ts_ns,
-            dirty: false,
-            last_ordinal: u64::MAX,
-            observed: None,
-            operations: HashTable::new(),
-            objects: HashMap::new(),
-            recent: u32::MAX,
+            ts_ns: self.first_ns,
+            spans: vec![self.first_span],
         }
     }
 
-    /// Finds or adds the operation in `all`.
-    pub fn operation(
-        &mut self,
-        operation: &Operation,
-        client: Side,
-        all: &mut Vec<OperationState>,
-        hasher: &DefaultHashBuilder,
-    ) -> Found {
-        let reversed = operation.sender != client;
-        let object = &operation.object;
-        if let Some(recent) = all.get(self.recent as usize)
-            && recent.key.fits(operation, reversed, object)
-        {
-            return Found { index: self.recent, new: false, capped: None };
+    /// The fact of one of its operations.
+    #[must_use]
+    pub fn operation_fact(&self, state: &OperationState) -> facts::Operation {
+        let key = &state.key;
+        let (client, server) = (self.key.client.1.to_text(), self.key.server.1.to_text());
+        let (client_child, server_child) =
+            if key.reversed { (server, client) } else { (client, server) };
+        facts::Operation {
+            id: state.id,
+            connection: self.id,
+            protocol: key.protocol,
+            reversed: key.reversed,
+            code: key.code,
+            name: key.name,
+            action: key.action.name(),
+            object: key.object.to_text(),
+            outcome: key.outcome.name(),
+            client_child,
+            server_child,
+            ts_ns: state.first_ns,
+            spans: spans(&state.evidence),
         }
-        if let Some(index) = self.find(operation, reversed, object, all, hasher) {
-            self.recent = index;
-            return Found { index, new: false, capped: None };
+    }
+
+    /// Whether this is the row of `protocol` between these children.
+    #[inline]
+    #[must_use]
+    pub fn fits(&self, protocol: &'static str, client: &Child, server: &Child) -> bool {
+        same_name(self.key.protocol, protocol)
+            && self.key.client.1 == *client
+            && self.key.server.1 == *server
+    }
+}
+
+impl ConnectionKey {
+    const fn transport_name(&self) -> &'static str {
+        match self.transport {
+            Transport::Ethernet => "ethernet",
+            Transport::Ip => "ip",
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
         }
-        let (object, capped) = self.cap(operation, reversed, all, hasher);
-        if let Some(index) = self.find(operation, reversed, &object, all, hasher) {
-            return Found { index, new: false, capped: None };
-        }
-        let index = all.len() as u32;
-        let hash = operation_hash(hasher, operation.code, operation.outcome, reversed, &object);
-        all.push(self.state(OperationKey::new(operation, reversed, object), operation));
-        self.operations.insert_unique(hash, index, |index| {
-            all.get(*index as usize).map_or(0, |OperationState { key, .. }| {
-                operation_hash(hasher, key.code, key.outcome, key.reversed, &key.object)
-            })
-        });
-        self.recent = index;
-        Found { index, new: true, capped }
+    }
+
+    fn known_port(&self) -> Option<u16> {
+        matches!(self.transport, Transport::Udp | Transport::Tcp).then_some(self.port)
+    }
+}
+
+/// All operations of a shard.
+#[derive(Default)]
+pub struct Operations {
+    hasher: DefaultHashBuilder,
+    all: Vec<OperationState>,
+    /// Indices into `all`, by connection and key.
+    index: HashTable<u32>,
+}
+
+impl Operations {
+    /// The operation with this index.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, index: u32) -> Option<&OperationState> {
+        self.all.get(index as usize)
+    }
+
+    /// The operation with this index.
+    #[inline]
+    pub fn get_mut(&mut self, index: u32) -> Option<&mut OperationState> {
+        self.all.get_mut(index as usize)
     }
 
     fn find(
         &self,
+        connection: u32,
         operation: &Operation,
         reversed: bool,
         object: &Object,
-        all: &[OperationState],
-        hasher: &DefaultHashBuilder,
     ) -> Option<u32> {
-        let hash = operation_hash(hasher, operation.code, operation.outcome, reversed, object);
+        let (code, outcome) = (operation.code, operation.outcome);
+        let hash = operation_hash(&self.hasher, connection, code, outcome, reversed, object);
         let fits = |index: &u32| {
-            all.get(*index as usize)
-                .is_some_and(|state| state.key.fits(operation, reversed, object))
+            self.get(*index).is_some_and(|state| {
+                state.connection == connection && state.key.fits(operation, reversed, object)
+            })
         };
-        self.operations.find(hash, fits).copied()
+        self.index.find(hash, fits).copied()
+    }
+
+    fn add(&mut self, state: OperationState) -> u32 {
+        let Self { hasher, all, index } = self;
+        let number = all.len() as u32;
+        let hash = |OperationState { connection, key, .. }: &OperationState| {
+            operation_hash(hasher, *connection, key.code, key.outcome, key.reversed, &key.object)
+        };
+        let own = hash(&state);
+        push_tight(all, state);
+        index.insert_unique(own, number, |index| all.get(*index as usize).map_or(0, hash));
+        number
+    }
+}
+
+/// Appends to a table that stays: it grows by an eighth, not to the double.
+pub fn push_tight<T>(table: &mut Vec<T>, item: T) {
+    if table.len() == table.capacity() {
+        table.reserve_exact(table.len() / 8 + 4);
+    }
+    table.push(item);
+}
+
+impl Connection {
+    /// Finds or adds the operation in `all`; `own` is the index of this connection. None when there
+    /// is no room for another.
+    pub fn operation(
+        &mut self,
+        own: u32,
+        operation: &Operation,
+        client: Side,
+        all: &mut Operations,
+        space: &str,
+    ) -> Option<Found> {
+        let reversed = operation.sender != client;
+        let object = &operation.object;
+        if let Some(recent) = all.get(self.recent)
+            && recent.key.fits(operation, reversed, object)
+        {
+            return Some(Found { index: self.recent, capped: None });
+        }
+        if let Some(index) = all.find(own, operation, reversed, object) {
+            self.recent = index;
+            return Some(Found { index, capped: None });
+        }
+        let (object, capped) = self.cap(own, operation, reversed, all);
+        if let Some(index) = all.find(own, operation, reversed, &object) {
+            return Some(Found { index, capped: None });
+        }
+        let guarded = is_guarded(operation.action);
+        if all.all.len() >= if guarded { ALL_GUARDED_OPERATIONS } else { ALL_OPERATIONS } {
+            return None;
+        }
+        let key = OperationKey::new(operation, reversed, object);
+        let id = keys::operation(
+            space,
+            self.id,
+            key.protocol,
+            key.reversed,
+            key.code,
+            key.name,
+            key.action.name(),
+            &key.object.to_text(),
+            key.outcome.name(),
+        );
+        let index = all.add(OperationState {
+            key,
+            id,
+            connection: own,
+            before: self.newest,
+            first_ns: operation.ts_ns,
+            evidence: operation.evidence.clone(),
+            generation: u32::MAX,
+            count: 0,
+            unpaired: 0,
+            last_ns: operation.ts_ns,
+            dirty: false,
+        });
+        self.operations += 1;
+        self.newest = index;
+        self.recent = index;
+        Some(Found { index, capped })
     }
 
     /// What to take the object of a new operation for: one that is too many is a pattern, or
     /// `other`.
     fn cap(
         &mut self,
+        own: u32,
         operation: &Operation,
         reversed: bool,
-        all: &[OperationState],
-        hasher: &DefaultHashBuilder,
+        all: &Operations,
     ) -> (Object, Option<&'static str>) {
         let guarded = is_guarded(operation.action);
         let mut object = operation.object.clone();
         let mut capped = None;
-        if object != Object::None {
+        if object != Object::None && self.operations >= OBJECTS {
+            let objects = match self.objects.take() {
+                Some(objects) => objects,
+                None => Box::new(self.count_objects(all)),
+            };
+            let objects = self.objects.insert(objects);
             let key = (operation.protocol, reversed, operation.code);
-            let seen = self.objects.entry(key).or_default();
-            if *seen >= if guarded { GUARDED_OBJECTS } else { OBJECTS } {
-                object = object.pattern();
-                capped = Some("objects");
-            } else {
-                *seen += 1;
+            let most = if guarded { GUARDED_OBJECTS } else { OBJECTS };
+            let room = objects.len() < CODES;
+            match objects.get_mut(&key) {
+                Some(seen) if *seen < most => *seen += 1,
+                None if room => {
+                    objects.insert(key, 1);
+                }
+                _ => {
+                    object = object.pattern();
+                    capped = Some("objects");
+                }
             }
         }
-        if self.operations.len() >= OPERATIONS
+        if self.operations as usize >= OPERATIONS
             && !guarded
-            && self.find(operation, reversed, &object, all, hasher).is_none()
+            && all.find(own, operation, reversed, &object).is_none()
         {
             object = Object::Text("other".into());
             capped = Some("operations");
@@ -283,54 +433,24 @@ impl Connection {
         (object, capped)
     }
 
-    fn state(&self, key: OperationKey, operation: &Operation) -> OperationState {
-        let object = key.object.to_text();
-        let id = keys::operation(
-            &self.fact.space,
-            self.id,
-            key.protocol,
-            key.reversed,
-            key.code,
-            key.name,
-            key.action.name(),
-            &object,
-            key.outcome.name(),
-        );
-        OperationState {
-            fact: Box::new(facts::Operation {
-                id,
-                connection: self.id,
-                protocol: key.protocol,
-                reversed: key.reversed,
-                code: key.code,
-                name: key.name,
-                action: key.action.name(),
-                object,
-                outcome: key.outcome.name(),
-                client_child: operation.client_child.to_text(),
-                server_child: operation.server_child.to_text(),
-                ts_ns: operation.ts_ns,
-                spans: spans(&operation.evidence),
-            }),
-            key,
-            generation: u32::MAX,
-            count: 0,
-            unpaired: 0,
-            last_ns: operation.ts_ns,
-            dirty: false,
+    /// Exact objects of each code among the operations so far, none of which is a pattern yet.
+    fn count_objects(&self, all: &Operations) -> HashMap<ObjectsKey, u32> {
+        let mut objects = HashMap::new();
+        let mut next = self.newest;
+        while let Some(state) = all.get(next) {
+            let key = &state.key;
+            if key.object != Object::None {
+                *objects.entry((key.protocol, key.reversed, key.code)).or_default() += 1;
+            }
+            next = state.before;
         }
+        objects
     }
 
     /// Whether this VLAN stack and interface were not the last ones observed.
     #[inline]
-    pub fn observe(&mut self, vlans: &[u16], interface: u32) -> bool {
-        let same = self.observed.as_ref().is_some_and(|(last_vlans, last_interface)| {
-            *last_interface == interface && same_vlans(last_vlans, vlans)
-        });
-        if !same {
-            self.observed = Some((vlans.into(), interface));
-        }
-        !same
+    pub fn observe(&mut self, tap: Tap) -> bool {
+        self.observed.replace(tap) != Some(tap)
     }
 }
 

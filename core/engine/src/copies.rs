@@ -7,7 +7,7 @@ use otic_wire::{AddressNumber, Mac, Packet};
 use rustc_hash::FxBuildHasher;
 
 /// How far apart a frame and its copy may be, ns.
-const WINDOW_NS: i64 = 5_000_000;
+pub const WINDOW_NS: i64 = 5_000_000;
 /// How far apart the two frames of a redundant network may be, ns (IEC 62439-3 drops after 400 ms).
 const REDUNDANCY_WINDOW_NS: i64 = 400_000_000;
 /// Recent frames remembered per shard and kind; a power of two, small enough for the caches.

@@ -10,6 +10,8 @@ use compact_str::CompactString;
 use serde::Serialize;
 use smallvec::SmallVec;
 
+pub use crate::lanes::Lane;
+
 /// Version of this schema; a reader refuses a newer one.
 pub const SCHEMA: u8 = 1;
 
@@ -414,6 +416,16 @@ pub struct Blind {
     pub cause: CompactString,
 }
 
+/// A made frame that a live sensor lets walk the way of captured ones, once it came so far: it shows that
+/// the way works, and counts nowhere.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Canary {
+    /// The run of capture that made it: its start, nanoseconds since 1970 UTC.
+    pub run_ns: i64,
+    /// Number in that run, from 1.
+    pub sequence: u64,
+}
+
 /// Counts of this batch for facts known before or in it, as packed columns: `*_ids` are 16 bytes an
 /// entry, numbers are 8 bytes little-endian an entry (times signed).
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -454,6 +466,15 @@ pub struct Tallies {
     /// Last time, ns.
     #[serde(with = "serde_bytes")]
     pub occurrence_last: Vec<u8>,
+    /// Frames of each connection that the capture does not hold: between its sequence numbers.
+    #[serde(with = "serde_bytes")]
+    pub connection_missing: Vec<u8>,
+    /// Its frames that the capture cut short.
+    #[serde(with = "serde_bytes")]
+    pub connection_truncated: Vec<u8>,
+    /// Its frames while only one direction of the TCP connection had been seen.
+    #[serde(with = "serde_bytes")]
+    pub connection_one_way: Vec<u8>,
 }
 
 /// What this batch could not see, or saw twice; all counts are of this batch.
@@ -525,6 +546,10 @@ pub struct Batch {
     pub tallies: Tallies,
     /// What was not seen.
     pub coverage: Coverage,
+    /// Frames of each lane.
+    pub lanes: Vec<Lane>,
+    /// Canaries that came by.
+    pub canaries: Vec<Canary>,
 }
 
 /// One capture file after reading it.

@@ -1,10 +1,9 @@
 //! One 5-tuple in time: its streams, the dissector at work on it, and who is the client.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 
-use otic_protocols::out::same_name;
 use otic_protocols::registry::{Carrier, PROTOCOLS, Probe, Protocol};
-use otic_protocols::{Child, Input, Out, Session, Side, Transport};
+use otic_protocols::{Input, Out, Session, Side, Transport};
 use otic_wire::stream::Stream;
 use otic_wire::{Address, AddressNumber, Mac};
 use smallvec::SmallVec;
@@ -60,25 +59,34 @@ impl Hash for FlowKey {
 }
 
 /// What was last seen of one end, to notice what is new without a table look-up.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Seen {
+    /// Where it was seen.
+    pub tap: Tap,
     /// Its MAC.
     pub mac: Option<Mac>,
-    /// VLAN stack.
-    pub vlans: SmallVec<[u16; 4]>,
-    /// Interface.
-    pub interface: u32,
     /// TTL or hop limit.
     pub hop_limit: u8,
-    /// Anything was seen at all.
-    pub any: bool,
 }
 
-/// Whether two VLAN stacks are equal; mostly both are empty.
-#[inline]
-#[must_use]
-pub fn same_vlans(a: &[u16], b: &[u16]) -> bool {
-    a.len() == b.len() && (a.is_empty() || a == b)
+/// Names an interface and a VLAN stack: two tags and fewer exactly, deeper stacks by their hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tap(u64);
+
+impl Tap {
+    /// The name of this interface and stack.
+    #[inline]
+    #[must_use]
+    pub fn new(interface: u32, vlans: &[u16], hasher: &impl BuildHasher) -> Self {
+        // Interfaces are counted from 0 and few; an end of a flow has the greatest number.
+        let interface = u64::from(interface & 0x0fff_ffff);
+        Self(match vlans {
+            [] => interface,
+            [one] => 1 << 60 | u64::from(*one) << 28 | interface,
+            [one, two] => 2 << 60 | u64::from(*one) << 44 | u64::from(*two) << 28 | interface,
+            _ => 3 << 60 | hasher.hash_one((interface, vlans)) >> 4,
+        })
+    }
 }
 
 /// The dissector of a flow, once one is found.
@@ -91,34 +99,12 @@ pub enum Reader {
     Unknown,
 }
 
-/// A connection row this flow counts into.
-#[derive(Debug, Clone)]
-pub struct ConnectionRef {
-    /// Protocol layer.
-    pub protocol: &'static str,
-    /// Child at the flow's client.
-    pub client_child: Child,
-    /// Child at the flow's server.
-    pub server_child: Child,
-    /// Index into the shard's connections.
-    pub index: u32,
-}
-
-impl ConnectionRef {
-    /// Whether this is the row of `protocol` between these children.
-    #[inline]
-    #[must_use]
-    pub fn fits(&self, protocol: &'static str, client: &Child, server: &Child) -> bool {
-        same_name(self.protocol, protocol)
-            && self.client_child == *client
-            && self.server_child == *server
-    }
-}
-
 /// One 5-tuple in time.
 pub struct Flow {
     /// Its name.
     pub key: FlowKey,
+    /// Its place among the shard's flows.
+    pub slot: u32,
     /// Address and port of each side, the smaller one first.
     pub ends: [(Address, u16); 2],
     /// What carries it.
@@ -143,11 +129,11 @@ pub struct Flow {
     /// Who sent the first frame.
     pub first_sender: Side,
     /// What was last seen of each end.
-    pub seen: [Seen; 2],
-    /// Connection rows.
-    pub connections: Vec<ConnectionRef>,
-    /// The row used last.
-    pub last_connection: usize,
+    pub seen: [Option<Seen>; 2],
+    /// Connection rows it counts into, as indices into the shard's.
+    pub connections: SmallVec<[u32; 4]>,
+    /// The row used last, a position among them.
+    pub last_connection: u32,
     /// Frames and bytes of each side that wait for a row: the protocol is not known yet.
     pub waiting: [(u64, u64); 2],
     /// Time of the first frame.
@@ -162,6 +148,12 @@ pub struct Flow {
     pub refused: bool,
     /// An attempt by this side still waits for its result.
     pub attempt: Option<Side>,
+    /// Frames of both sides were seen.
+    pub two_way: bool,
+    /// Its frames were seen without VLAN tag, with one.
+    pub tags: [bool; 2],
+    /// Lane of its last frame.
+    pub lane: u32,
 }
 
 impl Flow {
@@ -179,6 +171,7 @@ impl Flow {
         let streams = (transport == Transport::Tcp).then(Box::default);
         Self {
             key,
+            slot: u32::MAX,
             ends,
             transport,
             space,
@@ -191,7 +184,7 @@ impl Flow {
             client_by_syn: false,
             first_sender,
             seen: Default::default(),
-            connections: Vec::new(),
+            connections: SmallVec::new(),
             last_connection: 0,
             waiting: [(0, 0); 2],
             first_ns: now_ns,
@@ -200,6 +193,9 @@ impl Flow {
             payload: false,
             refused: false,
             attempt: None,
+            two_way: false,
+            tags: [false; 2],
+            lane: 0,
         }
     }
 

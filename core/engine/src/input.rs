@@ -7,6 +7,7 @@ use compact_str::{CompactString, ToCompactString, format_compact};
 use otic_capture::{CaptureFile, Error, FrameHeader, LinkType, Merged};
 use otic_wire::packet;
 
+use crate::canary;
 use crate::facts::{Capture, Coverage, Epoch};
 use crate::shard::Frame;
 
@@ -240,6 +241,29 @@ impl Clock {
             end,
         });
         self.ordinal += 1;
+    }
+
+    /// Adds a canary: it is read like a frame at the time that it is, and counts nowhere.
+    pub fn push_canary(&mut self, block: &mut Block, bytes: &[u8]) {
+        let (start, end) = block.hold(bytes);
+        let clock_ns = self.now_ns();
+        if !self.in_batch || block.cuts.is_empty() {
+            self.cut(block, clock_ns, self.in_batch);
+        }
+        if let Some(cut) = block.cuts.last_mut() {
+            cut.end_ns = clock_ns;
+        }
+        block.entries.push(Entry {
+            ordinal: self.ordinal,
+            file: 0,
+            number: 0,
+            clock_ns,
+            link_type: LinkType::ETHERNET.0,
+            interface: canary::INTERFACE,
+            original_length: end - start,
+            start,
+            end,
+        });
     }
 
     /// Starts a batch, or goes on with one in a new block.

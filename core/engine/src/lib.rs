@@ -5,15 +5,18 @@
 //! | [`run`] | blocks of frames in, batches out: threads and shards |
 //! | [`replay`] | a run over capture files |
 //! | [`live`] | a run over interfaces: ticks, blind times, journal, packet ring |
+//! | [`canary`] | the made frame that shows that the way works |
 //! | [`input`] | frames with a clock, in blocks |
 //! | [`shard`] | one virtual shard: flows, connections, operations |
 //! | [`flow`] | one 5-tuple: its streams, its dissector, its roles |
 //! | [`conversation`] | counting of connections and operations |
 //! | [`copies`], [`attempts`] | what counts once, what became no connection |
+//! | [`holders`], [`lans`] | addresses that move, networks that are there twice |
 //! | [`merge`] | outputs of shards into batches |
 //! | [`facts`], [`keys`] | what crosses into Python, and ids |
 //! | [`journal`] | segments on disk |
 //! | [`spaces`] | address spaces |
+//! | [`slice`] | wanted frames out of the packet ring |
 
 #![cfg_attr(
     test,
@@ -21,13 +24,17 @@
 )]
 
 pub mod attempts;
+pub mod canary;
 pub mod conversation;
 pub mod copies;
 pub mod facts;
 pub mod flow;
+pub mod holders;
 pub mod input;
 pub mod journal;
 pub mod keys;
+pub mod lanes;
+pub mod lans;
 pub mod live;
 pub mod merge;
 pub mod output;
@@ -36,4 +43,5 @@ mod python;
 pub mod replay;
 pub mod run;
 pub mod shard;
+pub mod slice;
 pub mod spaces;

@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! source ─ parcels ─┐
-//! source ─ parcels ─┴─> engine thread ─ batches ─> journal thread (every batch durable, or tried again)
+//! source ─ parcels ─┤
+//! canary ───────────┴─> engine thread ─ batches ─> journal thread (every batch durable, or tried again)
 //!                            └─ blocks ─> packet thread (what does not fit the budget is counted)
 //! ```
+//!
+//! The canary enters where captured frames do, and each stage that it passes says so ([`Passed`]).
 //!
 //! Nothing waits for the packet ring. When the journal cannot be written, the engine waits for it and
 //! the kernel's rings fill: what they drop then is counted by them and told by the ticks.
@@ -13,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +27,7 @@ use otic_capture::packet_ring::{Kept, Limits, PacketRing};
 use otic_capture::source::{Parcel, Source, Status};
 use otic_wire::Packet;
 
+use crate::canary::Canary;
 use crate::facts::{Batch, Blind, Tick};
 use crate::input::{Arrived, Block, Clock, Cut};
 use crate::journal;
@@ -78,6 +82,42 @@ pub struct Options {
     pub threads: usize,
     /// Last moment that the run before saw, ns.
     pub last_seen_ns: Option<i64>,
+    /// Time between two canaries.
+    pub canary: Duration,
+}
+
+/// What the stages of capture are called, in the order in which a canary passes them.
+pub const STAGES: [&str; 3] = ["capture", "engine", "journal"];
+
+/// The last canary that passed a stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Its number in this run; 0 while none did.
+    pub sequence: u64,
+    /// When, nanoseconds since 1970 UTC.
+    pub wall_ns: i64,
+}
+
+/// What passed each of [`STAGES`].
+#[derive(Default)]
+struct Stages([Mutex<Passed>; STAGES.len()]);
+
+impl Stages {
+    const CAPTURE: usize = 0;
+    const ENGINE: usize = 1;
+    const JOURNAL: usize = 2;
+
+    fn pass(&self, stage: usize, sequence: u64) {
+        if let Some(Ok(mut last)) = self.0.get(stage).map(Mutex::lock) {
+            *last = Passed { sequence, wall_ns: wall_ns() };
+        }
+    }
+}
+
+/// What arrives at the engine. That a frame is the canary is said here and not by its bytes.
+enum Arriving {
+    Parcel(usize, Parcel),
+    Canary(u64),
 }
 
 /// A running capture; dropping it lets it run on.
@@ -87,6 +127,8 @@ pub struct Live {
     /// Of each interface, the filters that its readers shall take next.
     filters: BTreeMap<String, Vec<WantedFilter>>,
     engine: Option<JoinHandle<()>>,
+    run_ns: i64,
+    stages: Arc<Stages>,
 }
 
 /// A filter that a reader shall take, until it has.
@@ -123,7 +165,10 @@ impl Live {
             }
         }
         let mut filters: BTreeMap<String, Vec<WantedFilter>> = BTreeMap::new();
-        let mut engine = Engine::new(&described, spaces, options.threads);
+        let run_ns = wall_ns();
+        let stages = Arc::new(Stages::default());
+        let mut engine =
+            Engine::new(&described, spaces, options.threads, run_ns, Arc::clone(&stages));
         if let Some(last_ns) = options.last_seen_ns {
             engine.blinds.push(Blind {
                 interface: CompactString::default(),
@@ -140,9 +185,15 @@ impl Live {
                 Some(PacketsLine::start(ring, packets.bytes_per_s, Arc::clone(&engine.spare)));
         }
         engine.segment.begin(wall_ns());
-        let journal = JournalLine::start(writer, Arc::clone(&stop), Arc::clone(&trouble));
+        let journal = JournalLine::start(
+            writer,
+            Arc::clone(&stop),
+            Arc::clone(&trouble),
+            Arc::clone(&stages),
+        );
 
         let (parcels, arriving) = sync_channel(PARCELS);
+        let reading = Arc::new(());
         for (source, index) in sources.into_iter().zip(interface_of) {
             let Some(interface) = engine.interfaces.get_mut(index) else { continue };
             let seen = Arc::new(Seen::default());
@@ -157,19 +208,31 @@ impl Live {
                 filter,
                 spare: Arc::clone(&engine.spare),
                 stop: Arc::clone(&stop),
+                _reading: Arc::clone(&reading),
             };
             std::thread::Builder::new()
                 .name(format!("read-{index}"))
                 .spawn(move || reader.run())
                 .map_err(|error| error.to_string())?;
         }
-        drop(parcels);
+        let birds = Birds {
+            parcels,
+            every: options.canary,
+            stages: Arc::clone(&stages),
+            reading: Arc::downgrade(&reading),
+            stop: Arc::clone(&stop),
+        };
+        drop(reading);
+        std::thread::Builder::new()
+            .name("canary".to_owned())
+            .spawn(move || birds.run())
+            .map_err(|error| error.to_string())?;
         let ending = Arc::clone(&stop);
         let engine = std::thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || engine.run(&arriving, journal, &ending))
             .map_err(|error| error.to_string())?;
-        Ok(Self { stop, trouble, filters, engine: Some(engine) })
+        Ok(Self { stop, trouble, filters, engine: Some(engine), run_ns, stages })
     }
 
     /// Whether it ended: all sources are over, or it was stopped.
@@ -182,6 +245,19 @@ impl Live {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().ok().and_then(|trouble| trouble.clone())
+    }
+
+    /// Name of this run: its start, nanoseconds since 1970 UTC.
+    #[must_use]
+    pub const fn run_ns(&self) -> i64 {
+        self.run_ns
+    }
+
+    /// The last canary that passed each stage, in the order of [`STAGES`].
+    #[must_use]
+    pub fn passed(&self) -> Vec<(&'static str, Passed)> {
+        let last = |stage: &Mutex<Passed>| stage.lock().map(|last| *last).unwrap_or_default();
+        STAGES.into_iter().zip(self.stages.0.iter().map(last)).collect()
     }
 
     /// Other frames of an interface are wanted from now on. False where no such interface is read, or
@@ -221,11 +297,40 @@ struct Seen {
 struct Reader {
     index: usize,
     source: Box<dyn Source>,
-    parcels: SyncSender<(usize, Parcel)>,
+    parcels: SyncSender<Arriving>,
     seen: Arc<Seen>,
     filter: WantedFilter,
     spare: Arc<Mutex<Vec<Parcel>>>,
     stop: Arc<AtomicBool>,
+    /// Held as long as it reads.
+    _reading: Arc<()>,
+}
+
+/// Sends canaries the way that readers send frames, as long as one reads.
+struct Birds {
+    parcels: SyncSender<Arriving>,
+    every: Duration,
+    stages: Arc<Stages>,
+    reading: Weak<()>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Birds {
+    fn run(self) {
+        let mut next = Instant::now();
+        let mut sequence = 0;
+        while !self.stop.load(Ordering::Relaxed) && self.reading.strong_count() > 0 {
+            if Instant::now() >= next {
+                next = Instant::now() + self.every;
+                sequence += 1;
+                if self.parcels.send(Arriving::Canary(sequence)).is_err() {
+                    return;
+                }
+                self.stages.pass(Stages::CAPTURE, sequence);
+            }
+            std::thread::sleep(RECEIVE);
+        }
+    }
 }
 
 impl Reader {
@@ -248,7 +353,7 @@ impl Reader {
                 let bytes: u64 = parcel.frames.iter().map(|f| u64::from(f.original_length)).sum();
                 self.seen.frames.fetch_add(parcel.frames.len() as u64, Ordering::Relaxed);
                 self.seen.bytes.fetch_add(bytes, Ordering::Relaxed);
-                if self.parcels.send((self.index, parcel)).is_err() {
+                if self.parcels.send(Arriving::Parcel(self.index, parcel)).is_err() {
                     return;
                 }
             }
@@ -335,11 +440,21 @@ struct Engine {
     started: Instant,
     /// Wall clock when the last frame was read, ns.
     frame_ns: i64,
+    canary: Canary,
+    stages: Arc<Stages>,
 }
 
 impl Engine {
-    fn new(described: &[(String, LinkType)], spaces: SpaceMap, threads: usize) -> Self {
+    fn new(
+        described: &[(String, LinkType)],
+        spaces: SpaceMap,
+        threads: usize,
+        run_ns: i64,
+        stages: Arc<Stages>,
+    ) -> Self {
         let mut run = Run::new(threads, spaces);
+        let canary = Canary::new(run_ns);
+        run.set_canary(canary.clone());
         let interfaces: Vec<Interface> = described
             .iter()
             .map(|(name, link_type)| Interface {
@@ -368,21 +483,22 @@ impl Engine {
             offset_ns: None,
             started: Instant::now(),
             frame_ns: 0,
+            canary,
+            stages,
         }
     }
 
-    fn run(
-        mut self,
-        arriving: &Receiver<(usize, Parcel)>,
-        mut journal: JournalLine,
-        stop: &AtomicBool,
-    ) {
+    fn run(mut self, arriving: &Receiver<Arriving>, mut journal: JournalLine, stop: &AtomicBool) {
         let mut next_tick = Instant::now();
         loop {
             let wait = next_tick.saturating_duration_since(Instant::now()).min(RECEIVE * 2);
             let over = match arriving.recv_timeout(wait) {
-                Ok((index, parcel)) => {
+                Ok(Arriving::Parcel(index, parcel)) => {
                     self.parcel(index, parcel);
+                    false
+                }
+                Ok(Arriving::Canary(sequence)) => {
+                    self.canary(sequence);
                     false
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -439,6 +555,13 @@ impl Engine {
         }
     }
 
+    /// Reads a canary. It is no frame: the clock, the counts and the packet ring know nothing of it.
+    fn canary(&mut self, sequence: u64) {
+        self.block.clear();
+        self.clock.push_canary(&mut self.block, &self.canary.frame(sequence));
+        self.run.read(&self.block);
+    }
+
     /// Ends the open batch when its time is over and no frame came to say so.
     fn end_old_batch(&mut self) {
         if self.frame_ns != 0 && wall_ns() - self.frame_ns > BATCH_NS {
@@ -459,8 +582,17 @@ impl Engine {
         for interface in &mut self.interfaces {
             interface.tick(now_ns, monotonic_ns, &mut self.ticks, &mut self.blinds);
         }
-        let quiet = now_ns - self.frame_ns > QUIET_NS;
-        self.advance(if quiet { now_ns - QUIET_NS } else { self.clock.now_ns() });
+        self.run.set_blind(self.interfaces.iter().any(|interface| !interface.was_up));
+        // The first frame of a pipe may be of before the start: the clock waits for it a while.
+        let silent_ns = match self.frame_ns {
+            0 => monotonic_ns,
+            last => now_ns - last,
+        };
+        if silent_ns > QUIET_NS {
+            self.advance(now_ns - QUIET_NS);
+        } else if self.frame_ns != 0 {
+            self.advance(self.clock.now_ns());
+        }
         if let Some(packets) = &mut self.packets {
             packets.flush();
         }
@@ -511,6 +643,9 @@ impl Engine {
         batch.blinds.append(&mut self.blinds);
         if let Some(packets) = &self.packets {
             packets.tell(&mut batch.coverage.capped);
+        }
+        if let Some(canary) = batch.canaries.last() {
+            self.stages.pass(Stages::ENGINE, canary.sequence);
         }
     }
 }
@@ -570,7 +705,8 @@ impl Interface {
 
 /// What the journal thread is told.
 enum Entry {
-    Batch(Vec<u8>, i64),
+    /// A batch, the clock at its end, ns, and the number of the last canary in it.
+    Batch(Vec<u8>, i64, Option<u64>),
     Rotate,
 }
 
@@ -586,6 +722,7 @@ impl JournalLine {
         mut writer: journal::Writer,
         stop: Arc<AtomicBool>,
         trouble: Arc<Mutex<Option<String>>>,
+        stages: Arc<Stages>,
     ) -> Self {
         let (entries, waiting) = sync_channel(BATCHES);
         let full = Arc::new(AtomicBool::new(false));
@@ -605,6 +742,9 @@ impl JournalLine {
                     std::thread::sleep(TRY_AGAIN);
                 }
                 say(None);
+                if let Entry::Batch(_, _, Some(sequence)) = entry {
+                    stages.pass(Stages::JOURNAL, sequence);
+                }
             }
         };
         let thread = std::thread::spawn(work);
@@ -623,7 +763,8 @@ impl JournalLine {
     fn send(&self, batch: &Batch) {
         // A batch is made of strings, numbers and bytes: it always encodes.
         if let Ok(bytes) = rmp_serde::to_vec(batch) {
-            let _ = self.entries.send(Entry::Batch(bytes, batch.end_ns));
+            let canary = batch.canaries.last().map(|canary| canary.sequence);
+            let _ = self.entries.send(Entry::Batch(bytes, batch.end_ns, canary));
         }
     }
 
@@ -640,7 +781,7 @@ fn keep(
 ) -> Result<(), journal::Error> {
     match entry {
         Entry::Rotate => writer.rotate(),
-        Entry::Batch(bytes, end_ns) => {
+        Entry::Batch(bytes, end_ns, _) => {
             let done = writer.append(bytes, *end_ns).and_then(|_| writer.sync());
             if done.is_err() {
                 writer.rewind()?;
@@ -839,5 +980,137 @@ fn wall_ns() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_nanos() as i64,
         Err(before) => -(before.duration().as_nanos() as i64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn engine(threads: usize) -> Engine {
+        let described = [("eth1".to_owned(), LinkType::ETHERNET)];
+        let spaces = SpaceMap::new(&[]).unwrap();
+        Engine::new(&described, spaces, threads, 7, Arc::default())
+    }
+
+    /// The batch that ends now.
+    fn batch(engine: &mut Engine) -> Batch {
+        engine.run.close();
+        engine.run.take_batch().unwrap()
+    }
+
+    #[test]
+    fn a_canary_comes_through_every_shard_and_counts_nowhere() {
+        for threads in [1, 3] {
+            let mut engine = engine(threads);
+            let mut shards = std::collections::BTreeSet::new();
+            for sequence in 1..=1000 {
+                engine.canary(sequence);
+                let told = batch(&mut engine);
+                let found: Vec<_> =
+                    told.canaries.iter().map(|one| (one.run_ns, one.sequence)).collect();
+                assert_eq!(vec![(7, sequence)], found);
+                let nothing = Batch {
+                    schema: told.schema,
+                    number: told.number,
+                    canaries: told.canaries.clone(),
+                    ..Batch::default()
+                };
+                assert_eq!(nothing, told);
+                let packet = otic_wire::packet::decode(1, &engine.canary.frame(sequence));
+                shards.insert(crate::run::shard_of(&packet.ends()));
+            }
+            assert_eq!(crate::run::SHARDS, shards.len());
+            assert_eq!(0, engine.clock.ordinal());
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_off_the_wire_are_a_frame_like_others() {
+        let mut engine = engine(1);
+        let mut parcel = Parcel::default();
+        let bytes = engine.canary.frame(3);
+        parcel.push(1_000_000_000, bytes.len() as u32, &bytes);
+        engine.parcel(0, parcel);
+        let told = batch(&mut engine);
+        assert_eq!(Vec::<crate::facts::Canary>::new(), told.canaries);
+        assert_eq!(1, told.coverage.frames);
+        assert_eq!(1, told.endpoints.len());
+    }
+
+    #[test]
+    fn what_is_changed_on_the_way_is_no_canary() {
+        let mut engine = engine(1);
+        engine.canary = Canary::new(7);
+        engine.canary(1);
+        assert_eq!(None, engine.run.take_batch());
+        assert!(batch(&mut engine).canaries.is_empty());
+    }
+
+    /// A source on which nothing happens.
+    struct Quiet;
+
+    impl Source for Quiet {
+        fn interface(&self) -> &'static str {
+            "eth1"
+        }
+
+        fn link_type(&self) -> LinkType {
+            LinkType::ETHERNET
+        }
+
+        fn receive(&mut self, _: &mut Parcel, wait: Duration) -> std::io::Result<bool> {
+            std::thread::sleep(wait);
+            Ok(true)
+        }
+
+        fn status(&mut self) -> std::io::Result<Status> {
+            Ok(Status { up: true, ..Status::default() })
+        }
+
+        fn set_filter(&mut self, _: &[FilterInstruction]) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Waits until something holds, at most ten seconds.
+    fn until(holds: impl Fn() -> bool) -> bool {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !holds() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        holds()
+    }
+
+    #[test]
+    fn a_stage_that_stands_still_is_the_first_that_shows_no_canary() {
+        let folder = std::env::temp_dir().join(format!("otic-canary-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let options = Options {
+            journal: folder.clone(),
+            packets: None,
+            sensor: "s".to_owned(),
+            spaces: Vec::new(),
+            content: String::new(),
+            threads: 1,
+            last_seen_ns: None,
+            canary: Duration::from_millis(30),
+        };
+        let mut live = Live::start(vec![Box::new(Quiet)], options).unwrap();
+        let at = |stage: usize| live.stages.0[stage].lock().unwrap().sequence;
+        assert!(until(|| at(Stages::JOURNAL) >= 2));
+        {
+            // The engine waits for this lock when the next canary comes to it.
+            let held = live.stages.0[Stages::ENGINE].lock().unwrap();
+            let stood = held.sequence;
+            assert!(until(|| at(Stages::CAPTURE) >= stood + 4));
+            assert!(at(Stages::JOURNAL) <= stood);
+        }
+        let later = at(Stages::CAPTURE);
+        assert!(until(|| at(Stages::JOURNAL) > later));
+        assert!(live.stop());
+        fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -6,13 +6,18 @@ use std::hash::BuildHasher;
 use compact_str::CompactString;
 use hashbrown::{DefaultHashBuilder, HashSet};
 
-use crate::facts::{Attempts, Batch, Id, SCHEMA, Tallies};
+use crate::facts::{Attempts, Batch, Event, SCHEMA, Tallies};
+use crate::holders::Holders;
 use crate::input::Cut;
-use crate::output::{AttemptKey, AttemptPart, Fact, Output};
+use crate::lanes::Lane;
+use crate::lans::Lans;
+use crate::output::{
+    AttemptKey, AttemptPart, ConnectionTally, Fact, OccurrenceTally, OperationTally, Output,
+};
 
 /// Facts remembered to drop what several shards say alike; forgotten when full, which only repeats
 /// some.
-const KNOWN: usize = 4_000_000;
+const KNOWN: usize = 1_800_000;
 /// Sample targets of one attempts fact.
 const SAMPLES: usize = 1024;
 /// Target addresses of one attempts fact.
@@ -24,11 +29,25 @@ pub struct Merger {
     hasher: DefaultHashBuilder,
     known: HashSet<u64>,
     number: u64,
+    holders: Holders,
+    lans: Lans,
 }
 
 impl Merger {
-    /// The batch of one cut from the outputs of the shards, in shard order.
-    pub fn batch(&mut self, cut: &Cut, outputs: Vec<Output>) -> Batch {
+    /// Whether the sensor does not see everything now (a monitored link is down).
+    pub fn blind(&mut self, blind: bool) {
+        self.lans.blind(blind);
+    }
+
+    /// The batch of one cut from the outputs of the shards, in shard order; frames give interfaces
+    /// by their index.
+    pub fn batch(
+        &mut self,
+        cut: &Cut,
+        outputs: Vec<Output>,
+        interfaces: &[CompactString],
+        space: impl Fn(u16) -> CompactString,
+    ) -> Batch {
         let mut batch = Batch {
             schema: SCHEMA,
             number: self.number,
@@ -41,7 +60,10 @@ impl Merger {
         self.number += 1;
         let mut facts = Vec::new();
         let mut attempts: BTreeMap<AttemptKey, AttemptPart> = BTreeMap::new();
+        let mut lanes: BTreeMap<(CompactString, Vec<u16>), Lane> = BTreeMap::new();
+        let mut lans = Vec::new();
         for output in outputs {
+            lans.extend(output.lans);
             facts.extend(output.facts);
             tally(&mut batch.tallies, &output.connections, &output.operations, &output.occurrences);
             for (key, part) in output.attempts {
@@ -58,17 +80,42 @@ impl Merger {
             for (kind, count) in output.copies {
                 *batch.coverage.copies.entry(kind).or_default() += count;
             }
+            for ((interface, vlans), lane) in output.lanes {
+                let name = interfaces.get(interface as usize).cloned().unwrap_or_default();
+                lanes.entry((name, vlans.to_vec())).or_default().add(&lane);
+            }
             for (what, count) in output.capped {
                 *batch.coverage.capped.entry(what).or_default() += count;
             }
         }
+        batch.lanes = (lanes.into_iter())
+            .map(|((interface, vlans), lane)| Lane { interface, vlans, ..lane })
+            .collect();
         // Stable: facts of one frame are of one shard and stay in its order.
         facts.sort_by_key(|(ordinal, _)| *ordinal);
         for (_, fact) in facts {
             self.push(&mut batch, fact);
         }
+        if !cut.epochs.is_empty() {
+            self.lans.restart();
+        }
+        let (events, capped) = self.lans.batch(lans, space);
+        for event in events {
+            self.event(&mut batch, event);
+        }
+        if capped > 0 {
+            *batch.coverage.capped.entry("redundant-nodes").or_default() += capped;
+        }
         batch.attempts = attempts.into_iter().map(summary).collect();
         batch
+    }
+
+    /// Adds an event that only the whole shows, in full where it is new, and counts it.
+    fn event(&mut self, batch: &mut Batch, event: Event) {
+        tally(&mut batch.tallies, &[], &[], &[(event.id, 1, event.ts_ns)]);
+        if self.is_new(&("event", event.id)) {
+            batch.events.push(event);
+        }
     }
 
     /// A new journal segment begins.
@@ -107,6 +154,17 @@ impl Merger {
             Fact::Payload(fact) => batch.payloads.push(fact),
             Fact::Correction(fact) => batch.corrections.push(fact),
             Fact::Observation(fact) => batch.observations.push(fact),
+            Fact::Holding(said) => match self.holders.note(*said) {
+                Ok(Some(taken)) => {
+                    if self.is_new(&("endpoint", taken.before.id, true)) {
+                        batch.endpoints.push(taken.before);
+                    }
+                    self.event(batch, taken.event);
+                }
+                Ok(None) => {}
+                Err(_) => *batch.coverage.capped.entry("held-addresses").or_default() += 1,
+            },
+            Fact::Canary(fact) => batch.canaries.push(fact),
         }
     }
 
@@ -120,16 +178,19 @@ impl Merger {
 
 fn tally(
     tallies: &mut Tallies,
-    connections: &[(Id, u64, u64, u64, i64)],
-    operations: &[(Id, u64, u64, i64)],
-    occurrences: &[(Id, u64, i64)],
+    connections: &[ConnectionTally],
+    operations: &[OperationTally],
+    occurrences: &[OccurrenceTally],
 ) {
-    for (id, forward, back, bytes, last) in connections {
+    for (id, forward, back, bytes, last, [missing, truncated, one_way]) in connections {
         tallies.connection_ids.extend_from_slice(&id.0);
         tallies.forward_packets.extend_from_slice(&forward.to_le_bytes());
         tallies.reverse_packets.extend_from_slice(&back.to_le_bytes());
         tallies.connection_bytes.extend_from_slice(&bytes.to_le_bytes());
         tallies.connection_last.extend_from_slice(&last.to_le_bytes());
+        tallies.connection_missing.extend_from_slice(&missing.to_le_bytes());
+        tallies.connection_truncated.extend_from_slice(&truncated.to_le_bytes());
+        tallies.connection_one_way.extend_from_slice(&one_way.to_le_bytes());
     }
     for (id, count, unpaired, last) in operations {
         tallies.operation_ids.extend_from_slice(&id.0);

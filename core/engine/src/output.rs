@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 
 use crate::facts;
+use crate::holders::Holding;
+use crate::lanes::{Lane, LaneKey};
+use crate::lans::{Heard, Sender};
 
 /// One fact of any kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,10 +25,14 @@ pub enum Fact {
     Payload(facts::Payload),
     Correction(facts::Correction),
     Observation(facts::Observation),
+    /// Not a fact yet: the merger makes one of it where the holder is another than before.
+    Holding(Box<Holding>),
+    Canary(facts::Canary),
 }
 
-/// Counts of one connection: id, frames forward, frames back, bytes, last frame.
-pub type ConnectionTally = (facts::Id, u64, u64, u64, i64);
+/// Counts of one connection: id, frames forward, frames back, bytes, last frame; and of these frames
+/// what is missing, cut short, seen in one direction only.
+pub type ConnectionTally = (facts::Id, u64, u64, u64, i64, [u64; 3]);
 /// Counts of one operation: id, requests, unpaired responses, last message.
 pub type OperationTally = (facts::Id, u64, u64, i64);
 /// Counts of one event or violation: id, times, last time.
@@ -62,12 +69,16 @@ pub struct Output {
     pub occurrences: Vec<OccurrenceTally>,
     /// Attempts whose bucket ended.
     pub attempts: Vec<(AttemptKey, AttemptPart)>,
+    /// Frames of redundant networks by sender and lane.
+    pub lans: Vec<(Sender, [Option<Heard>; 2])>,
     /// What was not seen, by cause.
     pub by_cause: BTreeMap<CompactString, u64>,
     /// Copies by kind.
     pub copies: BTreeMap<&'static str, u64>,
     /// What was capped.
     pub capped: BTreeMap<&'static str, u64>,
+    /// Counts of lanes.
+    pub lanes: Vec<(LaneKey, Lane)>,
 }
 
 impl Output {
@@ -79,9 +90,11 @@ impl Output {
             && self.operations.is_empty()
             && self.occurrences.is_empty()
             && self.attempts.is_empty()
+            && self.lans.is_empty()
             && self.by_cause.is_empty()
             && self.copies.is_empty()
             && self.capped.is_empty()
+            && self.lanes.is_empty()
     }
 
     /// Counts something that was not seen.

@@ -24,7 +24,8 @@ use pyo3::types::PyBytes;
 
 use crate::facts::SCHEMA;
 use crate::journal;
-use crate::live::{Live, Options, Packets};
+use crate::live::{Live, Options, Packets, Passed};
+use crate::slice;
 use crate::spaces::SpaceMap;
 
 /// How often a follower that waits looks for more.
@@ -192,7 +193,7 @@ impl Capture {
     #[pyo3(signature = (
         *, journal, interfaces = Vec::new(), pipes = Vec::new(), packets = None,
         sensor = String::new(), spaces = Vec::new(), content = String::new(), threads = 1,
-        last_seen_ns = None, sandbox = None
+        last_seen_ns = None, canary_s = 60, sandbox = None
     ))]
     #[allow(clippy::too_many_arguments, reason = "named in every call")]
     fn new(
@@ -206,6 +207,7 @@ impl Capture {
         content: String,
         threads: usize,
         last_seen_ns: Option<i64>,
+        canary_s: u64,
         sandbox: Option<SandboxRow>,
     ) -> PyResult<Self> {
         let packets = packets.map(|(folder, bytes, age_ns, bytes_per_s)| Packets {
@@ -213,7 +215,9 @@ impl Capture {
             limits: Limits { bytes, age_ns },
             bytes_per_s,
         });
-        let options = Options { journal, packets, sensor, spaces, content, threads, last_seen_ns };
+        let canary = Duration::from_secs(canary_s);
+        let options =
+            Options { journal, packets, sensor, spaces, content, threads, last_seen_ns, canary };
         py.detach(move || {
             let rings = open_rings(interfaces)?;
             let mut sources: Vec<Box<dyn Source>> = Vec::new();
@@ -263,6 +267,14 @@ impl Capture {
         Ok(self.live.lock().map_err(|_| poisoned())?.is_over())
     }
 
+    /// The start of this run in ns, and of each stage: (name, number of the last canary that passed it
+    /// or 0, when in ns).
+    fn canaries(&self) -> PyResult<(i64, Vec<StageRow>)> {
+        let live = self.live.lock().map_err(|_| poisoned())?;
+        let row = |(name, passed): (&'static str, Passed)| (name, passed.sequence, passed.wall_ns);
+        Ok((live.run_ns(), live.passed().into_iter().map(row).collect()))
+    }
+
     /// What is wrong at the moment, in words.
     fn trouble(&self) -> PyResult<Option<String>> {
         Ok(self.live.lock().map_err(|_| poisoned())?.trouble())
@@ -274,6 +286,9 @@ impl Capture {
         Ok(py.detach(|| live.stop()))
     }
 }
+
+/// (stage, number of the last canary that passed it, when in ns).
+type StageRow = (&'static str, u64, i64);
 
 /// Appends records to the newest segment of a stream in `folder`.
 ///
@@ -524,6 +539,49 @@ fn write_slice(
     Ok(())
 }
 
+/// Writes frames of the packet ring to a pcapng file: between two times (ns), of one of `hosts`, between
+/// one of `pairs`, of a TCP or UDP port; without one of these, all. `comments` holds (segment, number,
+/// comment); `cut` is the comment on the last frame when more were wanted. Gives (frames, bytes, cut).
+#[pyfunction]
+#[pyo3(signature = (
+    folder, path, *, start_ns, end_ns, hosts, pairs, port, most_frames, most_bytes, section, comments,
+    cut
+))]
+#[allow(clippy::too_many_arguments, reason = "named in every call")]
+fn write_ring_slice(
+    py: Python<'_>,
+    folder: PathBuf,
+    path: PathBuf,
+    start_ns: i64,
+    end_ns: i64,
+    hosts: Vec<String>,
+    pairs: Vec<(String, String)>,
+    port: Option<u16>,
+    most_frames: u64,
+    most_bytes: u64,
+    section: String,
+    comments: Vec<(u32, u64, String)>,
+    cut: String,
+) -> PyResult<(u64, u64, bool)> {
+    let address = |text: &String| {
+        Address::by_text(text)
+            .ok_or_else(|| PyValueError::new_err(format!("{text:?} is no address")))
+    };
+    let hosts = hosts.iter().map(address).collect::<PyResult<_>>()?;
+    let ends = |(a, b): &(String, String)| Ok((address(a)?, address(b)?));
+    let pairs = pairs.iter().map(ends).collect::<PyResult<_>>()?;
+    let wanted = slice::Wanted { start_ns, end_ns, hosts, pairs, port, most_frames, most_bytes };
+    let frames = comments.into_iter().map(|(segment, number, text)| ((segment, number), text));
+    let words = slice::Words { section, frames: frames.collect(), cut };
+    let written = py
+        .detach(|| {
+            let file = BufWriter::new(File::create(&path)?);
+            slice::write(&folder, &wanted, &words, file)
+        })
+        .map_err(|error| PyOSError::new_err(format!("packet ring: {error}")))?;
+    Ok((written.frames, written.bytes, written.cut))
+}
+
 /// What is known of a network interface, as JSON (`otic_capture::nic::NicFacts`).
 #[pyfunction]
 fn interface_facts(name: &str) -> PyResult<String> {
@@ -569,6 +627,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(ring_around, module)?,
         wrap_pyfunction!(ring_slice, module)?,
         wrap_pyfunction!(write_slice, module)?,
+        wrap_pyfunction!(write_ring_slice, module)?,
     ] {
         module.add_function(function)?;
     }

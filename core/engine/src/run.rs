@@ -10,6 +10,7 @@ use otic_wire::{AddressNumber, Packet, packet};
 use rustc_hash::FxBuildHasher;
 
 use crate::attempts::BUCKET_NS;
+use crate::canary::Canary;
 use crate::facts::Batch;
 use crate::input::{Block, Cut};
 use crate::merge::Merger;
@@ -58,7 +59,7 @@ impl Run {
             })
             .collect();
         Self {
-            shared: Shared { spaces, interfaces: Vec::new() },
+            shared: Shared { spaces, interfaces: Vec::new(), canary: None },
             workers,
             merger: Merger::default(),
             open: None,
@@ -78,6 +79,16 @@ impl Run {
         if self.shared.interfaces != interfaces {
             self.shared.interfaces = interfaces.to_vec();
         }
+    }
+
+    /// Says whether a monitored link is down: who is silent is not judged then.
+    pub fn set_blind(&mut self, blind: bool) {
+        self.merger.blind(blind);
+    }
+
+    /// Canaries as this one makes them are known from now on.
+    pub fn set_canary(&mut self, canary: Canary) {
+        self.shared.canary = Some(canary);
     }
 
     /// Asks for a new generation: from some batch on facts are sent in full again, so that a
@@ -146,7 +157,10 @@ impl Run {
     /// Merges the open batch, of which the workers' shards say `outputs`.
     fn end_batch(&mut self, outputs: Vec<Vec<Output>>) {
         if let Some(cut) = self.open.take() {
-            self.ready.push_back(self.merger.batch(&cut, interleave(outputs)));
+            let outputs = interleave(outputs);
+            let Shared { spaces, interfaces, .. } = &self.shared;
+            let space = |index| spaces.name(index).into();
+            self.ready.push_back(self.merger.batch(&cut, outputs, interfaces, space));
         }
     }
 
@@ -268,7 +282,7 @@ impl Worker {
 
 /// The shard of a frame: by its unordered innermost address pair.
 #[inline]
-fn shard_of((a, b): &Ends) -> usize {
+pub(crate) fn shard_of((a, b): &Ends) -> usize {
     let hash = |address: &Option<AddressNumber>| FxBuildHasher.hash_one(address);
     // A sum does not know the order of the pair.
     (hash(a).wrapping_add(hash(b)) >> 32) as usize % SHARDS

@@ -5,21 +5,27 @@ use std::net::IpAddr;
 
 use compact_str::{CompactString, ToCompactString, format_compact};
 use hashbrown::hash_map::Entry;
-use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use otic_protocols::{
-    Child, Claim, Event, Input, Item, Operation, Out, Side, Transport, Value, Violation, Who,
+    Child, Claim, Counter, Event, Holds, Input, Item, Numbered, Operation, Out, Side, Transport,
+    Value, Violation, Who,
 };
 use otic_wire::defragment::Defragmenter;
 use otic_wire::packet::{self, Ends, Kind, TcpHeader};
 use otic_wire::stream::{Arrival, Chunk, Segment, Stream};
 use otic_wire::{Address, FrameSpan, Mac, Packet, SpanMap};
+use smallvec::SmallVec;
 
 use crate::attempts::{Attempt, Attempts};
-use crate::conversation::{Connection, ConnectionKey, OperationState, spans};
-use crate::copies::{Copy, CopyCheck};
+use crate::canary::{self, Canary};
+use crate::conversation::{Connection, ConnectionKey, Operations, push_tight, spans};
+use crate::copies::{self, Copy, CopyCheck};
 use crate::facts::{self, Id, Span};
-use crate::flow::{CarrierId, ConnectionRef, Flow, FlowKey, Reader, Seen, same_vlans};
+use crate::flow::{CarrierId, Flow, FlowKey, Reader, Seen, Tap};
+use crate::holders::Holding;
 use crate::keys;
+use crate::lanes::Lanes;
+use crate::lans::LanCounts;
 use crate::output::{Fact, Output};
 use crate::spaces::SpaceMap;
 
@@ -84,6 +90,8 @@ pub struct Shared {
     pub spaces: SpaceMap,
     /// Interface names, by index.
     pub interfaces: Vec<CompactString>,
+    /// The canaries of a live run.
+    pub canary: Option<Canary>,
 }
 
 impl Shared {
@@ -114,28 +122,34 @@ struct Awaited {
 pub struct Shard {
     hasher: DefaultHashBuilder,
     awaited: Vec<Awaited>,
-    flow_of: HashMap<FlowKey, usize>,
+    /// Slots of flows, by key.
+    flow_of: HashTable<u32>,
     /// Boxed: a flow leaves its slot while its frame is read.
     flows: Vec<Option<Box<Flow>>>,
     free: Vec<usize>,
     hand: usize,
     held: usize,
-    connection_of: HashMap<ConnectionKey, u32>,
+    /// Indices into the connections, by key.
+    connection_of: HashTable<u32>,
     connections: Vec<Connection>,
-    operations: Vec<OperationState>,
+    operations: Operations,
     dirty_connections: Vec<u32>,
     dirty_operations: Vec<u32>,
     endpoints: HashMap<(u16, Address), (Id, bool)>,
     children: HashSet<Id>,
-    sightings: HashSet<(Mac, u16, Option<Address>, Seen)>,
+    /// Hashes of what was sighted: the parts are long, and there are as many as pairs of machines.
+    sightings: HashSet<u64>,
     known: HashSet<Id>,
     /// Hashes of claims made, to drop a repeated one before its id is computed.
     said: HashSet<u64>,
     occurrences: HashMap<Id, (u64, i64)>,
     changes: HashMap<Id, ChangeState>,
     dirty_changes: Vec<Id>,
-    bindings: HashSet<(Id, Id, &'static str, &'static str)>,
+    /// Hashes of bindings told.
+    bindings: HashSet<u64>,
     copies: CopyCheck,
+    lanes: Lanes,
+    lans: LanCounts,
     defragmenter: Defragmenter,
     attempts: Attempts,
     out: Out,
@@ -148,14 +162,14 @@ impl Default for Shard {
         Self {
             hasher: DefaultHashBuilder::default(),
             awaited: Vec::new(),
-            flow_of: HashMap::new(),
+            flow_of: HashTable::new(),
             flows: Vec::new(),
             free: Vec::new(),
             hand: 0,
             held: 0,
-            connection_of: HashMap::new(),
+            connection_of: HashTable::new(),
             connections: Vec::new(),
-            operations: Vec::new(),
+            operations: Operations::default(),
             dirty_connections: Vec::new(),
             dirty_operations: Vec::new(),
             endpoints: HashMap::new(),
@@ -168,6 +182,8 @@ impl Default for Shard {
             dirty_changes: Vec::new(),
             bindings: HashSet::new(),
             copies: CopyCheck::default(),
+            lanes: Lanes::default(),
+            lans: LanCounts::default(),
             defragmenter: Defragmenter::default(),
             attempts: Attempts::default(),
             out: Out::default(),
@@ -180,12 +196,25 @@ impl Default for Shard {
 impl Shard {
     /// Reads one frame whose headers are `packet`, between these ends.
     pub fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, ends: &Ends, shared: &Shared) {
+        if frame.interface == canary::INTERFACE {
+            return self.canary(frame, packet, shared);
+        }
         let space = shared.space(frame, packet);
         let mut at = Place { frame, packet, ends, space, shared };
+        if !self.lanes.frame(frame, packet) {
+            self.output.cap("lanes");
+        }
+        if let (Some(tag), Some(mac)) = (packet.redundancy, packet.source_mac) {
+            let span = frame.fact_span(packet.mac_offset, 6);
+            if !self.lans.count(space, mac, tag, frame.clock_ns, span) {
+                self.output.cap("redundant-nodes");
+            }
+        }
         if let Some(copy) =
             self.copies.check(packet, frame.bytes, frame.clock_ns, frame.interface, space)
         {
             *self.output.copies.entry(copy.name()).or_default() += 1;
+            self.lane_copy(copy, packet);
             self.sight(&at);
             if let Copy::Routed { entered, left } = copy {
                 self.router(&at, entered, left);
@@ -240,15 +269,16 @@ impl Shard {
             connection.dirty = false;
             let [forward, back] = std::mem::take(&mut connection.packets);
             let bytes = std::mem::take(&mut connection.bytes);
-            let tally = (connection.id, forward, back, bytes, connection.last_ns);
+            let unseen = std::mem::take(&mut connection.unseen).map(u64::from);
+            let tally = (connection.id, forward, back, bytes, connection.last_ns, unseen);
             self.output.connections.push(tally);
         }
         for index in std::mem::take(&mut self.dirty_operations) {
-            let Some(state) = self.operations.get_mut(index as usize) else { continue };
+            let Some(state) = self.operations.get_mut(index) else { continue };
             state.dirty = false;
             let count = std::mem::take(&mut state.count);
             let unpaired = std::mem::take(&mut state.unpaired);
-            self.output.operations.push((state.fact.id, count, unpaired, state.last_ns));
+            self.output.operations.push((state.id, count, unpaired, state.last_ns));
         }
         for id in std::mem::take(&mut self.dirty_changes) {
             let Some(state) = self.changes.get_mut(&id) else { continue };
@@ -261,6 +291,8 @@ impl Shard {
             self.occurrences.drain().map(|(id, (count, last))| (id, count, last)).collect();
         occurrences.sort_unstable();
         self.output.occurrences = occurrences;
+        self.output.lanes = self.lanes.take();
+        self.output.lans = self.lans.take();
         std::mem::take(&mut self.output)
     }
 
@@ -305,6 +337,16 @@ impl Shard {
         self.attempts.flush(now_ns, &mut self.output);
     }
 
+    /// A canary came so far; it leaves no other trace.
+    #[cold]
+    fn canary(&mut self, frame: &Frame<'_>, packet: &Packet, shared: &Shared) {
+        let Some(canary) = &shared.canary else { return };
+        if let Some(sequence) = canary.sequence(packet, frame.bytes) {
+            let fact = facts::Canary { run_ns: canary.run_ns, sequence };
+            self.output.facts.push((frame.ordinal, Fact::Canary(fact)));
+        }
+    }
+
     fn payload(&mut self, at: &Place<'_>, bytes: &[u8], spans: &SpanMap) {
         let packet = at.packet;
         let carrier = match packet.kind {
@@ -336,15 +378,30 @@ impl Shard {
         let side = if from <= to { Side::A } else { Side::B };
         let (a, b) = if side == Side::A { (from, to) } else { (to, from) };
         let key = FlowKey::new(a, b, transport, carrier, at.space);
-        let index = match self.flow_of.get(&key) {
-            Some(index) => *index,
+        let found = self.flow_of.find(self.hasher.hash_one(key), |slot| {
+            self.flows
+                .get(*slot as usize)
+                .is_some_and(|flow| flow.as_ref().is_some_and(|flow| flow.key == key))
+        });
+        let index = match found {
+            Some(slot) => *slot as usize,
             None => self.new_flow(key, side, transport, (source_port, destination_port), at),
         };
         let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
         self.sight_flow(&mut flow, side, at);
+        let at_once = at.frame.clock_ns - flow.last_ns <= copies::WINDOW_NS;
         flow.last_ns = at.frame.clock_ns;
+        flow.lane = self.lanes.at();
         match packet.kind {
-            Kind::Tcp(tcp) => self.segment(&mut flow, side, at, tcp, bytes, spans),
+            Kind::Tcp(tcp) => {
+                let arrival = self.segment(&mut flow, side, at, tcp, bytes, spans);
+                if let (true, Some(arrival), Some(lane)) =
+                    (at.without_id(), arrival, self.lanes.now())
+                {
+                    // No sender repeats a segment so soon.
+                    lane.check(arrival == Arrival::Retransmission && at_once);
+                }
+            }
             _ => {
                 flow.payload = true;
                 self.datagram(&mut flow, side, at, carrier, bytes, spans);
@@ -375,6 +432,7 @@ impl Shard {
                 Item::Binding { mac, ip, protocol, message, evidence } => {
                     self.binding(at, mac, ip, protocol, message, &evidence);
                 }
+                Item::Holds(holds) => self.holds(at, &holds, source),
                 _ => {}
             }
         }
@@ -433,19 +491,17 @@ impl Shard {
         if transport == Transport::Udp && !self.awaited.is_empty() {
             self.follow(&mut flow, from.0, to);
         }
-        let index = match self.free.pop() {
-            Some(index) => {
-                if let Some(slot) = self.flows.get_mut(index) {
-                    *slot = Some(flow);
-                }
-                index
-            }
-            None => {
-                self.flows.push(Some(flow));
-                self.flows.len() - 1
-            }
-        };
-        self.flow_of.insert(key, index);
+        let index = self.free.pop().unwrap_or(self.flows.len());
+        flow.slot = index as u32;
+        match self.flows.get_mut(index) {
+            Some(slot) => *slot = Some(flow),
+            None => push_tight(&mut self.flows, Some(flow)),
+        }
+        let Self { flow_of, flows, hasher, .. } = self;
+        flow_of.insert_unique(hasher.hash_one(key), index as u32, |slot| {
+            let flow = flows.get(*slot as usize).and_then(Option::as_ref);
+            flow.map_or(0, |flow| hasher.hash_one(flow.key))
+        });
         index
     }
 
@@ -453,7 +509,7 @@ impl Shard {
     /// address nobody could tell which end is meant.
     fn awaits(&mut self, flow: &Flow, side: Side) {
         let (asker, (answerer, _)) = (flow.end(side), flow.end(side.other()));
-        let Some(index) = self.flow_of.get(&flow.key).copied() else { return };
+        let index = flow.slot as usize;
         self.awaited.retain(|known| known.key != flow.key);
         if asker.0 != answerer && flow.transport == Transport::Udp {
             if self.awaited.len() >= AWAITED {
@@ -557,8 +613,8 @@ impl Shard {
         tcp: TcpHeader,
         bytes: &[u8],
         spans: &SpanMap,
-    ) {
-        let Some(mut streams) = flow.streams.take() else { return };
+    ) -> Option<Arrival> {
+        let mut streams = flow.streams.take()?;
         if tcp.flags & SYN != 0 {
             self.syn(flow, &mut streams, side, at, tcp);
         }
@@ -574,19 +630,30 @@ impl Shard {
         }
         // Bytes on the wire that the capture cut off.
         let missing = if at.packet.truncated { at.missing() } else { 0 };
+        let mut arrived = None;
         if !bytes.is_empty() || missing > 0 {
             flow.payload = true;
             flow.attempt = None;
+            if let Some(lane) = self.lanes.now() {
+                lane.tcp += 1;
+                lane.tcp_one_way += u64::from(!flow.two_way);
+            }
             let sequence = tcp.sequence.wrapping_add(u32::from(tcp.flags & SYN != 0));
             let segment = Segment { sequence, bytes, spans, missing, ts_ns: at.frame.clock_ns };
             let peer = flow.acknowledged.get(side.other() as usize).copied().flatten();
             let arrival =
                 self.stream_read(flow, &mut streams, side, at, Step::Segment(segment, peer));
+            arrived = Some(arrival);
             match arrival {
                 Arrival::Retransmission => {
                     *self.output.copies.entry("tcp-retransmission").or_default() += 1;
                 }
-                _ => self.count_unread(flow, side, at),
+                _ => {
+                    if let Some(lane) = self.lanes.now() {
+                        lane.numbered(Counter::Tcp, 1, 0);
+                    }
+                    self.count_unread(flow, side, at);
+                }
             }
         }
         if tcp.flags & RST != 0 {
@@ -597,6 +664,7 @@ impl Shard {
             flow.attempt = flow.attempt.or(flow.client);
         }
         flow.streams = Some(streams);
+        arrived
     }
 
     fn syn(
@@ -613,6 +681,9 @@ impl Shard {
         if !repeated {
             if !answer && (flow.payload || stream.next().is_some()) {
                 // The same ports again: a new connection in time.
+                for side in [Side::A, Side::B] {
+                    self.end_stream(flow, streams, side);
+                }
                 self.finish_session(flow, at);
                 self.attempt_ended(flow, at);
                 flow.reader = Reader::Searching(0);
@@ -695,8 +766,10 @@ impl Shard {
         if self.held > HELD {
             self.held -= stream.held();
             stream.drop_held();
+            self.held += stream.held();
             self.output.cap("stream-bytes");
         }
+        let missing = stream.take_missing();
         let gaps = stream.take_gaps();
         if gaps > 0 {
             *self.output.by_cause.entry("tcp-gap".into()).or_default() += gaps;
@@ -704,17 +777,22 @@ impl Shard {
         if searching && flow.reader.protocol().is_some() {
             // What the other side sent before the protocol was known may be of a greeting before it.
             if let Some(stream) = streams.get_mut(side.other() as usize) {
-                let (bytes, spans) = stream.kept();
-                let input = at.input(side, &flow.ends, Transport::Tcp, bytes, spans);
-                let input = Input { side: side.other(), ..input };
-                if !bytes.is_empty() && !flow.reader.fits(&input) {
-                    self.held -= bytes.len();
+                let foreign = stream.kept().is_some_and(|(bytes, spans)| {
+                    let input = at.input(side, &flow.ends, Transport::Tcp, bytes, spans);
+                    !flow.reader.fits(&Input { side: side.other(), ..input })
+                });
+                if foreign {
+                    self.held -= stream.held();
                     stream.drop_kept();
+                    self.held += stream.held();
                 }
             }
         }
         self.drain(flow, side, at, &mut out);
         self.out = out;
+        if missing != 0 {
+            self.missing(flow, Counter::Tcp, i64::from(missing), 0);
+        }
         arrival
     }
 
@@ -739,7 +817,7 @@ impl Shard {
                 if flow.waiting.iter().any(|(frames, _)| *frames > 0) {
                     flow.waiting = [(0, 0); 2];
                 }
-                let last = flow.connections.get(flow.last_connection).map(|row| row.index);
+                let last = flow.connections.get(flow.last_connection as usize).copied();
                 if let Some(index) = last {
                     // Mostly the dissector named the layer, and the frame is counted.
                     let known = self.connections.get(index as usize);
@@ -790,12 +868,21 @@ impl Shard {
             Item::Binding { mac, ip, protocol, message, evidence } => {
                 self.binding(at, *mac, *ip, protocol, message, evidence);
             }
+            Item::Holds(holds) => self.holds(at, holds, flow.end(side).0),
             Item::Change(change) => self.change(flow, change.clone(), at),
             Item::Event(event) => self.event(flow, event, at),
             Item::Violation(violation) => self.violation(flow, violation, at),
             Item::Payload(payload) => self.rich_payload(flow, payload.clone(), at),
             Item::StartNotSeen(protocol) => {
                 self.output.cause(format_compact!("session-start-not-seen {protocol}"));
+            }
+            Item::Numbered(counter, numbered) => {
+                if let (true, Some(lane)) = (at.without_id(), self.lanes.now()) {
+                    lane.check(*numbered == Numbered::Again);
+                }
+                if let Numbered::Next(missing) = numbered {
+                    self.missing(flow, *counter, i64::from(*missing), 1);
+                }
             }
             Item::NotDecoded(protocol, cause) => {
                 self.output.cause(format_compact!("{cause} {protocol}"));
@@ -834,12 +921,15 @@ impl Shard {
             *packets += 1;
         }
         connection.bytes += u64::from(at.frame.original_length);
+        let [_, truncated, one_way] = &mut connection.unseen;
+        *truncated += u32::from(at.packet.truncated);
+        *one_way += u32::from(!flow.two_way && flow.transport == Transport::Tcp);
         connection.last_ns = at.frame.clock_ns;
         if !connection.dirty {
             connection.dirty = true;
             self.dirty_connections.push(index);
         }
-        if connection.observe(&at.packet.vlans, at.frame.interface) {
+        if connection.observe(Tap::new(at.frame.interface, &at.packet.vlans, &self.hasher)) {
             let id = connection.id;
             self.observed(id, at);
         }
@@ -861,14 +951,14 @@ impl Shard {
         server_child: &Child,
         at: &Place<'_>,
     ) -> Option<u32> {
-        let last = flow.connections.get(flow.last_connection);
+        let last = flow.connections.get(flow.last_connection as usize).copied();
         let index = match last {
-            Some(last) if last.fits(protocol, client_child, server_child) => last.index,
+            Some(last) if self.fits(last, protocol, client_child, server_child) => last,
             _ => self.other_connection(flow, protocol, client_child, server_child, at)?,
         };
         let connection = self.connections.get(index as usize)?;
         if connection.generation != self.generation {
-            self.announce_connection(index, at.frame.ordinal);
+            self.announce_connection(index, at);
         }
         Some(index)
     }
@@ -882,14 +972,21 @@ impl Shard {
         server_child: &Child,
         at: &Place<'_>,
     ) -> Option<u32> {
-        let fits = |known: &ConnectionRef| known.fits(protocol, client_child, server_child);
+        let fits = |known: &u32| self.fits(*known, protocol, client_child, server_child);
         match flow.connections.iter().position(fits) {
             Some(position) => {
-                flow.last_connection = position;
-                flow.connections.get(position).map(|known| known.index)
+                flow.last_connection = position as u32;
+                flow.connections.get(position).copied()
             }
             None => self.new_connection(flow, protocol, client_child, server_child, at),
         }
+    }
+
+    /// Whether this row of a flow is the one of `protocol` between these children.
+    #[inline]
+    fn fits(&self, row: u32, protocol: &'static str, client: &Child, server: &Child) -> bool {
+        let row = self.connections.get(row as usize);
+        row.is_some_and(|row| row.fits(protocol, client, server))
     }
 
     /// Adds a connection row to the flow, known to the shard or not; none when the cap is reached.
@@ -912,7 +1009,11 @@ impl Shard {
             port,
             protocol,
         };
-        let index = match self.connection_of.get(&key) {
+        let hash = self.hasher.hash_one(&key);
+        let known = self.connection_of.find(hash, |index| {
+            self.connections.get(*index as usize).is_some_and(|known| known.key == key)
+        });
+        let index = match known {
             Some(index) => *index,
             None => {
                 if self.connections.len() >= CONNECTIONS {
@@ -928,33 +1029,31 @@ impl Shard {
                     _ => at.said(),
                 };
                 let first_ns = flow.first_ns.min(at.frame.clock_ns);
-                let connection = Connection::new(&key, space, first_ns, vec![span]);
                 for (address, child) in [&key.client, &key.server] {
                     self.child(at, *address, child);
                 }
-                self.connections.push(connection);
-                let index = self.connections.len() as u32 - 1;
-                self.connection_of.insert(key, index);
+                let index = self.connections.len() as u32;
+                push_tight(&mut self.connections, Connection::new(key, space, first_ns, span));
+                let Self { connection_of, connections, hasher, .. } = self;
+                connection_of.insert_unique(hash, index, |index| {
+                    let known = connections.get(*index as usize);
+                    known.map_or(0, |known| hasher.hash_one(&known.key))
+                });
                 index
             }
         };
-        flow.connections.push(ConnectionRef {
-            protocol,
-            client_child: client_child.clone(),
-            server_child: server_child.clone(),
-            index,
-        });
-        flow.last_connection = flow.connections.len() - 1;
+        flow.connections.push(index);
+        flow.last_connection = flow.connections.len() as u32 - 1;
         Some(index)
     }
 
     /// Tells the connection in full, once a journal generation.
     #[cold]
-    fn announce_connection(&mut self, index: u32, ordinal: u64) {
+    fn announce_connection(&mut self, index: u32, at: &Place<'_>) {
         if let Some(connection) = self.connections.get_mut(index as usize) {
             connection.generation = self.generation;
-            let fact = facts::Connection::clone(&connection.fact);
-            self.output.facts.push((ordinal, Fact::Connection(fact)));
+            let fact = connection.fact(at.shared.spaces.name(connection.key.space));
+            self.output.facts.push((at.frame.ordinal, Fact::Connection(fact)));
         }
     }
 
@@ -989,11 +1088,17 @@ impl Shard {
         };
         let client = flow.decide_client(None);
         let Some(connection) = self.connections.get_mut(index as usize) else { return };
-        let found = connection.operation(operation, client, &mut self.operations, &self.hasher);
+        let space = at.shared.spaces.name(flow.space);
+        let Some(found) =
+            connection.operation(index, operation, client, &mut self.operations, space)
+        else {
+            self.output.cap("operations");
+            return;
+        };
         if let Some(what) = found.capped {
             self.output.cap(what);
         }
-        let Some(state) = self.operations.get_mut(found.index as usize) else { return };
+        let Some(state) = self.operations.get_mut(found.index) else { return };
         if paired {
             state.count += 1;
         } else {
@@ -1013,10 +1118,12 @@ impl Shard {
     /// Tells the operation in full, once a journal generation.
     #[cold]
     fn announce_operation(&mut self, index: u32, ordinal: u64) {
-        if let Some(state) = self.operations.get_mut(index as usize) {
+        if let Some(state) = self.operations.get_mut(index) {
             state.generation = self.generation;
-            let fact = facts::Operation::clone(&state.fact);
-            self.output.facts.push((ordinal, Fact::Operation(fact)));
+            let connection = self.connections.get(state.connection as usize);
+            if let Some(fact) = connection.map(|known| known.operation_fact(state)) {
+                self.output.facts.push((ordinal, Fact::Operation(fact)));
+            }
         }
     }
 
@@ -1091,7 +1198,7 @@ impl Shard {
         let first = self.endpoint(at, Address::Mac(mac));
         let second = self.endpoint(at, ip);
         if self.bindings.len() < DISTINCT
-            && self.bindings.insert((first, second, protocol, message))
+            && self.bindings.insert(self.hasher.hash_one((first, second, protocol, message)))
         {
             let fact = facts::Binding {
                 first,
@@ -1103,6 +1210,44 @@ impl Shard {
             };
             self.output.facts.push((at.frame.ordinal, Fact::Binding(fact)));
         }
+        if matches!(protocol, "arp" | "icmpv6") {
+            let said = Holding {
+                space: (at.space, at.shared.spaces.name(at.space).into()),
+                vlan: at.packet.vlans.last().copied(),
+                protocol,
+                message,
+                group: None,
+                what: ip,
+                address: None,
+                holder: mac.into(),
+                holder_id: first,
+                leaving: false,
+                valid_ns: None,
+                ts_ns: at.frame.clock_ns,
+                spans: spans(evidence),
+            };
+            self.output.facts.push((at.frame.ordinal, Fact::Holding(Box::new(said))));
+        }
+    }
+
+    /// The sender holds a redundancy group's addresses, or gives them up.
+    fn holds(&mut self, at: &Place<'_>, holds: &Holds, holder: Address) {
+        let said = Holding {
+            space: (at.space, at.shared.spaces.name(at.space).into()),
+            vlan: at.packet.vlans.last().copied(),
+            protocol: holds.protocol,
+            message: "",
+            group: Some(holds.group.clone()),
+            what: holds.mac.into(),
+            address: holds.address,
+            holder,
+            holder_id: self.endpoint(at, holder),
+            leaving: holds.leaving,
+            valid_ns: Some(holds.valid_ns),
+            ts_ns: at.frame.clock_ns,
+            spans: spans(&holds.evidence),
+        };
+        self.output.facts.push((at.frame.ordinal, Fact::Holding(Box::new(said))));
     }
 
     /// A frame and its routed copy: the MAC it went to and the MAC it left from are one router's.
@@ -1113,7 +1258,7 @@ impl Shard {
         let first = self.endpoint(at, Address::Mac(entered.min(left)));
         let second = self.endpoint(at, Address::Mac(entered.max(left)));
         let key = (first, second, "routed-copy", "forwarded-packet");
-        if self.bindings.len() < DISTINCT && self.bindings.insert(key) {
+        if self.bindings.len() < DISTINCT && self.bindings.insert(self.hasher.hash_one(key)) {
             let fact = facts::Binding {
                 first,
                 second,
@@ -1275,14 +1420,12 @@ impl Shard {
     /// The roles were wrong: exchanges them and says which rows move.
     fn correct(&mut self, flow: &mut Flow, client: Side, at: &Place<'_>) {
         flow.client = Some(client);
-        let old: Vec<ConnectionRef> = std::mem::take(&mut flow.connections);
+        let old = std::mem::take(&mut flow.connections);
         flow.last_connection = 0;
         for row in old {
-            let Some(before) = self.connections.get(row.index as usize).map(|known| known.id)
-            else {
-                continue;
-            };
-            let new = self.connection(flow, row.protocol, &row.server_child, &row.client_child, at);
+            let Some(known) = self.connections.get(row as usize) else { continue };
+            let (before, key) = (known.id, known.key.clone());
+            let new = self.connection(flow, key.protocol, &key.server.1, &key.client.1, at);
             let after =
                 new.and_then(|index| self.connections.get(index as usize)).map(|known| known.id);
             if let Some(after) = after.filter(|after| *after != before) {
@@ -1360,22 +1503,63 @@ impl Shard {
     /// Notes who sent a frame, where no flow remembers it.
     fn sight(&mut self, at: &Place<'_>) {
         let packet = at.packet;
-        let seen = at.seen();
+        let seen = at.seen(&self.hasher);
         let ip = packet.ip.map(|ip| Address::Ip(ip.source));
         self.sender(at, seen, ip.filter(|ip| !ip.is_none() && !ip.is_group()));
     }
 
     fn sight_flow(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>) {
-        let packet = at.packet;
         let Some(known) = flow.seen.get_mut(side as usize) else { return };
-        let same = known.any
-            && known.mac == packet.source_mac
-            && known.hop_limit == packet.ip.as_ref().map_or(0, |ip| ip.hop_limit)
-            && known.interface == at.frame.interface
-            && same_vlans(&known.vlans, &packet.vlans);
-        if !same {
-            *known = at.seen();
+        let (packet, seen) = (at.packet, at.seen(&self.hasher));
+        if known.replace(seen) != Some(seen) {
+            flow.two_way = flow.two_way || flow.seen.iter().all(Option::is_some);
+            let [untagged, tagged] = &mut flow.tags;
+            *untagged |= packet.vlans.is_empty();
+            *tagged |= !packet.vlans.is_empty();
             self.sight(at);
+        }
+        if flow.tags == [true; 2]
+            && let Some(lane) = self.lanes.now()
+        {
+            match packet.vlans.is_empty() {
+                true => lane.mixed_untagged += 1,
+                false => lane.mixed_tagged += 1,
+            }
+        }
+    }
+
+    /// Counts a copy in its lane; without an IP identification it may be another message.
+    fn lane_copy(&mut self, copy: Copy, packet: &Packet) {
+        let Some(lane) = self.lanes.now() else { return };
+        match copy {
+            Copy::Mirror => lane.mirror_copies += u64::from(packet.ip.is_some_and(|ip| ip.id != 0)),
+            Copy::Routed { .. } => lane.routed_copies += 1,
+            Copy::Prp | Copy::Hsr => {}
+        }
+    }
+
+    /// Counts numbered messages of a flow that were seen and that are missing.
+    fn missing(&mut self, flow: &Flow, counter: Counter, missing: i64, seen: u64) {
+        if let Some(lane) = self.lanes.now() {
+            lane.numbered(counter, seen, missing);
+        }
+        if missing <= 0 {
+            return;
+        }
+        // Each layer misses them; of rows between several children, one of the layer's.
+        let mut layers = SmallVec::<[&'static str; 4]>::new();
+        for index in &flow.connections {
+            let Some(connection) = self.connections.get_mut(*index as usize) else { continue };
+            if layers.contains(&connection.key.protocol) {
+                continue;
+            }
+            layers.push(connection.key.protocol);
+            let [sum, ..] = &mut connection.unseen;
+            *sum = sum.saturating_add(missing as u32);
+            if !connection.dirty {
+                connection.dirty = true;
+                self.dirty_connections.push(*index);
+            }
         }
     }
 
@@ -1399,7 +1583,7 @@ impl Shard {
             self.output.cap("sightings");
             return;
         }
-        if self.sightings.insert((mac, at.space, ip, seen.clone())) {
+        if self.sightings.insert(self.hasher.hash_one((mac, at.space, ip, seen))) {
             let mut spans = vec![at.frame.fact_span(packet.mac_offset, 6)];
             if let Some(header) = packet.ip {
                 let length = if header.source.is_ipv4() { 4 } else { 16 };
@@ -1408,7 +1592,7 @@ impl Shard {
             let fact = facts::Sighting {
                 mac: mac_id,
                 ip: ip_id,
-                vlans: seen.vlans.to_vec(),
+                vlans: packet.vlans.to_vec(),
                 interface: at.interface(),
                 hop_limit: seen.hop_limit,
                 ts_ns: at.frame.clock_ns,
@@ -1467,10 +1651,27 @@ impl Shard {
         self.out = out;
     }
 
+    /// What the other side acknowledged and nobody saw is missing.
+    fn end_stream(&mut self, flow: &Flow, streams: &mut [Stream; 2], side: Side) {
+        let acknowledged = flow.acknowledged.get(side.other() as usize).copied().flatten();
+        let heard = flow.heard.get(side as usize).is_some_and(|heard| *heard);
+        if let (Some(number), Some(stream), true) =
+            (acknowledged, streams.get_mut(side as usize), heard)
+        {
+            stream.end(number);
+            let missing = stream.take_missing();
+            self.missing(flow, Counter::Tcp, i64::from(missing), 0);
+        }
+    }
+
     /// Takes a flow out of the table and reports what it still holds.
     fn end_flow(&mut self, index: usize, clock_ns: i64, ordinal: u64, shared: &Shared) {
         let Some(mut flow) = self.flows.get_mut(index).and_then(Option::take) else { return };
-        self.flow_of.remove(&flow.key);
+        let entry =
+            self.flow_of.find_entry(self.hasher.hash_one(flow.key), |slot| *slot == flow.slot);
+        if let Ok(entry) = entry {
+            entry.remove();
+        }
         self.free.push(index);
         let frame = Frame {
             ordinal,
@@ -1485,11 +1686,13 @@ impl Shard {
         let packet = packet::decode(u16::MAX, &[]);
         let ends = (None, None);
         let at = Place { frame: &frame, packet: &packet, ends: &ends, space: flow.space, shared };
+        self.lanes.go_to(flow.lane);
         if let Some(mut streams) = flow.streams.take() {
             for side in [Side::A, Side::B] {
                 if streams.get(side as usize).is_some_and(Stream::has_late) {
                     self.stream_read(&mut flow, &mut streams, side, &at, Step::Finish);
                 }
+                self.end_stream(&flow, &mut streams, side);
             }
             self.held -= streams.iter().map(Stream::held).sum::<usize>();
             flow.streams = Some(streams);
@@ -1531,13 +1734,12 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn seen(&self) -> Seen {
+    #[inline]
+    fn seen(&self, hasher: &DefaultHashBuilder) -> Seen {
         Seen {
+            tap: Tap::new(self.frame.interface, &self.packet.vlans, hasher),
             mac: self.packet.source_mac,
-            vlans: self.packet.vlans.clone(),
-            interface: self.frame.interface,
-            hop_limit: self.packet.ip.map_or(0, |ip| ip.hop_limit),
-            any: true,
+            hop_limit: self.packet.ip.as_ref().map_or(0, |ip| ip.hop_limit),
         }
     }
 
@@ -1554,6 +1756,11 @@ impl Place<'_> {
         };
         let until = packet.end.max(packet.start);
         self.frame.fact_span(from, until.saturating_sub(from))
+    }
+
+    /// Whether no IP identification tells copies of the frame apart.
+    fn without_id(&self) -> bool {
+        self.packet.ip.is_none_or(|ip| ip.id == 0)
     }
 
     /// Bytes of the frame that were on the wire but not captured.

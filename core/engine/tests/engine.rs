@@ -269,6 +269,169 @@ fn a_routed_copy_gives_the_routers_two_macs() {
     );
 }
 
+/// How often copies of this kind were seen.
+fn copies(batches: &[Batch], kind: &str) -> u64 {
+    batches.iter().flat_map(|batch| batch.coverage.copies.get(kind)).sum()
+}
+
+/// The same polls, each frame twice as this way of a redundant network brings it.
+fn redundant(name: &str, tagged: impl Fn(&[u8], u16, bool) -> Vec<u8>) -> Vec<Batch> {
+    let mut wire = Wire::default();
+    let mut tcp = modbus(1, 2);
+    for round in 0..4 {
+        wire.poll(round * 100 * MS, &mut tcp);
+    }
+    wire.frames = (wire.frames.iter().enumerate())
+        .flat_map(|(at, (ts_ns, bytes))| {
+            let sequence = at as u16;
+            // The second LAN is slower by more than a mirror's copy could be.
+            [
+                (*ts_ns, tagged(bytes, sequence, false)),
+                (ts_ns + 20 * MS, tagged(bytes, sequence, true)),
+            ]
+        })
+        .collect();
+    wire.frames.sort_by_key(|(ts_ns, _)| *ts_ns);
+    wire.batches(name)
+}
+
+#[test]
+fn the_frames_of_both_lans_of_prp_count_once() {
+    let batches = redundant("prp", |bytes, sequence, second| {
+        let mut frame = bytes.to_vec();
+        let size = (bytes.len() - 14 + 6) as u16;
+        frame.extend(sequence.to_be_bytes());
+        frame.extend((size | if second { 0xb000 } else { 0xa000 }).to_be_bytes());
+        frame.extend([0x88, 0xfb]);
+        frame
+    });
+    assert_eq!(Some(&(4, 0)), operations(&batches).get(&read_of(1, 2, "ok")));
+    assert_eq!(8, copies(&batches, "prp"));
+}
+
+#[test]
+fn the_frames_of_both_directions_of_an_hsr_ring_count_once() {
+    let batches = redundant("hsr", |bytes, sequence, second| {
+        let mut frame = bytes[..12].to_vec();
+        let size = (bytes.len() - 14 + 6) as u16;
+        frame.extend([0x89, 0x2f]);
+        frame.extend((size | u16::from(second) << 12).to_be_bytes());
+        frame.extend(sequence.to_be_bytes());
+        frame.extend(&bytes[12..]);
+        frame
+    });
+    assert_eq!(Some(&(4, 0)), operations(&batches).get(&read_of(1, 2, "ok")));
+    assert_eq!(8, copies(&batches, "hsr"));
+}
+
+/// An IPv4 packet between two tunnel ends, in a frame.
+fn outer(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 9, 2, 2, 0, 0, 0, 9, 1, 8, 0, 0x45, 0];
+    frame.extend((20 + payload.len() as u16).to_be_bytes());
+    frame.extend([0, 0, 0x40, 0, 64, protocol, 0, 0, 198, 51, 100, 1, 198, 51, 100, 2]);
+    frame.extend(payload);
+    frame
+}
+
+/// A UDP datagram to this port between the tunnel ends.
+fn outer_udp(port: u16, parts: &[&[u8]]) -> Vec<u8> {
+    let payload = parts.concat();
+    let mut datagram = vec![0xc0, 0];
+    datagram.extend(port.to_be_bytes());
+    datagram.extend((8 + payload.len() as u16).to_be_bytes());
+    datagram.extend([0, 0]);
+    datagram.extend(payload);
+    outer(17, &datagram)
+}
+
+/// A way to carry a frame, and how.
+type Tunnel = (&'static str, fn(&[u8]) -> Vec<u8>);
+
+#[test]
+fn a_poll_in_each_kind_of_tunnel_is_the_poll_itself() {
+    let tunnels: &[Tunnel] = &[
+        ("gre", |frame| outer(47, &[&[0, 0, 8, 0], &frame[14..]].concat())),
+        ("gre-key", |frame| outer(47, &[&[0x20, 0, 8, 0, 0, 0, 0, 7], &frame[14..]].concat())),
+        ("erspan-1", |frame| outer(47, &[&[0, 0, 0x88, 0xbe], frame].concat())),
+        ("erspan-2", |frame| {
+            let header = [0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 5, 0, 9, 0, 0, 0, 0];
+            outer(47, &[&header, frame].concat())
+        }),
+        ("erspan-3", |frame| {
+            let header = [0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 5, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1];
+            outer(47, &[&header[..], &[0; 8], frame].concat())
+        }),
+        ("vxlan", |frame| outer_udp(4789, &[&[8, 0, 0, 0, 0, 0, 7, 0], frame])),
+        ("geneve", |frame| {
+            outer_udp(6081, &[&[1, 0, 0x65, 0x58, 0, 0, 7, 0], &[0, 1, 0x80, 0], frame])
+        }),
+        ("ip-in-ip", |frame| outer(4, &frame[14..])),
+        ("gtp-u", |frame| {
+            let length = (frame.len() - 14) as u8;
+            outer_udp(2152, &[&[0x30, 0xff, 0, length, 0, 0, 0, 7], &frame[14..]])
+        }),
+    ];
+    for (name, tunnel) in tunnels {
+        let mut wire = Wire::default();
+        let mut tcp = modbus(1, 2);
+        for round in 0..4 {
+            wire.poll(round * 100 * MS, &mut tcp);
+        }
+        for (_, bytes) in &mut wire.frames {
+            *bytes = tunnel(bytes);
+        }
+        let found = operations(&wire.batches(name));
+        assert_eq!(Some(&(4, 0)), found.get(&read_of(1, 2, "ok")), "{name}");
+    }
+}
+
+#[test]
+fn a_datagram_of_ipv6_in_ipv4_has_its_own_addresses() {
+    let mut inner = vec![0x60, 0, 0, 0, 0, 12, 17, 64];
+    inner.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    inner.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+    inner.extend([0x9c, 0x40, 0x9c, 0x41, 0, 12, 0, 0, 1, 2, 3, 4]);
+    let mut wire = Wire::default();
+    wire.frames.push((START_NS, outer(41, &inner)));
+    let batches = wire.batches("6in4");
+    let spoke: Vec<_> = batches.iter().flat_map(|batch| &batch.endpoints).collect();
+    assert!(spoke.iter().any(|endpoint| endpoint.address == "2001:db8::1" && endpoint.spoke));
+    assert!(!spoke.iter().any(|endpoint| endpoint.address == "198.51.100.1"));
+}
+
+#[test]
+fn takeovers_are_joined_over_shards_alike_for_any_number_of_threads() {
+    let mut wire = Wire::default();
+    for (second, host) in [(0, 1), (1, 2), (2, 3), (60, 2), (120, 3), (180, 1)] {
+        // Each machine announces 10.0.0.9 in a frame of its own address pair.
+        let mut frame = vec![0xff; 6];
+        frame.extend([2, 0, 0, 0, 0, host, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+        frame.extend([2, 0, 0, 0, 0, host, 10, 0, 0, 9, 0, 0, 0, 0, 0, 0, 10, 0, 0, 9]);
+        wire.frames.push((START_NS + second * SECOND, frame));
+    }
+    let path = wire.save("takeovers");
+    let (one, two) = (run(&[&path], 1), run(&[&path], 3));
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(one, two);
+    let moved: Vec<_> = (one.iter().flat_map(|batch| &batch.events))
+        .map(|event| (event.kind.as_str(), event.client.as_str(), event.server.as_str()))
+        .collect();
+    let mac = |host: u8| format!("02:00:00:00:00:0{host}");
+    let (first, second, third) = (mac(1), mac(2), mac(3));
+    // The second time that the third takes it from the second is a count.
+    assert_eq!(
+        vec![
+            ("address-moved", second.as_str(), first.as_str()),
+            ("address-moved", third.as_str(), second.as_str()),
+            ("address-moved", second.as_str(), third.as_str()),
+            ("address-moved", first.as_str(), third.as_str()),
+        ],
+        moved
+    );
+    let counted = one.iter().map(|batch| batch.tallies.occurrence_counts.len() / 8).sum::<usize>();
+    assert_eq!(5, counted);
+}
+
 #[test]
 fn an_answer_from_another_port_belongs_to_the_request() {
     let mut wire = Wire::default();

@@ -25,6 +25,7 @@ pub mod arp;
 pub mod bacnet;
 pub mod ber;
 pub mod ber_tags;
+pub mod carp;
 pub mod cdp;
 pub mod dcerpc;
 pub mod dhcp;
@@ -34,6 +35,8 @@ pub mod ethernet_ip;
 pub mod fields;
 pub mod fins;
 pub mod ftp;
+pub mod hsr_prp;
+pub mod hsrp;
 pub mod http;
 pub mod icmp;
 pub mod iec104;
@@ -44,6 +47,7 @@ pub mod ldap;
 pub mod lldp;
 pub mod mms;
 pub mod modbus;
+pub mod mrp;
 pub mod nbns;
 pub mod ntlm;
 pub mod ntp;
@@ -54,6 +58,7 @@ pub mod profinet;
 pub mod rdp;
 pub mod registry;
 pub mod s7comm;
+pub mod sequence;
 pub mod session;
 pub mod smb;
 pub mod snmp;
@@ -70,11 +75,13 @@ pub mod text;
 pub mod tftp;
 pub mod tls;
 pub mod vnc;
+pub mod vrrp;
 
 pub use out::{
-    Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,
-    Out, Outcome, Payload, Value, Violation, Who,
+    Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Holds, Item, Object,
+    Operation, Out, Outcome, Payload, Value, Violation, Who,
 };
 pub use pending::Pending;
 pub use registry::{Carrier, Probe, Protocol};
+pub use sequence::{Counter, Numbered};
 pub use session::{Input, Session, Side, Transport};

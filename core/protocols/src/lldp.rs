@@ -1,8 +1,9 @@
 //! LLDP: what a device says of itself and of its ports to its neighbour.
 //!
 //! Sources: IEEE 802.1AB-2016 clause 8 (TLVs), ANSI/TIA-1057 (LLDP-MED inventory), PROFINET
-//! (IEC 61158-6-10, organisation 00-0E-CF: subtype 5 chassis MAC).
-//! Not decoded: 802.1 and 802.3 organisational TLVs, PROFINET delays and port states.
+//! (IEC 61158-6-10, organisation 00-0E-CF: subtype 5 chassis MAC), IEEE 802.1Q-2018 annex D (VLAN
+//! name).
+//! Not decoded: other 802.1 and 802.3 organisational TLVs, PROFINET delays and port states.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -140,6 +141,12 @@ fn claims(input: &Input<'_>, kind: u8, value: &[u8], out: &mut Out) {
             };
             out.claim(input.own_text(TOLD_IN, attribute, text));
         }
+        // VLAN name: id, length, name (IEEE 802.1Q-2018 §D.2.3).
+        (127, [0x00, 0x80, 0xc2, 3, high, low, ..]) => {
+            let id = value.get(4..6).unwrap_or_default();
+            let number = u16::from_be_bytes([*high, *low]).to_compact_string();
+            out.claim(input.own_claim(TOLD_IN, "vlan_id", number, id, Decode::UnsignedBe));
+        }
         // PROFINET chassis MAC.
         (127, [0x00, 0x0e, 0xcf, 5, mac @ ..]) if mac.len() == 6 => {
             identifier(input, "profinet_chassis_mac", true, mac, out);
@@ -201,6 +208,7 @@ mod tests {
         0x0e, 0x04, 0x00, 0x14, 0x00, 0x04, // capabilities: bridge router, enabled: bridge
         0x10, 0x0c, 0x05, 0x01, 192, 0, 2, 9, 0x02, 0, 0, 0, 1, 0, // management address
         0xfe, 0x07, 0x00, 0x12, 0xbb, 0x08, b'S', b'N', b'7', // MED serial number
+        0xfe, 0x09, 0x00, 0x80, 0xc2, 0x03, 0, 10, 2, b'v', b'1', // VLAN name
         0x00, 0x00, // end
     ];
 
@@ -224,6 +232,7 @@ mod tests {
             ("capabilities", "bridge"),
             ("management_address", "192.0.2.9"),
             ("serial", "SN7"),
+            ("vlan_id", "10"),
         ];
         assert_eq!(expected.map(|(a, v)| (a, v.to_owned())).to_vec(), claimed(ADVERTISEMENT));
     }

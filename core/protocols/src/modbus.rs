@@ -362,6 +362,10 @@ impl Memory {
         let data = data.to_vec();
         let block = Block { unit, space, first, count, data, seen: self.clock };
         if self.blocks.len() < Self::BLOCKS {
+            if self.blocks.capacity() == 0 {
+                // Most clients ask for one run of values again and again.
+                self.blocks.reserve_exact(1);
+            }
             self.blocks.push(block);
         } else if let Some(oldest) = self.blocks.iter_mut().min_by_key(|block| block.seen) {
             *oldest = block;

@@ -5,7 +5,11 @@ use std::hash::{Hash, Hasher};
 use compact_str::{CompactString, ToCompactString};
 use otic_wire::{Address, Mac, Spans};
 
-use crate::session::Side;
+use crate::sequence::{Counter, Numbered};
+use crate::session::{Input, Side};
+
+/// Message of a binding of a redundancy group's MAC with the own IP of one of its members.
+pub const MEMBER: &str = "member";
 
 /// How evidence bytes are read to give the value again (contracts.md §8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -535,6 +539,26 @@ pub struct Payload {
     pub evidence: Spans,
 }
 
+/// The sender says that it holds a redundancy group's addresses now, or that it stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holds {
+    /// Protocol that keeps the group.
+    pub protocol: &'static str,
+    /// The group's name: protocol and number.
+    pub group: CompactString,
+    /// The MAC that the group's members share.
+    pub mac: Mac,
+    /// The first of the shared IPs, where the message names them: groups of equal number on
+    /// different links differ in it.
+    pub address: Option<Address>,
+    /// The sender gives the addresses up.
+    pub leaving: bool,
+    /// Without another such message for so long, others may take the addresses, ns.
+    pub valid_ns: i64,
+    /// The bytes that say so.
+    pub evidence: Spans,
+}
+
 /// One thing a dissector understood.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
@@ -563,7 +587,8 @@ pub enum Item {
     /// An attribute of an endpoint.
     Claim(Claim),
     /// A message proves that a MAC and an IP are interfaces of one machine (the sender's own
-    /// addresses in ARP, DHCP, ND).
+    /// addresses in ARP, DHCP, ND) or of one redundancy group; with the message [`MEMBER`], that the
+    /// IP's machine is a member of the group that shares the MAC.
     Binding {
         /// The machine's MAC.
         mac: Mac,
@@ -576,6 +601,8 @@ pub enum Item {
         /// The bytes of both addresses.
         evidence: Spans,
     },
+    /// The sender holds a redundancy group's addresses.
+    Holds(Holds),
     /// A write with values.
     Change(Change),
     /// Something that happened once.
@@ -589,6 +616,8 @@ pub enum Item {
     /// The bytes are of this protocol but could not be read further: encrypted, vendor-private,
     /// fragment lost (coverage); (protocol, cause).
     NotDecoded(&'static str, &'static str),
+    /// A numbered message, and what its number says (coverage).
+    Numbered(Counter, Numbered),
 }
 
 /// Collects what a dissector understood; drained by the engine after each call.
@@ -643,10 +672,23 @@ impl Out {
         }
     }
 
+    /// Adds what the number of a message says.
+    pub fn numbered(&mut self, counter: Counter, numbered: Numbered) {
+        self.items.push(Item::Numbered(counter, numbered));
+    }
+
     /// Adds one claim, unless its value is empty.
     pub fn claim(&mut self, claim: Claim) {
         if !claim.value.is_empty() {
             self.items.push(Item::Claim(claim));
+        }
+    }
+
+    /// Says that the sender is a member of the redundancy group whose members share this MAC.
+    pub fn member(&mut self, input: &Input<'_>, protocol: &'static str, mac: Mac, evidence: Spans) {
+        if matches!(input.source, Address::Ip(_)) {
+            let ip = input.source;
+            self.items.push(Item::Binding { mac, ip, protocol, message: MEMBER, evidence });
         }
     }
 

@@ -23,6 +23,10 @@ impl<K: PartialEq, T> Pending<K, T> {
     pub fn insert(&mut self, key: K, request: T) -> Option<T> {
         let evicted =
             if self.waiting.len() >= self.capacity { self.waiting.pop_front() } else { None };
+        if self.waiting.capacity() == 0 {
+            // Most flows ask one thing at a time.
+            self.waiting.reserve_exact(1);
+        }
         self.waiting.push_back((key, request));
         evicted.map(|(_, request)| request)
     }

@@ -97,12 +97,16 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::lldp::PROTOCOL,
     crate::cdp::PROTOCOL,
     crate::stp::PROTOCOL,
+    crate::mrp::PROTOCOL,
+    crate::hsr_prp::PROTOCOL,
     crate::profinet::dcp::PROTOCOL,
     crate::profinet::rt::PROTOCOL,
     crate::profinet::cm::PROTOCOL,
     crate::icmp::ICMP,
     crate::icmp::ICMPV6,
     crate::icmp::IGMP,
+    crate::vrrp::PROTOCOL,
+    crate::carp::PROTOCOL,
     crate::iec104::PROTOCOL,
     crate::iec61850::goose::PROTOCOL,
     crate::iec61850::sampled_values::PROTOCOL,
@@ -133,6 +137,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::dns::LLMNR,
     crate::snmp::PROTOCOL,
     crate::ntp::PROTOCOL,
+    crate::hsrp::PROTOCOL,
 ];
 
 /// The row of the protocol with this name.

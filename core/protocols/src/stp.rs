@@ -1,8 +1,10 @@
 //! Spanning tree: STP, RSTP, MSTP and Cisco's per-VLAN form.
 //!
 //! Sources: IEEE 802.1D-2004 clause 9 (BPDUs of version 0 and 2), 802.1Q-2018 clause 14 (version
-//! 3); Cisco's PVST+ uses the same BPDU on SNAP 00-00-0C / 0x010B.
-//! Not decoded: the MSTI records of version 3, the origin VLAN of PVST+.
+//! 3); Cisco's PVST+ uses the same BPDU on SNAP 00-00-0C / 0x010B, where
+//! after one byte of padding it names its VLAN as type 0, length 2, value (as tshark reads
+//! `stp.pvst.origvlan`).
+//! Not decoded: the MSTI records of version 3.
 
 use compact_str::ToCompactString;
 use otic_wire::{Cursor, Mac, Short};
@@ -87,7 +89,13 @@ fn bpdu(input: &Input<'_>, out: &mut Out) -> Result<(), Short> {
         if attribute == "stp_root" { cursor.skip(4) } else { Ok(()) }
     };
     bridge("stp_root", out)?;
-    bridge("stp_bridge", out)
+    bridge("stp_bridge", out)?;
+    if let (0 | 2, Some([0, 0, 0, 2, vlan @ ..])) = (version, input.bytes.get(36..42)) {
+        let [high, low] = *vlan else { return Ok(()) };
+        let value = u16::from_be_bytes([high, low]).to_compact_string();
+        out.claim(input.own_claim((NAME, name), "stp_vlan", value, vlan, Decode::UnsignedBe));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -116,6 +124,15 @@ mod tests {
             .collect();
         let expected = [("stp_root", "02:00:00:00:00:01"), ("stp_bridge", "02:00:00:00:00:02")];
         assert_eq!(expected.map(|(a, v)| (a, v.to_owned())).to_vec(), claims);
+    }
+
+    #[test]
+    fn a_bridge_names_the_vlan_of_its_tree() {
+        let bpdu = [CONFIGURATION, &[0, 0, 0, 0, 2, 0, 20]].concat();
+        assert!(
+            testing::claims(&testing::items(&PROTOCOL, &[(Side::A, &bpdu)]))
+                .contains(&("stp_vlan", "20".into()))
+        );
     }
 
     #[test]

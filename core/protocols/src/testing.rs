@@ -7,6 +7,7 @@ use otic_wire::{FrameSpan, SpanMap};
 
 use crate::out::{Event, Item, Out, Outcome};
 use crate::registry::{Carrier, Protocol};
+use crate::sequence::Numbered;
 use crate::session::{Input, Side, Transport};
 
 /// One message: who sent it, and its bytes.
@@ -24,6 +25,17 @@ pub fn claims(items: &[Item]) -> Vec<(&'static str, String)> {
         .iter()
         .filter_map(|item| match item {
             Item::Claim(claim) => Some((claim.attribute, claim.value.to_string())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// What the numbers of messages said.
+pub fn numbered(items: &[Item]) -> Vec<Numbered> {
+    items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Numbered(_, numbered) => Some(*numbered),
             _ => None,
         })
         .collect()

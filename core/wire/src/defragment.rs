@@ -10,7 +10,7 @@ use crate::span::{FrameSpan, SpanMap};
 
 /// Datagrams under reassembly at once.
 const DATAGRAMS: usize = 256;
-/// Bytes of all of them.
+/// Memory of their fragments, bytes.
 const HELD: usize = 1 << 20;
 /// Largest datagram, bytes.
 const LARGEST: usize = 65_535;
@@ -32,6 +32,11 @@ struct Datagram {
     /// Length, once the last fragment was seen.
     total: Option<usize>,
     since_ns: i64,
+}
+
+/// Memory that a fragment with these bytes takes.
+const fn cost(bytes: usize) -> usize {
+    bytes + size_of::<Piece>()
 }
 
 /// Puts fragments together. Memory is bounded: at most [`DATAGRAMS`], at most [`HELD`] bytes.
@@ -58,6 +63,12 @@ impl Defragmenter {
         self.expire(now_ns);
         let key = (ip.source, ip.destination, ip.protocol, ip.id);
         let offset = offset as usize;
+        if self.order.len() > 2 * DATAGRAMS {
+            // Most of what once waited is whole by now.
+            self.order.retain(|(since_ns, key)| {
+                self.waiting.get(key).is_some_and(|datagram| datagram.since_ns == *since_ns)
+            });
+        }
         if offset + bytes.len() > LARGEST {
             self.lost += 1;
             return None;
@@ -74,7 +85,7 @@ impl Defragmenter {
             since_ns: now_ns,
         });
         if datagram.pieces.len() < PIECES {
-            self.held += bytes.len();
+            self.held += cost(bytes.len());
             datagram.pieces.push(Piece { offset, bytes: bytes.to_vec(), span });
         }
         if !more {
@@ -92,8 +103,8 @@ impl Defragmenter {
 
     fn forget(&mut self, key: &Key) {
         if let Some(datagram) = self.waiting.remove(key) {
-            let bytes: usize = datagram.pieces.iter().map(|piece| piece.bytes.len()).sum();
-            self.held -= bytes;
+            let held: usize = datagram.pieces.iter().map(|piece| cost(piece.bytes.len())).sum();
+            self.held -= held;
         }
     }
 

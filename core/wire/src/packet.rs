@@ -2,8 +2,9 @@
 //!
 //! [`decode`] walks from the link header inwards and stops at the first thing that is not a header
 //! it knows. It never fails: what cannot be read further is said in [`Packet::kind`].
-//! Sources: IEEE 802.3, 802.1Q, 802.2; RFC 791, 8200, 2784, 2890, 2516, 3032, 7348, 4380, 8926; tcpdump's
-//! link type registry; IEC 62439-3 (PRP, HSR); 3GPP TS 29.281 (GTP-U).
+//! Sources: IEEE 802.3, 802.1Q, 802.2; RFC 791, 8200, 2003, 2784, 2890, 4213, 2516, 3032, 7348, 4380, 8926;
+//! draft-foschiano-erspan-03; tcpdump's link type registry; IEC 62439-3 (PRP, HSR); 3GPP TS 29.281
+//! (GTP-U).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -105,7 +106,7 @@ pub struct Packet {
     pub mac_offset: u32,
     /// VLAN ids, outermost first; priority tags (id 0) left out.
     pub vlans: SmallVec<[u16; 4]>,
-    /// Innermost tunnel: kind and its id (VXLAN VNI, GRE key, GTP TEID).
+    /// Innermost tunnel: kind and its id (VXLAN VNI, GRE key, ERSPAN session, GTP TEID).
     pub tunnel: Option<(&'static str, u32)>,
     /// Innermost IP header.
     pub ip: Option<IpHeader>,
@@ -994,28 +995,59 @@ impl Walk<'_, '_> {
             0x6558 => self.ethernet(false),
             0x8847 | 0x8848 => self.mpls(),
             0x880b => self.ppp(),
-            // ERSPAN type II has 8 bytes of header, only with the sequence flag (type I has none);
-            // type III has 12, and 8 more when its O flag is set.
-            0x88be => {
-                if flags & 0x1000 != 0 {
-                    self.cursor.skip(8)?;
-                }
-                self.packet.tunnel = Some(("erspan", key));
+            // ERSPAN type I has no header and GRE without sequence number; type II has both.
+            0x88be if flags & 0x1000 == 0 => {
+                self.packet.tunnel = Some(("erspan", 0));
                 self.ethernet(false)
             }
-            0x22eb => {
-                let header: [u8; 12] = self.cursor.array()?;
-                if header[11] & 1 == 1 {
-                    self.cursor.skip(8)?;
-                }
-                self.packet.tunnel = Some(("erspan", key));
-                self.ethernet(false)
-            }
+            0x88be => self.erspan_2(),
+            0x22eb => self.erspan_3(),
             _ => {
                 self.stop(Kind::Ip(47));
                 Ok(())
             }
         }
+    }
+
+    /// Version 1, VLAN; class, encapsulation, T (frame cut by the mirror), session; index
+    /// (draft-foschiano-erspan-03 §4.2).
+    fn erspan_2(&mut self) -> Result<(), Short> {
+        let [version, _, flags, session, ..] = self.cursor.array::<8>()?;
+        if version >> 4 != 1 {
+            self.stop(Kind::Broken("erspan-header"));
+            return Ok(());
+        }
+        self.erspan_session(flags, session);
+        self.ethernet(false)
+    }
+
+    /// Version 2 and the fields of type II, time stamp, group tag; P, frame type, hardware; direction,
+    /// granularity, O: 8 more bytes follow (draft-foschiano-erspan-03 §4.3). Frame type 2 is an IP
+    /// packet without link header.
+    fn erspan_3(&mut self) -> Result<(), Short> {
+        let [version, _, flags, session, _, _, _, _, _, _, kind, options] = self.cursor.array()?;
+        if version >> 4 != 2 {
+            self.stop(Kind::Broken("erspan-header"));
+            return Ok(());
+        }
+        self.erspan_session(flags, session);
+        if options & 1 == 1 {
+            self.cursor.skip(8)?;
+        }
+        match kind >> 2 & 0x1f {
+            0 => self.ethernet(false),
+            2 => self.ip_by_version(),
+            _ => {
+                self.stop(Kind::Nothing("erspan-frame-type"));
+                Ok(())
+            }
+        }
+    }
+
+    fn erspan_session(&mut self, flags: u8, session: u8) {
+        let id = u32::from(flags & 0x03) << 8 | u32::from(session);
+        self.packet.tunnel = Some(("erspan", id));
+        self.packet.truncated |= flags & 0x04 != 0;
     }
 }
 
@@ -1072,6 +1104,48 @@ mod tests {
         assert_eq!("192.0.2.1", packet.source().unwrap().to_string());
         assert_eq!(Some(("gre", 0)), packet.tunnel);
         assert_eq!(Some(Mac([2, 0, 0, 0, 0, 1])), packet.source_mac);
+    }
+
+    /// The frame of [`UDP_FRAME`] behind these bytes of a tunnel in GRE, and its VLAN.
+    fn mirrored(gre: &[u8]) -> Vec<u8> {
+        let mut frame = vec![2, 0, 0, 0, 0, 8, 2, 0, 0, 0, 0, 9, 0x08, 0x00];
+        let length = (20 + gre.len() + UDP_FRAME.len()) as u16;
+        frame.extend([0x45, 0]);
+        frame.extend(length.to_be_bytes());
+        frame.extend([0, 1, 0, 0, 64, 47, 0, 0, 198, 51, 100, 1, 198, 51, 100, 2]);
+        frame.extend(gre);
+        frame.extend(UDP_FRAME);
+        frame
+    }
+
+    #[test]
+    fn a_frame_mirrored_by_each_type_of_erspan_is_read() {
+        let one: &[u8] = &[0, 0, 0x88, 0xbe];
+        // Sequence number 7; version 1, VLAN 10, session 0x101, index 5.
+        let two: &[u8] = &[0x10, 0, 0x88, 0xbe, 0, 0, 0, 7, 0x10, 0x0a, 0x01, 0x01, 0, 0, 0, 5];
+        // The same with version 2, time stamp, group tag, frame type 0, no options.
+        let three: &[u8] =
+            &[0x10, 0, 0x22, 0xeb, 0, 0, 0, 7, 0x20, 0x0a, 0x01, 0x01, 1, 2, 3, 4, 0, 0, 0, 0];
+        let with_options: &[u8] = &[
+            0x10, 0, 0x22, 0xeb, 0, 0, 0, 7, 0x20, 0x0a, 0x01, 0x01, 1, 2, 3, 4, 0, 0, 0,
+            1, // O
+            0x0c, 0, 0, 1, 0, 0, 0, 2,
+        ];
+        for (gre, session) in [(one, 0), (two, 0x101), (three, 0x101), (with_options, 0x101)] {
+            let packet = decode(1, &mirrored(gre));
+            assert_eq!(Kind::Udp { source: 5000, destination: 47808 }, packet.kind, "{gre:x?}");
+            assert_eq!(Some(("erspan", session)), packet.tunnel);
+            assert_eq!(&[10], packet.vlans.as_slice());
+            assert_eq!("192.0.2.1", packet.source().unwrap().to_string());
+        }
+    }
+
+    #[test]
+    fn an_erspan_header_of_another_version_is_broken_and_a_cut_frame_says_so() {
+        let other = [0x10, 0, 0x88, 0xbe, 0, 0, 0, 7, 0x30, 0x0a, 0x01, 0x01, 0, 0, 0, 5];
+        assert_eq!(Kind::Broken("erspan-header"), decode(1, &mirrored(&other)).kind);
+        let cut = [0x10, 0, 0x88, 0xbe, 0, 0, 0, 7, 0x10, 0x0a, 0x05, 0x01, 0, 0, 0, 5];
+        assert!(decode(1, &mirrored(&cut)).truncated);
     }
 
     #[test]

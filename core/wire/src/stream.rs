@@ -67,18 +67,35 @@ struct Late {
     ts_ns: i64,
 }
 
-/// One direction of a TCP connection.
+/// One direction of a TCP connection. Most directions are in order and wait for nothing: what is
+/// kept has a place of its own, which exists only while something is in it.
 #[derive(Default)]
 pub struct Stream {
     next: Option<u32>,
     from_start: bool,
     after_gap: bool,
+    gaps: u32,
+    /// Longest payload of a segment.
+    longest: u32,
+    /// Segments missing since they were last asked for; fewer than none when they came late.
+    missing: i32,
+    kept: Option<Box<Kept>>,
+}
+
+/// What a direction keeps: bytes nobody used up yet, and segments that wait for earlier ones.
+#[derive(Default)]
+struct Kept {
     buffer: Vec<u8>,
     spans: SpanMap,
     late: Vec<Late>,
     late_bytes: usize,
     holes: Vec<(u32, u32)>,
-    gaps: u64,
+}
+
+impl Kept {
+    fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && self.late.is_empty() && self.holes.is_empty()
+    }
 }
 
 impl Stream {
@@ -88,6 +105,7 @@ impl Stream {
             next: Some(sequence.wrapping_add(1)),
             from_start: true,
             gaps: self.gaps,
+            missing: self.missing,
             ..Self::default()
         };
     }
@@ -96,6 +114,27 @@ impl Stream {
     #[must_use]
     pub const fn next(&self) -> Option<u32> {
         self.next
+    }
+
+    /// Segments that are missing since the last call: holes that were given up, less those filled late,
+    /// each as many segments as its bytes need.
+    pub fn take_missing(&mut self) -> i32 {
+        std::mem::take(&mut self.missing)
+    }
+
+    /// The receiver acknowledged bytes up to `sequence` and the stream is over: counts what was never
+    /// seen of it. One number more is the FIN.
+    pub fn end(&mut self, sequence: u32) {
+        if let Some(next) = self.next
+            && (2..FAR).contains(&(sequence.wrapping_sub(next) as i32))
+        {
+            self.missing += self.segments(sequence.wrapping_sub(next));
+        }
+    }
+
+    /// How many segments so many bytes were.
+    fn segments(&self, bytes: u32) -> i32 {
+        bytes.div_ceil(self.longest.max(1)).clamp(1, 1 << 16) as i32
     }
 
     /// Takes a segment; hands what is in order to `read`, which returns how many bytes it used up.
@@ -109,6 +148,7 @@ impl Stream {
         read: &mut impl FnMut(Chunk<'_>) -> usize,
     ) -> Arrival {
         let length = segment.bytes.len() as u32 + segment.missing;
+        self.longest = self.longest.max(length);
         let Some(next) = self.next else {
             // Joined in the middle: the first segment may start inside a message.
             self.after_gap = true;
@@ -128,19 +168,20 @@ impl Stream {
             return Arrival::InOrder;
         }
         if ahead > 0 {
-            let known = self.late.iter().any(|late| late.sequence == segment.sequence);
+            let known = self.late().iter().any(|late| late.sequence == segment.sequence);
             if !known {
                 self.keep_late(segment);
             }
-            let waited =
-                self.late.first().is_some_and(|late| segment.ts_ns - late.ts_ns > PATIENCE_NS);
-            let full = self.late.len() >= LATE_SEGMENTS || self.late_bytes >= LATE_BYTES;
+            let late = self.late();
+            let waited = late.first().is_some_and(|late| segment.ts_ns - late.ts_ns > PATIENCE_NS);
+            let bytes = self.kept.as_ref().map_or(0, |kept| kept.late_bytes);
+            let full = late.len() >= LATE_SEGMENTS || bytes >= LATE_BYTES;
             if waited || full {
                 self.skip_hole(cap, read);
             } else if let Some(acknowledged) = peer_acknowledged {
                 self.acknowledged(acknowledged, cap, read);
             }
-            return match (known, self.late.is_empty()) {
+            return match (known, self.late().is_empty()) {
                 (true, _) => Arrival::Retransmission,
                 (false, true) => Arrival::InOrder,
                 (false, false) => Arrival::Late,
@@ -170,7 +211,7 @@ impl Stream {
         cap: usize,
         read: &mut impl FnMut(Chunk<'_>) -> usize,
     ) {
-        while let Some(first) = self.late.first() {
+        while let Some(first) = self.late().first() {
             if (sequence.wrapping_sub(first.sequence) as i32) < 0 {
                 break;
             }
@@ -178,23 +219,26 @@ impl Stream {
         }
     }
 
-    /// Bytes held in memory: not read yet, or waiting for earlier ones.
+    /// Memory that what is kept takes, bytes: not read yet, or waiting for earlier ones.
     #[must_use]
+    #[inline]
     pub fn held(&self) -> usize {
-        self.buffer.len() + self.late_bytes
+        self.kept.as_ref().map_or(0, |kept| {
+            kept.buffer.capacity() + kept.late_bytes + kept.late.len() * size_of::<Late>()
+        })
     }
 
     /// Gives all held bytes up, as if they had been lost.
     pub fn drop_held(&mut self) {
         self.drop_late();
         self.skip();
-        self.buffer = Vec::new();
     }
 
-    /// Bytes kept because no reader wanted them yet.
+    /// Bytes kept because no reader wanted them yet, and where they came from.
     #[must_use]
-    pub fn kept(&self) -> (&[u8], &SpanMap) {
-        (&self.buffer, &self.spans)
+    pub fn kept(&self) -> Option<(&[u8], &SpanMap)> {
+        let kept = self.kept.as_ref()?;
+        (!kept.buffer.is_empty()).then_some((&kept.buffer, &kept.spans))
     }
 
     /// Drops the bytes kept: nobody will read them.
@@ -205,19 +249,23 @@ impl Stream {
     /// Whether segments wait for earlier ones.
     #[must_use]
     pub fn has_late(&self) -> bool {
-        !self.late.is_empty()
+        !self.late().is_empty()
+    }
+
+    fn late(&self) -> &[Late] {
+        self.kept.as_ref().map_or(&[], |kept| kept.late.as_slice())
     }
 
     /// The stream ends: hands on what still waited.
     pub fn finish(&mut self, cap: usize, read: &mut impl FnMut(Chunk<'_>) -> usize) {
-        while !self.late.is_empty() {
+        while self.has_late() {
             self.skip_hole(cap, read);
         }
     }
 
     /// Gaps since the last call: holes skipped, cut frames, messages beyond the cap.
     pub fn take_gaps(&mut self) -> u64 {
-        std::mem::take(&mut self.gaps)
+        u64::from(std::mem::take(&mut self.gaps))
     }
 
     #[inline]
@@ -230,40 +278,58 @@ impl Stream {
         let length = segment.bytes.len() as u32 + segment.missing;
         self.next = Some(segment.sequence.wrapping_add(length));
         let truncated = segment.missing > 0;
-        let flags = |stream: &Self, bytes, spans| Chunk {
-            bytes,
-            spans,
+        let chunk = Chunk {
+            bytes: segment.bytes,
+            spans: segment.spans,
             fresh: segment.bytes.len(),
-            stream_start: stream.from_start,
-            after_gap: stream.after_gap,
+            stream_start: self.from_start,
+            after_gap: self.after_gap,
             truncated,
         };
-        if self.buffer.is_empty() {
-            let chunk = Chunk {
-                bytes: segment.bytes,
-                spans: segment.spans,
-                fresh: segment.bytes.len(),
-                stream_start: self.from_start,
-                after_gap: self.after_gap,
-                truncated,
-            };
-            let used = read(chunk).min(segment.bytes.len());
-            if used < segment.bytes.len() {
-                self.buffer.extend_from_slice(segment.bytes.get(used..).unwrap_or_default());
-                self.spans.clone_from(segment.spans);
-                self.spans.consume(used);
+        let kept = match &mut self.kept {
+            Some(kept) if !kept.buffer.is_empty() => {
+                kept.buffer.extend_from_slice(segment.bytes);
+                kept.spans.extend(segment.spans);
+                let chunk = Chunk { bytes: &kept.buffer, spans: &kept.spans, ..chunk };
+                let used = read(chunk).min(kept.buffer.len());
+                kept.spans.consume(used);
+                if used == kept.buffer.len() {
+                    kept.buffer = Vec::new();
+                } else {
+                    kept.buffer.drain(..used);
+                }
+                let left = kept.buffer.len();
+                self.used(used);
+                self.tidy();
+                left
             }
-            self.used(used);
-        } else {
-            self.buffer.extend_from_slice(segment.bytes);
-            self.spans.extend(segment.spans);
-            let used = read(flags(self, &self.buffer, &self.spans)).min(self.buffer.len());
-            self.buffer.drain(..used);
-            self.spans.consume(used);
-            self.used(used);
-        }
-        if truncated || self.buffer.len() > cap {
+            _ => {
+                let used = read(chunk).min(segment.bytes.len());
+                if used < segment.bytes.len() {
+                    self.keep(segment, used);
+                }
+                self.used(used);
+                segment.bytes.len() - used
+            }
+        };
+        if truncated || kept > cap {
             self.skip();
+        }
+    }
+
+    /// Keeps what was not used up of a segment that came while nothing was kept.
+    #[cold]
+    fn keep(&mut self, segment: Segment<'_>, used: usize) {
+        let kept = self.kept.get_or_insert_default();
+        kept.buffer = segment.bytes.get(used..).unwrap_or_default().to_vec();
+        kept.spans.clone_from(segment.spans);
+        kept.spans.consume(used);
+    }
+
+    /// Gives the place of what is kept back once nothing is.
+    fn tidy(&mut self) {
+        if self.kept.as_ref().is_some_and(|kept| kept.is_empty()) {
+            self.kept = None;
         }
     }
 
@@ -276,8 +342,11 @@ impl Stream {
 
     /// Bytes are missing from here on: what waited for them is dropped.
     fn skip(&mut self) {
-        self.buffer.clear();
-        self.spans.clear();
+        if let Some(kept) = &mut self.kept {
+            kept.buffer = Vec::new();
+            kept.spans.clear();
+            self.tidy();
+        }
         self.after_gap = true;
         self.from_start = false;
         self.gaps += 1;
@@ -286,9 +355,10 @@ impl Stream {
     fn keep_late(&mut self, segment: Segment<'_>) {
         let next = self.next.unwrap_or(segment.sequence);
         let distance = segment.sequence.wrapping_sub(next);
-        let at = self.late.partition_point(|late| late.sequence.wrapping_sub(next) <= distance);
-        self.late_bytes += segment.bytes.len();
-        self.late.insert(
+        let kept = self.kept.get_or_insert_default();
+        let at = kept.late.partition_point(|late| late.sequence.wrapping_sub(next) <= distance);
+        kept.late_bytes += segment.bytes.len();
+        kept.late.insert(
             at,
             Late {
                 sequence: segment.sequence,
@@ -301,31 +371,44 @@ impl Stream {
     }
 
     fn drop_late(&mut self) {
-        self.late.clear();
-        self.late_bytes = 0;
+        if let Some(kept) = &mut self.kept {
+            kept.late = Vec::new();
+            kept.late_bytes = 0;
+            self.tidy();
+        }
     }
 
     /// Gives up the bytes before the first late segment and goes on with it.
     fn skip_hole(&mut self, cap: usize, read: &mut impl FnMut(Chunk<'_>) -> usize) {
-        if let (Some(next), Some(first)) = (self.next, self.late.first()) {
-            if self.holes.len() == HOLES {
-                self.holes.remove(0);
+        if let (Some(next), Some(kept)) = (self.next, &mut self.kept)
+            && let Some(first) = kept.late.first()
+        {
+            if kept.holes.len() == HOLES {
+                kept.holes.remove(0);
             }
-            self.holes.push((next, first.sequence));
-            self.next = Some(first.sequence);
+            let sequence = first.sequence;
+            kept.holes.push((next, sequence));
+            self.missing += self.segments(sequence.wrapping_sub(next));
+            self.next = Some(sequence);
             self.skip();
         }
         self.deliver_late(cap, read);
     }
 
     fn deliver_late(&mut self, cap: usize, read: &mut impl FnMut(Chunk<'_>) -> usize) {
-        while let (Some(next), Some(first)) = (self.next, self.late.first()) {
+        while let (Some(next), Some(kept)) = (self.next, &mut self.kept)
+            && let Some(first) = kept.late.first()
+        {
             let known = next.wrapping_sub(first.sequence) as i32;
             if known < 0 {
                 break;
             }
-            let late = self.late.remove(0);
-            self.late_bytes -= late.bytes.len();
+            let late = kept.late.remove(0);
+            kept.late_bytes -= late.bytes.len();
+            if kept.late.is_empty() {
+                kept.late = Vec::new();
+                self.tidy();
+            }
             let known = known as usize;
             if known >= late.bytes.len() + late.missing as usize {
                 continue;
@@ -351,12 +434,14 @@ impl Stream {
         read: &mut impl FnMut(Chunk<'_>) -> usize,
     ) -> Arrival {
         let end = segment.sequence.wrapping_add(segment.bytes.len() as u32);
-        let Some(hole) = self.holes.iter_mut().find(|(start, stop)| {
+        let holes = self.kept.iter_mut().flat_map(|kept| &mut kept.holes);
+        let Some(hole) = holes.into_iter().find(|(start, stop)| {
             *start == segment.sequence && (stop.wrapping_sub(end) as i32) >= 0
         }) else {
             return Arrival::Retransmission;
         };
         hole.0 = end;
+        self.missing -= self.segments(segment.bytes.len() as u32);
         read(Chunk {
             bytes: segment.bytes,
             spans: segment.spans,
@@ -496,7 +581,8 @@ mod tests {
             let mut stream = Stream::default();
             for (sequence, bytes) in &segments {
                 stream.push(segment(*sequence % 100_000, bytes, 0), None, 100, &mut |_| 0);
-                prop_assert!(stream.buffer.len() <= 100 && stream.late.len() <= LATE_SEGMENTS);
+                let kept = stream.kept().map_or(0, |(bytes, _)| bytes.len());
+                prop_assert!(kept <= 100 && stream.late().len() <= LATE_SEGMENTS);
             }
         }
     }

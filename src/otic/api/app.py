@@ -19,10 +19,23 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Message, Scope
 
 from otic import __version__
+from otic.api import canary
 from otic.api.auth import COOKIE, LOGGED_IN, PUBLIC, Throttle, first_user, require_permission
 from otic.api.files import console_file
 from otic.api.problems import HANDLERS, Problem, problem
-from otic.api.routes import alerts, capture, devices, evidence, overview, session, traffic, users
+from otic.api.routes import (
+    alerts,
+    capture,
+    devices,
+    evidence,
+    mirror,
+    overview,
+    packets,
+    session,
+    setup,
+    traffic,
+    users,
+)
 from otic.api.routes import map as device_map
 from otic.errors import ServeError
 from otic.logs import configure_logs
@@ -33,7 +46,20 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8443
 
-NOUNS = (session, overview, capture, devices, device_map, traffic, alerts, evidence, users)
+NOUNS = (
+    session,
+    overview,
+    capture,
+    mirror,
+    devices,
+    device_map,
+    traffic,
+    alerts,
+    evidence,
+    packets,
+    setup,
+    users,
+)
 """Files with routes; a new one is added here."""
 
 SECURITY_HEADERS = {
@@ -85,16 +111,20 @@ def console(
     return console_file(path, request.headers.get("if-none-match"))
 
 
-def create_app(store: Store, *, secure: bool = False) -> Litestar:
-    """The application on this store; `secure` marks cookies for TLS only."""
+def create_app(store: Store, *, secure: bool = False, config: Path | None = None) -> Litestar:
+    """The application on this store; `secure` marks cookies for TLS only.
+
+    `config` is the settings file of a sensor at work, there or not.
+    """
     return Litestar(
         route_handlers=[console, *(handler for noun in NOUNS for handler in noun.handlers)],
         guards=[require_permission],
         dependencies={"store": Provide(lambda: store, sync_to_thread=False)},
         exception_handlers=HANDLERS,
         before_send=[add_headers],
+        lifespan=[canary.watching(store)],
         compression_config=CompressionConfig(
-            backend="gzip", minimum_size=1024, exclude=["/api/live"]
+            backend="gzip", minimum_size=1024, exclude=["/api/live", "/api/packets"]
         ),
         openapi_config=OpenAPIConfig(
             title="Otic",
@@ -124,6 +154,7 @@ def create_app(store: Store, *, secure: bool = False) -> Litestar:
                 "secure": secure,
                 "overview": None,
                 "map": None,
+                "config": config,
             }
         ),
         request_max_body_size=65_536,
@@ -140,11 +171,12 @@ def serve(
     tls: bool = True,
     out: TextIO | None = None,
     ended: threading.Event | None = None,
+    config: Path | None = None,
 ) -> None:
     """Serves the console on this store until it is stopped, or `ended` is set; closes the store.
 
-    Certificate and key are in `keys`. Prints the address, and once the first password, to `out`
-    (default: standard output).
+    Certificate and key are in `keys`, the settings of a sensor at work in `config`. Prints the
+    address, and once the first password, to `out` (default: standard output).
 
     Raises:
         ServeError: the port is taken, or the address is not one of this machine.
@@ -159,8 +191,8 @@ def serve(
     password = first_user(store)
     paths = certificate(keys, host) if tls else None
     configure_logs()
-    config = uvicorn.Config(
-        create_app(store, secure=tls),
+    serving = uvicorn.Config(
+        create_app(store, secure=tls, config=config),
         log_level="critical",
         access_log=False,
         server_header=False,
@@ -175,11 +207,11 @@ def serve(
         print(f"Certificate: {paths.fingerprint} (SHA-256, made by this sensor)", file=out)
     if password is not None:
         print(f"First log-in: name admin, password {password}", file=out)
-        print("This password is shown only now.", file=out)
+        print("This password is shown only now; `otic user password` makes another.", file=out)
     out.flush()
     try:
         with suppress(KeyboardInterrupt):
-            server = uvicorn.Server(config)
+            server = uvicorn.Server(serving)
             if ended is not None:
                 threading.Thread(target=_end, args=(server, ended), daemon=True).start()
             server.run(sockets=[listening])

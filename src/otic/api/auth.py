@@ -64,7 +64,7 @@ _READ = frozenset({LOGGED_IN, "overview:read", "devices:read", "traffic:read", "
 _EVIDENCE = frozenset({"evidence:read"})
 _PACKETS = frozenset({"packets:download", "devices:export"})
 _DECIDE = frozenset({"learning:decide"})
-_ADMIN = frozenset({"users:manage", "audit:read"})
+_ADMIN = frozenset({"users:manage", "audit:read", "sensor:set-up"})
 
 ROLES: dict[str, frozenset[str]] = {
     "viewer": _READ | _EVIDENCE,

@@ -167,6 +167,57 @@ def show(
 
 
 @app.command
+def packets(
+    *,
+    data: Path,
+    output: Path,
+    start: Annotated[str | None, Parameter(name="--from")] = None,
+    end: Annotated[str | None, Parameter(name="--to")] = None,
+    host: tuple[str, ...] = (),
+    port: int | None = None,
+    device: str | None = None,
+    connection: str | None = None,
+    alert: str | None = None,
+) -> int:
+    """Take frames out of the packet ring of a sensor, as a pcapng file with comments.
+
+    Parameters
+    ----------
+    data
+        Folder of the sensor.
+    output
+        The file to write; one that is there already is refused.
+    start
+        First time (ISO 8601, UTC where no time zone is named).
+    end
+        Last time.
+    host
+        An address, IP or MAC; given twice, what the two said to each other.
+    port
+        TCP or UDP port of either side.
+    device
+        Id of a device, as the console's address line shows it.
+    connection
+        Id of a connection.
+    alert
+        Id of an alert; its time and half a minute around where no time is given.
+    """
+    from otic.cli.packets import run
+
+    return run(
+        data=data,
+        output=output,
+        start=start,
+        end=end,
+        hosts=list(host),
+        port=port,
+        device=device,
+        connection=connection,
+        alert=alert,
+    )
+
+
+@app.command
 def rules(*, config: Path | None = None) -> int:
     """List the detection rules and whether they are on.
 
@@ -236,6 +287,32 @@ def doctor(
     from otic.cli.doctor import run
 
     return run(data=data, config=config, proof=proof, as_json=output_format == "json")
+
+
+@app.command
+def mirror(
+    *,
+    data: Path | None = None,
+    database: Path | None = None,
+    period: Literal["recent", "all"] | None = None,
+    output_format: Annotated[Literal["text", "json"], Parameter(name="--format")] = "text",
+) -> int:
+    """Say how good the mirror is: what is missing, why, and the switch commands that mend it.
+
+    Parameters
+    ----------
+    data
+        Folder of a sensor.
+    database
+        Instead: the result of otic replay --database.
+    period
+        The last quarter of an hour (usual for a sensor), or everything.
+    output_format
+        A report to read, or JSON.
+    """
+    from otic.cli.mirror import run
+
+    return run(database=database, data=data, period=period, as_json=output_format == "json")
 
 
 @app.command

@@ -31,8 +31,9 @@ def main(arguments: list[str]) -> int:
     name, data, *config = arguments
     folder = DataFolder(Path(data))
     try:
-        settings = load(Path(config[0]) if config else folder.settings_if_there())
-        return _RUN[name](folder, settings)
+        named = Path(config[0]) if config else None
+        settings = load(named or folder.settings_if_there())
+        return _RUN[name](folder, settings, named or folder.settings)
     except OticError as error:
         refuse(f"{name}: {error}")
 
@@ -57,7 +58,7 @@ def _until_input_ends() -> threading.Event:
     return ended
 
 
-def _capture(folder: DataFolder, settings: Settings) -> int:
+def _capture(folder: DataFolder, settings: Settings, _: Path) -> int:
     from otic.sensor.capture import Control, run
 
     control = Control()
@@ -66,7 +67,7 @@ def _capture(folder: DataFolder, settings: Settings) -> int:
     return run(folder, settings, control)
 
 
-def _analysis(folder: DataFolder, settings: Settings) -> int:
+def _analysis(folder: DataFolder, settings: Settings, _: Path) -> int:
     from otic.sensor.analyst import Analyst
     from otic.sensor.rights import leave_the_wire
     from otic.store.database import Database
@@ -77,7 +78,7 @@ def _analysis(folder: DataFolder, settings: Settings) -> int:
     return 0
 
 
-def _web(folder: DataFolder, settings: Settings) -> int:
+def _web(folder: DataFolder, settings: Settings, config: Path) -> int:
     from otic.api.app import serve
     from otic.sensor.rights import leave_the_wire
     from otic.store.queries.common import Store
@@ -96,6 +97,7 @@ def _web(folder: DataFolder, settings: Settings) -> int:
         port=console.port,
         tls=console.tls,
         ended=ended,
+        config=config,
     )
     return 0
 

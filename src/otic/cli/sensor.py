@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from otic.cli.stopping import until_signalled
-from otic.errors import SettingsError
 from otic.folder import DataFolder
 from otic.logs import configure_logs
 from otic.sensor.supervisor import Supervisor, command_for
@@ -16,13 +15,16 @@ def run(*, data: Path, config: Path | None) -> int:
     """Runs the sensor until it is told to stop."""
     configure_logs()
     folder = DataFolder(data)
-    path = config or folder.settings_if_there()
-    settings = load(path)
-    if not settings.interface:
-        raise SettingsError(
-            f"{(path or folder.settings).name}: names no [[interface]] to listen on"
-        )
+    settings = load(config or folder.settings_if_there())
     folder.create()
+    if not settings.interface:
+        name = (config or folder.settings).name
+        print(
+            f"{name} names no [[interface]]: nothing is monitored yet.\n"
+            "Open the console and log in as an administrator to set the sensor up.",
+            flush=True,
+        )
     stopped = until_signalled()
-    Supervisor(folder, command_for(folder, path), config=path).run(stopped)
+    command = command_for(folder, config)
+    Supervisor(folder, command, config=config or folder.settings).run(stopped)
     return 0

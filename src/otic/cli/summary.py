@@ -170,6 +170,9 @@ def _coverage(out: Console, document: Row) -> None:
         )
         if count
     ]
+    out.print(f"\n[bold]How much the mirror shows: grade {coverage['grade']}[/]")
+    for finding in coverage["findings"]:
+        out.print(f"  {finding['title']}: {_safe(finding['text'])}")
     out.print("\n[bold]Not seen, or seen twice[/]")
     for part in parts or ["nothing"]:
         out.print(f"  {_safe(part)}")

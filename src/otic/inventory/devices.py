@@ -15,6 +15,7 @@ from otic.inventory import addresses
 from otic.inventory.activity import Activities, Activity
 from otic.inventory.attributes import resolve
 from otic.inventory.merge import Contest, Group, Merger
+from otic.inventory.moves import SwitchOver
 from otic.inventory.payloads import PayloadReader
 from otic.inventory.protocols import is_industrial, protocol
 from otic.inventory.types import classify
@@ -70,6 +71,7 @@ class Inventory:
         self.devices: dict[bytes, Device] = {}
         self.device_of: dict[bytes, bytes] = {}
         self.contests: list[Contest] = []
+        self.switch_overs: list[SwitchOver] = []
         self.settings = settings
         self._networks = [network for network, _ in settings.networks()]
         self._merger = Merger()
@@ -102,6 +104,7 @@ class Inventory:
         dirty |= {state.claims[id_].endpoint for id_ in new.claims} | new.endpoints
         dirty = {base for id_ in dirty if (base := self._base(state, id_)) is not None}
         dirty |= self._merger.update(state, new)
+        self.switch_overs = self._merger.switch_overs()
         before = {contest.ip: contest for contest in self.contests}
         self.contests = self._merger.contests(state)
         now = {contest.ip: contest for contest in self.contests}
@@ -152,7 +155,9 @@ class Inventory:
         return self._bases.get((fact.space, fact.address))
 
     def _members(self) -> set[bytes]:
-        """Machines that send their own addresses from a floating MAC are members of its group."""
+        """Members of a group: who sends its own addresses from the floating MAC, says to be one, or
+        held a floating address.
+        """
         changed = set()
         for device in self.devices.values():
             if not device.virtual:
@@ -163,8 +168,17 @@ class Inventory:
                     owner = self.device(ip)
                     if owner is not None and owner.id != device.id and owner.macs:
                         members.add(owner.id)
-            if device.members != sorted(members):
-                device.members = sorted(members)
+                for member in self._merger.members_of(mac):
+                    owner = self.device(member)
+                    if owner is not None and owner.id != device.id:
+                        members.add(owner.id)
+            # On the map a group stands where its members do.
+            levels = {
+                level for member in members if (level := self.devices[member].level) is not None
+            }
+            now = sorted(members), min(levels, default=None)
+            if (device.members, device.level) != now:
+                device.members, device.level = now
                 changed.add(device.id)
         return changed
 
@@ -207,12 +221,16 @@ class _Builder:
 
     def _machine(self, group: Group) -> None:
         facts = [self.state.endpoints[id_] for id_ in group.endpoints]
-        if not any(fact.spoke for fact in facts):
+        # A group's addresses are told by its members, whoever sends from them.
+        spoke = [fact for fact in facts if fact.spoke or (group.virtual and fact.id in group.basis)]
+        if not spoke:
             return
-        earliest = min(
-            (fact for fact in facts if fact.spoke), key=lambda fact: (fact.ts_ns, fact.id)
-        )
-        own = [fact for fact in facts if fact.spoke or fact.id in group.basis]
+        earliest = min(spoke, key=lambda fact: (fact.ts_ns, fact.id))
+        own = [
+            fact
+            for fact in facts
+            if fact.spoke or fact.id in group.basis or addresses.is_virtual_mac(fact.address)
+        ]
         device = Device(
             id=earliest.id,
             space=earliest.space,

@@ -3,7 +3,8 @@
 The same facts in any order give the same groups, and only what changed is worked out again. A frame
 header proves nothing about whose IP it carries; a message about the sender's own addresses does.
 Without proof a MAC that sends exactly one IPv4 address is presumed to be its host; a MAC that sends
-several is a router's.
+several is a router's. Addresses that float between machines are a redundancy group's, not one of
+theirs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from otic.inventory.addresses import (
     is_virtual_mac,
     parse,
 )
+from otic.inventory.moves import Moves, Place, SwitchOver
 from otic.journal.fold import Novelty, Sight, State
 
 PROXY_ADDRESSES = 8
@@ -32,6 +34,9 @@ INITIAL_HOP_LIMITS = (64, 128, 255)
 
 HOPS = 24
 """A hop limit this far below an initial one is a hint that the sender is behind routers."""
+
+MEMBER = "member"
+"""Message of a binding of a group's MAC with the own address of one of its members."""
 
 SERIAL = ("serial", "vendor_id", "vendor", "model")
 """Attributes that together name one machine when told twice."""
@@ -61,6 +66,7 @@ class Group(msgspec.Struct):
     routes: list[bytes] = []
     contested: list[bytes] = []
     virtual: bool = False
+    members: frozenset[bytes] = frozenset()
 
 
 class _Presumed(msgspec.Struct):
@@ -71,12 +77,15 @@ class _Presumed(msgspec.Struct):
 
 
 class _Holding(msgspec.Struct):
-    """Who holds one IP: one MAC, or several that contest it; and MACs that only forward it."""
+    """Who holds one IP: one MAC, several in turn, or several that contest it; and MACs that only
+    forward it.
+    """
 
     mac: bytes | None = None
     reason: str = ""
     contest: frozenset[bytes] = frozenset()
     far: frozenset[bytes] = frozenset()
+    members: frozenset[bytes] = frozenset()
 
 
 class Merger:
@@ -104,23 +113,55 @@ class Merger:
         self._told_product: dict[Product, set[bytes]] = defaultdict(set)
         self._mac_connections: dict[bytes, set[bytes]] = defaultdict(set)
         self._early: dict[bytes, set[tuple[str, object]]] = defaultdict(set)
+        self._moves = Moves()
+        self._ip_at: dict[Place, bytes] = {}
+        self._own_of: dict[bytes, set[bytes]] = defaultdict(set)
+        self._groups_of: dict[bytes, set[bytes]] = defaultdict(set)
+        self._floating: dict[frozenset[bytes], set[bytes]] = defaultdict(set)
 
     def update(self, state: State, new: Novelty) -> set[bytes]:
         """Takes in what changed; gives all endpoints whose group may look different now."""
         dirty: set[bytes] = set()
         macs = self._take(state, new, dirty)
+        moved = self._moves.update(state, new)
+        takers = {move.to for place in moved for move in self._moves.of(place)}
+        macs |= takers & self.macs.keys()
         represume = set(macs)
         ips: set[bytes] = set()
         for mac in macs:
+            moved |= self._moves.of_mac(mac)
             for ip in self._prove(mac):
                 ips.add(ip)
                 represume |= self._seen_from[ip]
         for mac in represume:
             ips |= self._presume(mac, seen_again=mac in macs)
             dirty.add(mac)
-        for ip in ips:
+        ips |= {self._ip_at[place] for place in moved if place in self._ip_at}
+        for ip in self._of_groups(macs, ips) | ips:
             self._decide(ip, dirty)
         return self._regroup(dirty)
+
+    def _of_groups(self, macs: set[bytes], ips: set[bytes]) -> set[bytes]:
+        """IPs of the groups whose MACs these are, or whose members hold these IPs."""
+        shared = {mac for mac in macs if mac in self._own_of}
+        for ip in ips | {ip for mac in macs for ip in self.sights.get(mac, ())}:
+            shared |= self._groups_of.get(ip, set())
+        return {ip for mac in shared for ip in self._proofs.get(mac, ())}
+
+    def members_of(self, endpoint: bytes) -> set[bytes]:
+        """Endpoints of the machines that a group's address floats between."""
+        members = set(self._own_of.get(endpoint, ()))
+        holding = self._holding.get(endpoint)
+        return members if holding is None else members | holding.members
+
+    def switch_overs(self) -> list[SwitchOver]:
+        """The takeovers within groups whose addresses move, in time order."""
+        found = []
+        for ips in self._floating.values():
+            if ips:
+                places = [(self.ips[ip].space, self.ips[ip].address) for ip in ips]
+                found += self._moves.switch_overs(places[0][0], [place[1] for place in places])
+        return sorted(found, key=lambda one: (one.ts_ns, one.space, one.addresses))
 
     def contests(self, state: State) -> list[Contest]:
         """The addresses that several machines hold, in the order in which that began."""
@@ -148,6 +189,8 @@ class Merger:
             dirty.add(id_)
             if known is self.macs:
                 macs.add(id_)
+            else:
+                self._ip_at[fact.space, fact.address] = id_
         for mac, ip in sightings:
             dirty.add(mac)
             if ip is None or not self._both_known((mac, ip), ("sighting", (mac, ip))):
@@ -192,7 +235,12 @@ class Merger:
             dirty |= {first, second}
             return
         mac, ip = (first, second) if first in self.macs else (second, first)
-        if mac in self.macs and ip in self.ips:
+        if message == MEMBER and mac in self.macs and ip in self.ips:
+            self._own_of[mac].add(ip)
+            self._groups_of[ip].add(mac)
+            macs.add(mac)
+            dirty |= {mac, ip}
+        elif mac in self.macs and ip in self.ips:
             self._proofs[mac].setdefault(ip, set()).add((protocol, message))
             macs.add(mac)
 
@@ -240,7 +288,9 @@ class Merger:
             for ip, reasons in proofs.items()
             if "." in self.ips[ip].address and all(r.startswith("arp") for r in reasons)
         }
-        proxied = by_arp if len(by_arp) > PROXY_ADDRESSES else set()
+        # Who takes the addresses of several machines on their own link is no proxy for them.
+        takes = self._moves.took_from_several(self.macs[mac].space, mac)
+        proxied = by_arp if len(by_arp) > PROXY_ADDRESSES and not takes else set()
         proven = {ip: min(reasons) for ip, reasons in proofs.items() if ip not in proxied}
         before = self._proven.get(mac, {})
         self._proven[mac], self._proxied[mac] = proven, proxied
@@ -315,6 +365,15 @@ class Merger:
         before = self._holding.get(ip, _Holding())
         now = self._holding[ip] = self._holder(ip)
         dirty |= {ip, *before.contest, *now.contest, *before.far, *now.far}
+        if before.members != now.members:
+            dirty |= before.members | now.members
+            dirty |= self._floating[before.members] | self._floating[now.members]
+            for product in self._products.get(ip, ()):
+                dirty |= self._told_product[product]
+            if before.members:
+                self._floating[before.members].discard(ip)
+            if now.members:
+                self._floating[now.members].add(ip)
         for mac in (before.mac, now.mac):
             if mac is not None:
                 dirty.add(mac)
@@ -330,8 +389,17 @@ class Merger:
 
     def _holder(self, ip: bytes) -> _Holding:
         if holders := self._holders.get(ip):
-            real = {mac for mac in holders if not is_virtual_mac(self.macs[mac].address)} or holders
+            real = {mac for mac in holders if not is_virtual_mac(self.macs[mac].address)}
+            shared = holders - real
+            if shared and real and (own := self._macs_of_members(shared, ip)):
+                if real <= own:
+                    (mac, *_) = sorted(shared)
+                    return _Holding(mac, self._proven[mac][ip])
+                return _Holding(contest=frozenset(shared | real))
+            real = real or shared
             if len(real) > 1:
+                if self._floats(ip, real):
+                    return _Holding(members=frozenset(real))
                 return _Holding(contest=frozenset(real))
             (mac,) = real
             return _Holding(mac, self._proven[mac][ip])
@@ -346,6 +414,37 @@ class Merger:
             return _Holding(contest=frozenset(near), far=far)
         (mac,) = near
         return _Holding(mac, found[mac], far=far)
+
+    def _macs_of_members(self, shared: Iterable[bytes], ip: bytes) -> set[bytes]:
+        """MACs of the members of the groups with these MACs, told by their own addresses."""
+        own = {member for mac in shared for member in self._own_of.get(mac, ())} - {ip}
+        return {
+            mac
+            for member in own
+            for mac in self._holders.get(member, set()) | self._seen_from.get(member, set())
+        }
+
+    def _floats(self, ip: bytes, macs: Iterable[bytes]) -> bool:
+        """Whether an IP went cleanly between machines that may take over from each other."""
+        fact = self.ips[ip]
+        return self._moves.floats(
+            (fact.space, fact.address),
+            macs,
+            lambda mac: self.macs[mac].address if mac in self.macs else "",
+            lambda mac: self.macs[mac].ts_ns if mac in self.macs else fact.ts_ns,
+            self._has_own,
+        )
+
+    def _has_own(self, mac: bytes) -> bool:
+        """Whether the MAC proves to hold an IP that never moved."""
+        for ip in self._proven.get(mac, ()):
+            fact = self.ips[ip]
+            address = parse(fact.address)
+            if address is None or address.is_link_local:
+                continue
+            if not self._moves.of((fact.space, fact.address)):
+                return True
+        return False
 
     def _contest(self, state: State, ip: bytes, macs: Iterable[bytes]) -> Contest:
         """Several MACs hold one IP: since when, whether at once, and what tells them apart."""
@@ -366,10 +465,31 @@ class Merger:
         return Contest(
             ip,
             tuple(order),
-            any(self._active_until(state, mac) > last_start for mac in order[:-1]),
+            self._at_once(state, ip, order, last_start),
             self._split_by(ip, order),
             last_start,
             spans[order[0]] + spans[order[-1]],
+        )
+
+    def _at_once(self, state: State, ip: bytes, order: list[bytes], last_ns: int) -> bool:
+        """Whether several use the address at the same time, and not one after the other.
+
+        They do when it goes back and forth; when one of them takes it from a redundancy group that
+        it is no member of, or takes those of several machines; or when an earlier holder that has
+        no other address speaks after the last one took it.
+        """
+        place = (self.ips[ip].space, self.ips[ip].address)
+        moves = self._moves.of(place)
+        if self._moves.alternates(place):
+            return True
+        if moves and any(is_virtual_mac(self.macs[mac].address) for mac in order):
+            return True
+        if any(self._moves.took_from_several(place[0], move.to) for move in moves):
+            return True
+        return any(
+            self._active_until(state, mac) > last_ns
+            for mac in order[:-1]
+            if not (moves and self._has_own(mac))
         )
 
     def _active_until(self, state: State, mac: bytes) -> int:
@@ -378,7 +498,7 @@ class Merger:
         for id_ in self._mac_connections.get(mac, ()):
             counts = state.count("connections", id_)
             if counts is not None and counts[0]:
-                seen.append(counts[3])
+                seen.append(counts[-1])
         return max(seen, default=0)
 
     def _split_by(self, ip: bytes, macs: list[bytes]) -> str:
@@ -420,15 +540,33 @@ class Merger:
         holding = self._holding.get(id_)
         if holding is not None and holding.mac is not None:
             yield holding.mac
+        if holding is not None and holding.members:
+            yield from self._floating[holding.members]
+
+    def _same_product(self, id_: bytes) -> set[bytes]:
+        """Endpoints that tell to be the same product with the same serial number.
+
+        What is told at an address that floats is told by several machines in turn.
+        """
+        if self._is_floating(id_):
+            return set()
+        alike = {
+            other
+            for product in self._products.get(id_, ())
+            for other in self._told_product[product]
+        }
+        return {other for other in alike if not self._is_floating(other)}
+
+    def _is_floating(self, id_: bytes) -> bool:
+        holding = self._holding.get(id_)
+        return holding is not None and bool(holding.members)
 
     def _reach(self, start: bytes) -> set[bytes]:
         """All endpoints that belong to one machine with this one."""
         found, todo = {start}, [start]
         while todo:
             id_ = todo.pop()
-            near = set(self._next_to(id_))
-            for product in self._products.get(id_, ()):
-                near |= self._told_product[product]
+            near = set(self._next_to(id_)) | self._same_product(id_)
             todo += near - found
             found |= near
         return found
@@ -444,7 +582,11 @@ class Merger:
         self._by_serial(ids, basis)
         routes: set[bytes] = set()
         contested: set[bytes] = set()
+        members: set[bytes] = set()
         for id_ in ids:
+            if (holding := self._holding.get(id_)) is not None and holding.members:
+                members |= holding.members
+                basis[id_] = "moves between its members"
             contested |= self._contested.get(id_, set())
             routes |= self._far.get(id_, set()) | self._proxied.get(id_, set())
             if (presumed := self._presumed.get(id_)) is not None:
@@ -454,7 +596,9 @@ class Merger:
             basis,
             sorted(routes),
             sorted(contested),
-            any(id_ in self.macs and is_virtual_mac(self.macs[id_].address) for id_ in ids),
+            bool(members)
+            or any(id_ in self.macs and is_virtual_mac(self.macs[id_].address) for id_ in ids),
+            frozenset(members),
         )
 
     def _by_serial(self, ids: list[bytes], basis: dict[bytes, str]) -> None:
@@ -469,7 +613,10 @@ class Merger:
                     todo += self._next_to(at)
         products = {product for id_ in ids for product in self._products.get(id_, ())}
         for product in sorted(products):
-            first, *others = sorted(self._told_product[product])
+            told = [id_ for id_ in self._told_product[product] if not self._is_floating(id_)]
+            if len(told) < 2:
+                continue
+            first, *others = sorted(told)
             for other in others:
                 if part_of[other] != part_of[first]:
                     basis[other] = "same serial number"

@@ -1,4 +1,6 @@
-"""Events that only the whole shows: addresses of several machines, interfaces without link."""
+"""Events that only the whole shows: addresses of several machines, takeovers, interfaces without
+link.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,13 @@ import hashlib
 
 from otic.facts import Event, encode
 from otic.inventory.merge import Contest
+from otic.inventory.moves import SwitchOver
 from otic.journal.fold import State
 
 INTERFACE_DOWN = "interface-down"
+
+SWITCH_OVER = "switch-over"
+"""Kind of the event; that of groups with a protocol of their own comes from the core."""
 
 SPLIT_HINT = {
     "vlan": "map the VLANs to address spaces",
@@ -17,9 +23,33 @@ SPLIT_HINT = {
 }
 
 
-def notices(state: State, contests: list[Contest]) -> list[Event]:
+def notices(state: State, contests: list[Contest], switch_overs: list[SwitchOver]) -> list[Event]:
     """What the whole of a sensor's facts shows."""
-    return [*_contests(state, contests), *_downs(state)]
+    return [*_contests(state, contests), *_switch_overs(state, switch_overs), *_downs(state)]
+
+
+def _switch_overs(state: State, switch_overs: list[SwitchOver]) -> list[Event]:
+    """One event each time that a machine took addresses over from another of its group."""
+    found = []
+    for one in switch_overs:
+        to, away = (state.endpoints[mac].address for mac in (one.to, one.away))
+        key = encode(["event", one.space, SWITCH_OVER, one.to, one.away, one.addresses, one.ts_ns])
+        found.append(
+            Event(
+                hashlib.blake2b(key, digest_size=16).digest(),
+                SWITCH_OVER,
+                one.space,
+                one.to,
+                one.away,
+                to,
+                away,
+                "arp",
+                {"addresses": ", ".join(one.addresses), "group": "", "mac": ""},
+                one.ts_ns,
+                one.spans,
+            )
+        )
+    return found
 
 
 def _downs(state: State) -> list[Event]:

@@ -90,7 +90,7 @@ def _check(name: str, wanted: Any) -> Check:
 
 def classify(device: Device) -> tuple[str, str]:
     """The device's type, and the name of the rule that says so."""
-    told = device.attributes.get("type")
+    told = None if device.virtual else device.attributes.get("type")
     if told in levels() or told in ("Router", "Switch", "Firewall"):
         return told, "claim"
     says = "\n".join(

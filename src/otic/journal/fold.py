@@ -36,6 +36,7 @@ from otic.facts import (
     unpack_numbers,
 )
 from otic.journal.keep import COUNTS_OF, KEPT, ON_CONNECTIONS, Counts, InMemory, Keep, batched
+from otic.journal.lanes import LaneKey, Lanes
 
 AT_ONCE = 2000
 """Facts brought to hand at once."""
@@ -145,6 +146,7 @@ class Novelty(msgspec.Struct):
     links: set[str] = msgspec.field(default_factory=set)
     blinds: set[tuple[str, int]] = msgspec.field(default_factory=set)
     buckets: set[tuple[bytes, int]] = msgspec.field(default_factory=set)
+    lanes: set[LaneKey] = msgspec.field(default_factory=set)
     coverage: bool = False
 
     def add(self, more: Novelty) -> None:
@@ -211,6 +213,7 @@ class State:
         self.minutes: dict[tuple[str, int], Minute] = {}
         self.blinds: dict[tuple[str, int], Blind] = {}
         self.buckets: dict[bytes, dict[int, int]] = {}
+        self.lanes = Lanes()
         self._counts = {name: keep.counts(name) for name in set(COUNTS_OF.values())}
         self.one_way: set[bytes] = set()
         self.unpaired: set[bytes] = set()
@@ -240,6 +243,7 @@ class State:
             interfaces=set(self.interfaces),
             blinds=set(self.blinds),
             buckets={(id_, 0) for id_ in self.buckets},
+            lanes=set(self.lanes),
         )
 
     def _share(self, fact: Any, ids: tuple[str, ...] = (), known: Any = ()) -> None:
@@ -259,7 +263,8 @@ class State:
     def counts_of(self, name: str) -> Counts:
         """Counts of the facts of this name.
 
-        connections: packets forward, packets back, bytes; operations: messages, responses without
+        connections: packets forward, packets back, bytes, and of these packets missing, truncated,
+        seen in one direction only; operations: messages, responses without
         request; events and violations: occurrences.
         """
         return self._counts[COUNTS_OF[name]]
@@ -360,6 +365,7 @@ class State:
         for blind in batch.blinds:
             self.blinds[blind.interface, blind.start_ns] = blind
             new.blinds.add((blind.interface, blind.start_ns))
+        new.lanes = self.lanes.add(batch.lanes, batch.ticks, batch.end_ns)
         self.tally(batch.tallies, new)
         new.coverage = self.coverage.add(batch.coverage)
         self.clock_ns = batch.end_ns
@@ -383,18 +389,22 @@ class State:
         new = new or Novelty()
         if tallies.connection_ids:
             add = self.counts_of("connections").add
-            for id_, forward, reverse, size, last in zip(
+            nothing = bytes(len(tallies.connection_last))
+            for id_, forward, reverse, size, last, *unseen in zip(
                 unpack_ids(tallies.connection_ids),
                 unpack_numbers(tallies.forward_packets),
                 unpack_numbers(tallies.reverse_packets),
                 unpack_numbers(tallies.connection_bytes),
                 unpack_numbers(tallies.connection_last, signed=True),
+                unpack_numbers(tallies.connection_missing or nothing),
+                unpack_numbers(tallies.connection_truncated or nothing),
+                unpack_numbers(tallies.connection_one_way or nothing),
                 strict=True,
             ):
                 if reverse and id_ in self.one_way:
                     self.one_way.discard(id_)
                     new.answered.add(id_)
-                add(id_, (forward, reverse, size), last)
+                add(id_, (forward, reverse, size, *unseen), last)
         if tallies.operation_ids:
             add = self.counts_of("operations").add
             for id_, count, unpaired, last in zip(

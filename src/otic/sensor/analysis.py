@@ -115,6 +115,8 @@ class Analysis:
         self.state = sink.load()
         self.detector = Detector(rules, self.fields, baseline, learned_until_ns)
         self.inventory = Inventory(settings)
+        self.own: list[Event] = []
+        """Events of the sensor itself, which no fact tells of."""
         self.learning = learning
         if sink.stored():
             self.inventory.note(self.state.everything())
@@ -160,7 +162,9 @@ class Analysis:
         return changed
 
     def _notices(self) -> list[Event]:
-        return notices(self.state, self.inventory.contests)
+        inventory = self.inventory
+        found = notices(self.state, inventory.contests, inventory.switch_overs)
+        return [*found, *self.own]
 
     def _spoken_for(self, endpoint: bytes) -> bool:
         """Whether a better address of its machine speaks for this endpoint."""

@@ -13,6 +13,7 @@ import structlog
 from otic.baseline.baseline import Baseline
 from otic.baseline.baseline import load as load_baseline
 from otic.detect.alerts import Alert
+from otic.detect.probe import Probe
 from otic.detect.rules import load as load_rules
 from otic.errors import JournalError
 from otic.facts import Batch, decode_batch
@@ -20,11 +21,15 @@ from otic.folder import DataFolder
 from otic.journal.fold import Novelty, State
 from otic.journal.segments import FACTS, drop_oldest
 from otic.sensor.analysis import Analysis, Sink
+from otic.sensor.canary import Trail
+from otic.sensor.commissioning import commission
 from otic.sensor.decisions import STREAM as DECISIONS
 from otic.sensor.decisions import Answer, Decision, Inbox, RefusedError, decode, encode
 from otic.sensor.learning import Learning
 from otic.sensor.pins import Pins
+from otic.sensor.silences import STAGE_HEARD, STAGE_SILENT, Silences
 from otic.settings import Settings
+from otic.status import read_status
 
 log = structlog.get_logger()
 
@@ -32,6 +37,12 @@ BATCHES_AT_ONCE = 64
 WAIT_MS = 50
 RECOUNT_S = 10
 """How often the counts of alerts are brought up to date."""
+
+SELF_S = 2
+"""How often analysis asks whether a stage of the sensor is silent."""
+
+CANARY = "canary"
+"""Mark of the last canary that came into the store: its run and number."""
 
 BREATH = 3
 """After a look at devices and alerts, so many times as long as it took pass before the next."""
@@ -98,6 +109,12 @@ class Analyst:
         )
         self._inbox = Inbox(folder.analysis_socket)
         self._pins = Pins(folder, settings.packets_bytes)
+        self._probe = Probe(self.analysis.fields)
+        self._trail = Trail(folder.canary("analysis"))
+        self._canary: tuple[int, int] | None = None
+        self.silences = Silences(self.database.marks)
+        self.analysis.own = self.silences.events()
+        self._self_at = 0.0
         self._news = True
         self._look_at = 0.0
         self._recount_at = 0.0
@@ -131,6 +148,10 @@ class Analyst:
         for waiting in self._inbox.take():
             waiting.answer.put(self._decide(waiting.decision))
         now = time.monotonic()
+        if now >= self._self_at:
+            self._self_at = now + SELF_S
+            for decision in self.silences.news(read_status(self.folder.status)):
+                self._decide(decision)
         if self._news and now >= self._look_at:
             self.look()
         self._pins.work()
@@ -138,6 +159,7 @@ class Analyst:
             self._recount_at = now + RECOUNT_S
             self._recount()
             self._forget()
+            commission(self.analysis.state, self.database.marks)
         return len(records)
 
     def look(self) -> None:
@@ -149,8 +171,21 @@ class Analyst:
             looks = int(self.database.marks.get("looks", "0"))
             self.database.marks["looks"] = str(looks + 1)
             self.database.marked()
+        if self._canary is not None:
+            self._pass(self._canary)
+            self._canary = None
         self._news = False
         self._look_at = time.monotonic() + BREATH * (time.monotonic() - started)
+
+    def _pass(self, canary: tuple[int, int]) -> None:
+        """Lets a canary go through detection into the store, where the console looks for it."""
+        if not self._probe.alerts(canary):
+            log.error("canary_without_alert", run=canary[0], sequence=canary[1])
+            return
+        self._trail.passes("detection", canary)
+        self.database.marks[CANARY] = "{} {}".format(*canary)
+        self.database.marked()
+        self._trail.passes("store", canary)
 
     def _recount(self) -> None:
         self.database.recounted(self.analysis.detector.recount(self.analysis.state))
@@ -166,6 +201,11 @@ class Analyst:
         new = self.analysis.apply(batch, segment)
         self.position = (segment, sequence)
         self._news = self._news or _tells(new)
+        if batch.canaries:
+            last = batch.canaries[-1]
+            self._canary = (last.run_ns, last.sequence)
+            self._trail.passes("analysis", self._canary)
+            self._news = True
         if self.learning.observe(batch):
             self._learned()
 
@@ -211,7 +251,7 @@ class Analyst:
 
 def _tells(new: Novelty) -> bool:
     """Whether devices or alerts may look different."""
-    counted = ("minutes", "interfaces", "answered")
+    counted = ("minutes", "interfaces", "answered", "lanes")
     return any(
         getattr(new, name)
         for name in new.__struct_fields__
@@ -236,9 +276,27 @@ def _finish_learning(analyst: Analyst, decision: Decision) -> None:
         analyst._learned()
 
 
+def _check_stage(analyst: Analyst, decision: Decision) -> None:
+    if not {"stage", "process", "since_ns"} <= decision.values.keys():
+        raise RefusedError("a silent stage needs stage, process and since_ns")
+
+
+def _check_heard(analyst: Analyst, decision: Decision) -> None:
+    if not {"stage", "until_ns"} <= decision.values.keys():
+        raise RefusedError("a stage that is heard needs stage and until_ns")
+
+
+def _note_stage(analyst: Analyst, decision: Decision) -> None:
+    analyst.silences.apply(decision)
+    analyst.analysis.own = analyst.silences.events()
+    analyst._news = True
+
+
 Act = Callable[[Analyst, Decision], None]
 
 KINDS: dict[str, tuple[Act, Act]] = {
     "finish-learning": (_check_learning, _finish_learning),
+    STAGE_SILENT: (_check_stage, _note_stage),
+    STAGE_HEARD: (_check_heard, _note_stage),
 }
 """What checks a decision of each kind before it is written, and what applies it."""

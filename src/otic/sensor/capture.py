@@ -18,6 +18,7 @@ from otic.errors import CaptureError, JournalError, SettingsError
 from otic.facts import decode_batch
 from otic.folder import DataFolder
 from otic.journal.segments import FACTS
+from otic.sensor.canary import passed, show
 from otic.sensor.filters import FilterInstruction, compile_filter
 from otic.settings import Interface, Settings
 
@@ -104,6 +105,7 @@ def run(folder: DataFolder, settings: Settings, control: Control) -> int:
             spaces=settings.spaces(),
             threads=settings.threads,
             last_seen_ns=last_ns,
+            canary_s=settings.canary_s,
             sandbox=(user, own),
         )
     except _core.CaptureError as error:
@@ -111,11 +113,15 @@ def run(folder: DataFolder, settings: Settings, control: Control) -> int:
     (folder.journal / folder.PROOF).write_text(capture.proof() or "")
     log.info("capturing", interfaces=[one.name for one in settings.interface])
     said = None
+    shown: tuple[int, list[tuple[str, int, int]]] = (0, [])
     while not control.ended and not capture.is_over():
         for told in control.wait(LOOK_S):
             for name, program in told.filters.items():
                 taken = capture.set_filter(name, rows(program))
                 log.info("filter_changed" if taken else "filter_refused", interface=name)
+        if (canaries := capture.canaries()) != shown:
+            shown = canaries
+            show(folder.canary("capture"), passed(*canaries))
         trouble = capture.trouble()
         if trouble != said:
             if trouble:

@@ -26,6 +26,8 @@ from otic.sensor.nic import NicFacts, ways_to_speak
 from otic.sensor.nic import read as read_nic
 from otic.sensor.proof import is_running
 from otic.settings import Interface, Settings, load
+from otic.status import StageStatus, read_status
+from otic.times import iso
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -75,7 +77,29 @@ def examine(data: Path | None, config: Path | None) -> list[Finding]:
         findings += disk_findings(folder, settings, rate_of(ticks))
     findings.append(clock_finding(*kernel_clock()))
     findings += kernel_findings(settings.interface, running=running)
+    if running and folder is not None:
+        status = read_status(folder.status)
+        findings += stage_findings(status.stages if status is not None else [])
     return findings
+
+
+def stage_findings(stages: list[StageStatus]) -> list[Finding]:
+    """Whether each stage of the running sensor shows the canary."""
+    silent = [one for one in stages if one.silent_since is not None]
+    if silent:
+        return [
+            problem(
+                f"stage {one.name}",
+                f"no canary comes through it since {iso(one.silent_since or 0)[:19]} UTC: "
+                f"what the process {one.process} does there stands still",
+                "journalctl -u otic-sensor",
+            )
+            for one in silent
+        ]
+    waiting = [one.name for one in stages if one.passed is None]
+    if waiting or not stages:
+        return [ok("stages", "the first canary is still on its way")]
+    return [ok("stages", f"the canary comes through: {', '.join(one.name for one in stages)}")]
 
 
 # -- settings -------------------------------------------------------------------------------------

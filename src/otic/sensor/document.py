@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
 from itertools import chain, groupby, islice
 from typing import Any
 
 import msgspec
 
+from otic.coverage.grades import Unseen, worst
+from otic.coverage.ledger import Finding
+from otic.coverage.mirror import is_one_way, ledger_of
+from otic.coverage.words import told
 from otic.detect.alerts import Alert
 from otic.facts import Capture, Event, Evidence, Spans, pack_spans, unpack_spans
 from otic.inventory.devices import Device, Inventory
@@ -36,10 +42,11 @@ class Document:
         self.all_alerts = alerts
         self.notices = notices
         self.files = [capture.file for capture in captures]
+        self._unseen: dict[bytes, Unseen] = {}
 
     def build(self) -> Row:
         """The whole document."""
-        connections = self.connections()
+        connections = self.connections()  # Before the devices: it sums up what was not seen.
         return {
             "schema": SCHEMA,
             "captures": self.capture_rows(),
@@ -118,10 +125,34 @@ class Document:
             "reasons": device.reasons,
             "claims": self._claims(device),
             "space": device.space,
+            "coverage": self._coverage_of(device.endpoints),
         }
         if device.members:
             row["members"] = [member.hex() for member in device.members]
         return row
+
+    def _coverage_of(self, endpoints: Iterable[bytes]) -> Row:
+        """The grade of what was seen of these endpoints, and what was not, by cause."""
+        sums = Unseen()
+        for endpoint in endpoints:
+            part = self._unseen.get(endpoint, Unseen())
+            sums.add(part.packets, part.missing, part.truncated, part.one_way)
+        return {"grade": sums.grade(), "unseen": sums.shares()}
+
+    def _grade_of_alert(self, alert: Alert) -> str:
+        """The worst grade of the devices an alert names."""
+        named = {*alert.sources, *alert.destinations}
+        return worst(grade for address in named for grade in self._grades.get(address, ()))
+
+    @cached_property
+    def _grades(self) -> dict[str, list[str]]:
+        """Grades of the devices at each address."""
+        found: dict[str, list[str]] = {}
+        for device in self.inventory.devices.values():
+            grade = self._coverage_of(device.endpoints)["grade"]
+            for address in (*device.ips, *device.macs):
+                found.setdefault(address, []).append(grade)
+        return found
 
     def _claims(self, device: Device) -> list[Row]:
         rows = []
@@ -149,14 +180,17 @@ class Document:
             now, exchanged = self.state.resolve(id_)
             if now is None:
                 continue
-            forward, reverse, size, last = counts or (0, 0, 0, 0)
+            forward, reverse, size, missing, truncated, one_way, last = counts or (0,) * 7
             if exchanged:
                 forward, reverse = reverse, forward
-            row = counted.setdefault(now.id, [0, 0, 0, 0])
+            row = counted.setdefault(now.id, [0, 0, 0, 0, 0, 0, 0])
             row[0] += forward
             row[1] += reverse
             row[2] += size
-            row[3] = max(row[3], last, connection.ts_ns)
+            row[3] += missing
+            row[4] += truncated
+            row[5] += one_way
+            row[6] = max(row[6], last, connection.ts_ns)
             observed = self.state.observations.get(id_)
             vlans, first = seen.get(now.id, (set(), connection.ts_ns))
             if observed is not None:
@@ -164,8 +198,11 @@ class Document:
             seen[now.id] = vlans, min(first, connection.ts_ns)
         rows = []
         for id_ in self.state.in_turn("connections", counted):
-            forward, reverse, size, last = counted[id_]
+            forward, reverse, size, missing, truncated, one_way, last = counted[id_]
             connection = self.state.connections[id_]
+            for endpoint in {connection.client_id, connection.server_id}:
+                unseen = self._unseen.setdefault(endpoint, Unseen())
+                unseen.add(forward + reverse, missing, truncated, one_way)
             vlans, first = seen[id_]
             rows.append(
                 {
@@ -181,7 +218,7 @@ class Document:
                     "bytes": size,
                     "first_seen": iso(first),
                     "last_seen": iso(last),
-                    "one_way": not (forward and reverse),
+                    "one_way": is_one_way(connection.transport, forward, reverse, one_way),
                     "space": connection.space,
                 }
             )
@@ -223,8 +260,8 @@ class Document:
                 known[1][2] = max(known[1][2], last)
                 known[2].append((operation.ts_ns, operation.spans))
         rows = []
-        for row, (count, unpaired, last), told in joined.values():
-            first, spans = min(told)
+        for row, (count, unpaired, last), tellings in joined.values():
+            first, spans = min(tellings)
             space = row.pop("space")
             rows.append(
                 row
@@ -349,6 +386,7 @@ class Document:
                     "count": alert.count,
                     "message": {"key": alert.key, "values": alert.values},
                     "evidence": self.evidence(pack_spans(alert.spans)),
+                    "grade": self._grade_of_alert(alert),
                 }
                 for alert in self.all_alerts
                 if alert.policy == policy
@@ -358,6 +396,7 @@ class Document:
     def coverage(self, connections: list[Row]) -> Row:
         """What could not be seen, by cause."""
         totals = self.state.coverage
+        mirror = ledger_of(self.state)
         expected = [row for row in connections if row["transport"] in ("tcp", "udp")]
         return {
             "frames": totals.frames,
@@ -370,7 +409,29 @@ class Document:
             "out_of_order": totals.out_of_order,
             "capped": totals.capped,
             "epochs": len(self.state.epochs),
+            "grade": mirror.grade,
+            "findings": [_finding(finding) for finding in mirror.findings],
+            "lanes": [msgspec.to_builtins(lane) for lane in mirror.lanes],
+            "counters": {
+                name: {"seen": seen, "missing": missing}
+                for name, (seen, missing) in mirror.counters.items()
+            },
         }
+
+
+def _finding(finding: Finding) -> Row:
+    words = told(finding)
+    return {
+        "title": words.title,
+        "text": words.text,
+        "fix": words.fix,
+        "kind": finding.kind,
+        "interface": finding.interface,
+        "vlans": list(finding.vlans),
+        "rate": round(finding.rate, 4),
+        "of": finding.of,
+        "values": finding.values,
+    }
 
 
 def encode(document: Row) -> bytes:

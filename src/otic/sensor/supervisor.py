@@ -17,6 +17,7 @@ import structlog
 
 from otic.errors import OticError, SettingsError
 from otic.folder import DataFolder
+from otic.sensor.canary import Watch
 from otic.sensor.capture import program_of
 from otic.settings import Settings, load
 from otic.status import ProcessStatus, Status
@@ -49,11 +50,13 @@ class _Process:
         self._wait_s = FIRST_WAIT_S
         self._start_at = 0.0
         self._started_at = 0.0
+        self.held = False
+        """Whether there is nothing to do for it: it is not started."""
 
     def look(self, now: float) -> None:
         """Starts it when it is time, and notes its end."""
         if self._child is None:
-            if now >= self._start_at:
+            if now >= self._start_at and not self.held:
                 self._start(now)
             return
         code = self._child.poll()
@@ -140,7 +143,10 @@ class Supervisor:
         self._processes = [_Process(name, command(name), log_to) for name in PROCESSES]
         self._config = config
         self._config_ns = _changed_ns(config)
-        self._settings = load(config)
+        # A sensor that is new has no file yet; the console writes it when the sensor is set up.
+        self._settings = load(config if self._config_ns else None)
+        self._watch: Watch | None = None
+        self._hold_capture()
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Works until told to stop."""
@@ -176,14 +182,27 @@ class Supervisor:
         except SettingsError as error:
             log.error("settings_refused", reason=str(error))
             return
+        old, self._settings = self._settings, new
+        if new.canary_s != old.canary_s or bool(new.interface) != bool(old.interface):
+            self._hold_capture()
         for process in self._processes:
-            need = needs(process.status.name, self._settings, new)
+            need = needs(process.status.name, old, new)
             if need == "again":
                 process.again()
             elif need == "filters":
                 process.tell(msgspec.json.encode({"filters": filters}))
-        self._settings = new
         log.info("settings_changed")
+
+    def _hold_capture(self) -> None:
+        """Capture waits until an interface is named, and until then no canary is expected."""
+        idle = not self._settings.interface
+        for process in self._processes:
+            if process.status.name == "capture":
+                process.held = idle
+        every_s = self._settings.canary_s
+        self._watch = None if idle else Watch(self.folder, every_s, time.monotonic())
+        if idle:
+            log.warning("no_interface", settings=self._config.name if self._config else "")
 
     def _write_status(self) -> None:
         disk = os.statvfs(self.folder.path)
@@ -193,6 +212,7 @@ class Supervisor:
             processes=[process.status for process in self._processes],
             disk_bytes=disk.f_blocks * disk.f_frsize,
             disk_free=disk.f_bavail * disk.f_frsize,
+            stages=self._watch.look(time.monotonic()) if self._watch is not None else [],
         )
         new = self.folder.status.with_suffix(".new")
         try:
@@ -202,8 +222,8 @@ class Supervisor:
             log.error("status_cannot_be_written", reason=error.strerror)
 
 
-OF_CAPTURE = ("sensor", "space", "threads", "user", "ring")
-NOT_OF_ANALYSIS = ("interface", "threads", "user", "ring", "console")
+OF_CAPTURE = ("sensor", "space", "threads", "user", "ring", "canary_s")
+NOT_OF_ANALYSIS = ("interface", "threads", "user", "ring", "console", "canary_s")
 OF_CONSOLE = ("console", "tenant", "site", "zone", "sensor")
 
 

@@ -24,6 +24,7 @@ from otic.errors import CaptureError, StoreError
 from otic.facts import SCHEMA, Batch, Tallies, encode
 from otic.inventory.devices import Inventory
 from otic.journal.fold import MINUTE_NS, Novelty, State, Totals
+from otic.journal.lanes import TOTAL, window_starts
 from otic.journal.segments import FACTS
 from otic.sensor.analysis import Changes, Result
 from otic.sensor.decisions import STREAM as DECISIONS
@@ -69,14 +70,31 @@ KINDS_COUNTED = {
 """The facts that each group of packed columns counts."""
 
 
+COLUMNS = {
+    "connection": (
+        "forward_packets",
+        "reverse_packets",
+        "connection_bytes",
+        "connection_missing",
+        "connection_truncated",
+        "connection_one_way",
+        "connection_last",
+    ),
+    "operation": ("operation_counts", "operation_unpaired", "operation_last"),
+    "occurrence": ("occurrence_counts", "occurrence_last"),
+}
+"""The packed columns of each group, in the order of a row of counts."""
+
+
 def _packed(counts: dict[str, dict[bytes, list[int]]]) -> Tallies:
     """Counts as the packed columns in which a batch brings them."""
-    columns: list[bytes] = []
-    for name, width in (("connection", 4), ("operation", 3), ("occurrence", 2)):
-        rows = list(counts[name].values())
-        columns.append(b"".join(counts[name]))
-        columns += [array("q", (row[at] for row in rows)).tobytes() for at in range(width)]
-    return Tallies(*columns)
+    columns: dict[str, bytes] = {}
+    for kind, names in COLUMNS.items():
+        rows = list(counts[kind].values())
+        columns[f"{kind}_ids"] = b"".join(counts[kind])
+        for at, name in enumerate(names):
+            columns[name] = array("q", (row[at] for row in rows)).tobytes()
+    return Tallies(**columns)
 
 
 def fingerprint(files: list[Path], settings: Settings) -> str:
@@ -183,6 +201,8 @@ class Database:
             if position is not None:
                 recent = tables.minutes.c.start_ns >= position.clock_ns - 2 * MINUTE_NS
                 read(state, "minutes", self._all(tables.minutes, recent))
+                windows = (TOTAL, *window_starts(position.clock_ns))
+                read(state, "lanes", self._all(tables.lanes, tables.lanes.c.start_ns.in_(windows)))
         except (DatabaseError, msgspec.MsgspecError) as error:
             raise StoreError(f"{self.path.name}: {error}") from None
         if position is not None:
@@ -387,6 +407,8 @@ class Database:
         Counts of facts that were not told yet stay packed, under the number of this batch.
         """
         self.connection.execute(delete(tables.tallies).where(*self._own(tables.tallies)))
+        kept = tables.lanes.c.start_ns.in_({key[2] for key in state.lanes})
+        self.connection.execute(delete(tables.lanes).where(~kept, *self._own(tables.lanes)))
         early: dict[str, dict[bytes, list[int]]] = {}
         for name, kinds in KINDS_COUNTED.items():
             recent = state.counts_of(kinds[0]).recent

@@ -27,6 +27,7 @@ from otic.facts import (
     Violation,
 )
 from otic.journal.fold import Interface, Minute, Observed, Sight, State
+from otic.journal.lanes import LaneCounts, LaneKey
 
 Row = dict[str, Any]
 
@@ -41,6 +42,8 @@ _details = msgspec.msgpack.Decoder(dict[str, str]).decode
 _value = msgspec.msgpack.Decoder(Value | None).decode
 _sums = msgspec.msgpack.Decoder(dict[str, int]).decode
 _tick = msgspec.msgpack.Decoder(Tick).decode
+_vlans = msgspec.msgpack.Decoder(tuple[int, ...]).decode
+_lane_counts = msgspec.msgpack.Decoder(LaneCounts).decode
 _attempts = msgspec.msgpack.Decoder(Attempts).decode
 
 SINGLE = {"vendor", "vendor_id", "model", "order_number", "firmware", "hardware", "serial"}
@@ -104,6 +107,9 @@ def _connection(state: State, id_: bytes) -> Row:
         "spans": fact.spans,
         "forward_packets": 0,
         "reverse_packets": 0,
+        "missing": 0,
+        "truncated": 0,
+        "one_way": 0,
         "bytes": 0,
         "last_ns": fact.ts_ns,
     }
@@ -280,6 +286,15 @@ def _blind(state: State, key: tuple[str, int]) -> Row:
     }
 
 
+def _lane(state: State, key: LaneKey) -> Row:
+    return {
+        "interface": key[0],
+        "vlans": _pack(key[1]),
+        "start_ns": key[2],
+        "body": _pack(state.lanes[key]),
+    }
+
+
 MAKERS: dict[str, Callable[[State, Any], Row]] = {
     "endpoints": _endpoint,
     "sightings": _sighting,
@@ -299,11 +314,20 @@ MAKERS: dict[str, Callable[[State, Any], Row]] = {
     "minutes": _minute,
     "blinds": _blind,
     "buckets": _bucket,
+    "lanes": _lane,
 }
 """How a fact of each table becomes a row, given the state and its key."""
 
 COUNTED = {
-    "connections": ("forward_packets", "reverse_packets", "bytes", "last_ns"),
+    "connections": (
+        "forward_packets",
+        "reverse_packets",
+        "bytes",
+        "missing",
+        "truncated",
+        "one_way",
+        "last_ns",
+    ),
     "operations": ("count", "unpaired", "last_ns"),
     "events": ("count", "last_ns"),
     "violations": ("count", "last_ns"),
@@ -503,6 +527,10 @@ def _blind_of(row: Any) -> tuple[tuple[str, int], Blind]:
     return (row.interface, row.start_ns), blind
 
 
+def _lane_of(row: Any) -> tuple[LaneKey, LaneCounts]:
+    return (row.interface, _vlans(row.vlans), row.start_ns), _lane_counts(row.body)
+
+
 FACTS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "endpoints": _endpoint_of,
     "sightings": _sighting_of,
@@ -521,5 +549,6 @@ FACTS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "interfaces": _interface_of,
     "minutes": _minute_of,
     "blinds": _blind_of,
+    "lanes": _lane_of,
 }
 """Key and fact that a row of each table holds."""

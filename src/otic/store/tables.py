@@ -42,6 +42,10 @@ def _number(name: str, *, null: bool = False, key: bool = False) -> Column[int]:
     return Column(name, kind, nullable=null, primary_key=key, autoincrement=False)
 
 
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, autoincrement=False, server_default="0")
+
+
 def _packed(name: str) -> Column[bytes]:
     return Column(name, LargeBinary, nullable=False)
 
@@ -123,6 +127,9 @@ connections = _table(
     _number("reverse_packets"),
     _number("bytes"),
     _number("last_ns"),
+    _count("missing"),
+    _count("truncated"),
+    _count("one_way"),
 )
 observations = _table(
     "observations", _id("connection", key=True), _packed("vlans"), _packed("interfaces")
@@ -257,6 +264,13 @@ blinds = _table(
     _number("start_ns", key=True),
     _number("end_ns"),
     _text("cause"),
+)
+lanes = _table(
+    "lanes",
+    _text("interface", key=True),
+    Column("vlans", LargeBinary, primary_key=True),
+    _number("start_ns", key=True),
+    _packed("body"),
 )
 marks = _table("marks", _text("name", key=True), _packed("value"))
 buckets = _table("buckets", _id("id", key=True), _number("start_ns", key=True), _number("count"))

@@ -176,3 +176,34 @@ def test_lines_are_capped_and_counted() -> None:
     assert answer.edges_left_out == len(talks) - MOST_EDGES > 0
     dropped = sorted((said["modbus"].packets["tcp", 502] for said in talks.values()), reverse=True)
     assert answer.edges[-1].packets == dropped[MOST_EDGES - 1]
+
+
+def test_a_redundancy_group_is_drawn_with_its_members() -> None:
+    """A line joins the group and each member, also where they never talk."""
+
+    def node(id_: str, type_: str) -> MapNode:
+        return MapNode(
+            id=id_,
+            kind="device",
+            name=id_,
+            type=type_,
+            vendor=None,
+            level=1,
+            devices=1,
+            addresses=1,
+            named=[id_],
+            alerts={},
+        )
+
+    whole = Graph(
+        nodes={"a": node("a", "PLC"), "b": node("b", "PLC"), "g": node("g", "Group")},
+        search={"a": "a", "b": "b", "g": "g"},
+        talks={("a", "g"): {"arp": Talk({("ethernet", None): 3}, 0)}},
+        members={("a", "g"), ("b", "g")},
+    )
+
+    edges = queries.view(whole, MapFilter()).edges
+
+    assert [("a", "g", 3, True), ("b", "g", 0, True)] == [
+        (edge.first, edge.second, edge.packets, edge.member) for edge in edges
+    ]

@@ -39,7 +39,7 @@ def test_every_batch_leaves_what_a_fresh_look_would_find(seed: int) -> None:
             if (device := devices.devices.get(id_)) is not None:
                 for endpoint in device.endpoints:
                     detector.matches.touch(endpoint)
-        events = notices(state, devices.contests)
+        events = notices(state, devices.contests, devices.switch_overs)
 
         def spoken_for(endpoint: bytes) -> bool:
             device = devices.device(endpoint)

@@ -6,7 +6,18 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import at, batch, binding, claim, connection, endpoint, operation, sighting, tallies
+from builders import (
+    at,
+    batch,
+    binding,
+    claim,
+    connection,
+    endpoint,
+    event,
+    operation,
+    sighting,
+    tallies,
+)
 from otic.facts import Correction, Observation
 from otic.inventory.devices import Inventory, inventory
 from otic.journal.fold import State
@@ -22,6 +33,7 @@ def shape(found: Inventory) -> Any:
         sorted(found.devices.items()),
         sorted(found.device_of.items()),
         found.contests,
+        found.switch_overs,
     )
 
 
@@ -50,6 +62,19 @@ def universe(rng: random.Random) -> tuple[list[Any], list[Any]]:
                 s=rng.randrange(9),
             )
         )
+    for _ in range(rng.randrange(4)):
+        away, to = rng.sample(MACS, 2)
+        values = {
+            "address": rng.choice(IPS[:3]),
+            "message": rng.choice(("announcement", "request")),
+        }
+        facts.append(
+            event(
+                "address-moved", to, away, protocol="arp", values=values, s=rng.choice((5, 9, 200))
+            )
+        )
+    if rng.random() < 0.3:
+        facts.append(binding(MACS[3], rng.choice(IPS), protocol="vrrp", message="member"))
     if rng.random() < 0.3:
         facts.append(binding(MACS[0], MACS[1], protocol="routed-copy", message="ttl"))
     for _ in range(rng.randrange(8)):

@@ -170,7 +170,7 @@ def test_twenty_equal_cells_without_tags_are_said_to_be_inseparable() -> None:
     state = State()
     state.apply(batch(0, *(f for n in range(20) for f in cell(n, ())), counts=arp_counts(20)))
     found = inventory(state, Settings())
-    told = notices(state, found.contests)
+    told = notices(state, found.contests, found.switch_overs)
 
     assert 40 == len(found.devices)
     assert ["address-conflict"] * 2 == [event.kind for event in told]

@@ -7,7 +7,9 @@ import type { AlertDetail, Side } from '../../api/client';
 import { alertQuery, sessionQuery } from '../../api/queries';
 import { Asked } from '../../components/Asked';
 import { DeviceLink } from '../../components/DeviceLink';
+import { Grade } from '../../components/Grade';
 import { Panel } from '../../components/Panel';
+import { RingButton } from '../../components/RingButton';
 import { Severity } from '../../components/Severity';
 import { citedFrames, placesOf } from '../../lib/evidence';
 import { formatCount, formatTime, visible } from '../../lib/format';
@@ -68,6 +70,10 @@ function Content({ detail }: { detail: AlertDetail }): ReactNode {
               <dd className="mono">{formatTime(alert.last_seen)}</dd>
               <dt>{t('common.times')}</dt>
               <dd>{formatCount(alert.count)}</dd>
+              <dt>{t('grade.title')}</dt>
+              <dd>
+                <Grade grade={alert.grade} />
+              </dd>
               {alert.space !== 'default' && (
                 <>
                   <dt>{t('device.space')}</dt>
@@ -129,18 +135,20 @@ function Evidence({ detail }: { detail: AlertDetail }): ReactNode {
     <Panel
       title={t('alert.evidence')}
       note={
-        session.data?.permissions.includes('packets:download') &&
-        frames.length > 0 && (
-          <Button
-            size="compact-xs"
-            variant="default"
-            component="a"
-            href={`/api/alerts/${detail.alert.id}/pcap`}
-            download
-          >
-            {t('evidence.download')}
-          </Button>
-        )
+        <span className="buttons">
+          {session.data?.permissions.includes('packets:download') && frames.length > 0 && (
+            <Button
+              size="compact-xs"
+              variant="default"
+              component="a"
+              href={`/api/alerts/${detail.alert.id}/pcap`}
+              download
+            >
+              {t('evidence.download')}
+            </Button>
+          )}
+          <RingButton wanted={{ alert: detail.alert.id }} />
+        </span>
       }
       bare
     >

@@ -1,5 +1,6 @@
 import { Button } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, type Capture as CaptureData, told } from '../../api/client';
@@ -8,16 +9,28 @@ import { Asked } from '../../components/Asked';
 import { Panel } from '../../components/Panel';
 import { formatTime, visible } from '../../lib/format';
 import { Interfaces } from './Interfaces';
+import { PacketsForm } from './PacketsForm';
 import { SensorPanel } from './SensorPanel';
 
 /** How capture is: interfaces, what was lost and why, when nothing was seen, learning. */
 export function Capture(): ReactNode {
   const { t } = useTranslation();
   const capture = useQuery(captureQuery);
+  const session = useQuery(sessionQuery);
   return (
     <>
       <div className="page-head">
         <h1>{t('capture.title')}</h1>
+        {session.data?.live && session.data.permissions.includes('sensor:set-up') && (
+          <Button
+            size="compact-sm"
+            variant="default"
+            className="push"
+            renderRoot={(props) => <Link to="/setup" {...props} />}
+          >
+            {t('capture.setUp')}
+          </Button>
+        )}
       </div>
       <Asked query={capture}>
         {(data) => (
@@ -27,12 +40,29 @@ export function Capture(): ReactNode {
                 {t('capture.notSupervised')}
               </p>
             )}
+            {session.data?.set_up === false && (
+              <p className="notice" role="alert">
+                {t('capture.notSetUp')}
+              </p>
+            )}
+            {data.stages
+              .filter((stage) => stage.silent_since !== null)
+              .map((stage) => (
+                <p key={stage.name} className="notice" role="alert">
+                  {t('capture.stageSilent', {
+                    stage: t(`capture.stage.${stage.name}`),
+                    process: t(`capture.process.${stage.process}`),
+                    since: formatTime(stage.silent_since ?? '').slice(0, 19),
+                  })}
+                </p>
+              ))}
             <Learning data={data} />
             <Interfaces interfaces={data.interfaces} />
             <div className="grid grid-wide">
               <Blinds data={data} />
               <SensorPanel data={data} />
             </div>
+            <PacketsForm />
           </>
         )}
       </Asked>

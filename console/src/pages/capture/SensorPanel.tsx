@@ -27,6 +27,7 @@ export function SensorPanel({ data }: { data: Capture }): ReactNode {
               </td>
             </tr>
           ))}
+          <Stages data={data} />
           {ring !== null && (
             <>
               <tr>
@@ -70,5 +71,32 @@ export function SensorPanel({ data }: { data: Capture }): ReactNode {
         </tbody>
       </table>
     </Panel>
+  );
+}
+
+/** How far the last canary came: every stage of the way from capture to console. */
+function Stages({ data: { stages } }: { data: Capture }): ReactNode {
+  const { t } = useTranslation();
+  if (stages.length === 0) {
+    return null;
+  }
+  return (
+    <tr>
+      <th scope="row">{t('capture.stages')}</th>
+      <td>
+        <ul className="plain">
+          {stages.map((row) => (
+            <li key={row.name} className={row.silent_since === null ? undefined : 'lost'}>
+              {t(`capture.stage.${row.name}`)}{' '}
+              {row.passed === null ? (
+                <span className="quiet">{t('capture.stageWaits')}</span>
+              ) : (
+                <span className="quiet">{formatTime(row.passed).slice(11, 19)}</span>
+              )}
+            </li>
+          ))}
+        </ul>
+      </td>
+    </tr>
   );
 }

@@ -6,7 +6,9 @@ import { useTranslation } from 'react-i18next';
 import type { DeviceDetail } from '../../api/client';
 import { deviceQuery, sessionQuery } from '../../api/queries';
 import { Asked } from '../../components/Asked';
+import { Seen } from '../../components/Grade';
 import { Panel } from '../../components/Panel';
+import { RingButton } from '../../components/RingButton';
 import { SeverityCounts } from '../../components/Severity';
 import { formatTime, visible } from '../../lib/format';
 import { DEVICE_TABS } from '../../lib/list-search';
@@ -56,6 +58,7 @@ function Content({ detail }: { detail: DeviceDetail }): ReactNode {
             {t('evidence.download')}
           </Button>
         )}
+        <RingButton wanted={{ device: device.id }} />
       </div>
       <Tabs value={tab} onChange={choose} keepMounted={false}>
         <Tabs.List aria-label={t('device.parts')}>
@@ -120,6 +123,10 @@ function Identity({ detail }: { detail: DeviceDetail }): ReactNode {
                 <dd>{visible(device.space)}</dd>
               </>
             )}
+            <dt>{t('grade.title')}</dt>
+            <dd>
+              <Seen coverage={device.coverage} />
+            </dd>
             <dt>{t('device.firstSeen')}</dt>
             <dd className="mono">{formatTime(device.first_seen)}</dd>
             <dt>{t('device.lastSeen')}</dt>
@@ -177,18 +184,26 @@ function Identity({ detail }: { detail: DeviceDetail }): ReactNode {
             </table>
           </Panel>
         )}
-        {detail.members.length > 0 && (
-          <Panel title={t('device.members')}>
-            {detail.members.map((row) => (
-              <div key={row.id}>
-                <Link to="/devices/$device" params={{ device: row.id }}>
-                  {visible(row.name)}
-                </Link>
-              </div>
-            ))}
-          </Panel>
-        )}
+        <Refs title={t('device.members')} refs={detail.members} />
+        <Refs title={t('device.groups')} refs={detail.groups} />
       </div>
     </div>
+  );
+}
+
+/** Links to other devices; nothing where there are none. */
+function Refs({ title, refs }: { title: string; refs: DeviceDetail['members'] }): ReactNode {
+  return (
+    refs.length > 0 && (
+      <Panel title={title}>
+        {refs.map((row) => (
+          <div key={row.id}>
+            <Link to="/devices/$device" params={{ device: row.id }}>
+              {visible(row.name)}
+            </Link>
+          </div>
+        ))}
+      </Panel>
+    )
   );
 }

@@ -4,6 +4,7 @@ import { api, type ConnectionRow, told } from '../../api/client';
 import { DeviceLink } from '../../components/DeviceLink';
 import { EvidenceLink } from '../../components/EvidenceLink';
 import { PagedTable } from '../../components/PagedTable';
+import { RingButton } from '../../components/RingButton';
 import { formatBytes, formatCount, formatTime } from '../../lib/format';
 
 /** Who a device talks to. */
@@ -60,6 +61,7 @@ export function DeviceConnections({ device }: { device: string }): ReactNode {
               evidence={row.evidence}
               about={`${row.client.address} ${row.server.address} ${row.protocol_title}`}
             />
+            <RingButton wanted={{ connection: row.id }} />
           </td>
         </tr>
       )}

@@ -153,11 +153,7 @@ function Edges({ edges, geometry, pointed }: EdgesProps): ReactNode {
   const all = useMemo(
     () =>
       drawn.map(({ edge, path }) => (
-        <path
-          key={`${edge.first} ${edge.second}`}
-          className={edge.industrial ? 'map-edge map-edge-industrial' : 'map-edge'}
-          d={path}
-        />
+        <path key={`${edge.first} ${edge.second}`} className={edgeClass(edge)} d={path} />
       )),
     [drawn],
   );
@@ -171,6 +167,13 @@ function Edges({ edges, geometry, pointed }: EdgesProps): ReactNode {
   );
 }
 
+function edgeClass(edge: MapEdge): string {
+  if (edge.member) {
+    return 'map-edge map-edge-member';
+  }
+  return edge.industrial ? 'map-edge map-edge-industrial' : 'map-edge';
+}
+
 /** What is known about the node that is pointed at. */
 function Details({ node, map }: { node: MapNode; map: DeviceMap }): ReactNode {
   const { t } = useTranslation();
@@ -181,6 +184,7 @@ function Details({ node, map }: { node: MapNode; map: DeviceMap }): ReactNode {
   );
   const last = edges
     .map((edge) => edge.last_seen)
+    .filter((time) => time !== null)
     .sort()
     .at(-1);
   const packets = edges.reduce((sum, edge) => sum + edge.packets, 0);

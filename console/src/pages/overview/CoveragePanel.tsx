@@ -1,6 +1,8 @@
+import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { Overview } from '../../api/client';
+import { Grade } from '../../components/Grade';
 import { Panel } from '../../components/Panel';
 import { formatBytes, formatCount } from '../../lib/format';
 
@@ -10,10 +12,17 @@ export function CoveragePanel({ coverage }: { coverage: Overview['coverage'] }):
   return (
     <Panel
       title={t('coverage.title')}
-      note={t('coverage.read', {
-        frames: formatCount(coverage.frames),
-        bytes: formatBytes(coverage.bytes),
-      })}
+      note={
+        <>
+          <Link to="/mirror">
+            {t('coverage.mirror')} <Grade grade={coverage.grade} />
+          </Link>{' '}
+          {t('coverage.read', {
+            frames: formatCount(coverage.frames),
+            bytes: formatBytes(coverage.bytes),
+          })}
+        </>
+      }
       bare
     >
       {coverage.causes.length === 0 ? (

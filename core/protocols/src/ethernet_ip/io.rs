@@ -13,6 +13,7 @@ use otic_wire::{Cursor, Short};
 
 use crate::out::{Action, Child, Item, Object, Operation, Out, Outcome, Violation};
 use crate::registry::{Carrier, Probe, Protocol};
+use crate::sequence::{Counter, Numbered, Sequence};
 use crate::session::{Input, Session};
 
 /// CIP class 0 and 1 I/O.
@@ -22,7 +23,7 @@ pub const PROTOCOL: Protocol = Protocol {
     roles: ("originator", "target"),
     carriers: &[Carrier::Udp(&[2222])],
     probe,
-    session: || Box::new(CipIo { violated: false }),
+    session: || Box::<CipIo>::default(),
     source: "The CIP Networks Library Vol. 2, 2-6 and 3-2.3",
 };
 
@@ -67,8 +68,28 @@ fn probe(input: &Input<'_>) -> Probe {
     }
 }
 
+/// Connections whose sequence numbers one flow follows.
+const FOLLOWED: usize = 16;
+
+#[derive(Default)]
 struct CipIo {
     violated: bool,
+    /// By connection id.
+    sequences: Vec<(u32, Sequence)>,
+}
+
+impl CipIo {
+    /// What the sequence number of this address item says; none where it has none.
+    fn number(&mut self, connection: u32, address: &[u8]) -> Option<Numbered> {
+        let number = u32::from_le_bytes(*address.get(4..)?.first_chunk::<4>()?);
+        let known = self.sequences.iter().position(|(id, _)| *id == connection);
+        if known.is_none() && self.sequences.len() < FOLLOWED {
+            self.sequences.push((connection, Sequence::default()));
+        }
+        let at = known.unwrap_or(self.sequences.len() - 1);
+        let (id, sequence) = self.sequences.get_mut(at)?;
+        (*id == connection).then(|| sequence.next(number))
+    }
 }
 
 impl Session for CipIo {
@@ -76,6 +97,9 @@ impl Session for CipIo {
         let Ok(Some(found)) = datagram(input.bytes) else { return input.bytes.len() };
         out.layer("ethernet-ip", input.side);
         out.layer(NAME, input.side);
+        if let Some(numbered) = self.number(found.connection, found.address) {
+            out.numbered(Counter::CipIo, numbered);
+        }
         if found.missing && !input.truncated && !self.violated {
             self.violated = true;
             out.push(Item::Violation(Violation {
@@ -127,6 +151,19 @@ mod tests {
             _ => None,
         });
         assert_eq!("io-connection 4660", operation.unwrap().object.to_text());
+    }
+
+    #[test]
+    fn what_is_missing_is_told_by_the_sequence_number() {
+        let frames = [1, 2, 2, 5].map(|number| {
+            let mut bytes = DATA.to_vec();
+            bytes[10] = number;
+            bytes
+        });
+        let messages: Vec<_> = frames.iter().map(|bytes| (Side::A, bytes.as_slice())).collect();
+        let told = testing::numbered(&testing::items(&PROTOCOL, &messages));
+        use Numbered::{Again, Next};
+        assert_eq!(vec![Next(0), Next(0), Again, Next(2)], told);
     }
 
     #[test]

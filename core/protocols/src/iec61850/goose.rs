@@ -20,6 +20,7 @@ use super::{STREAMS, changed, content, frame, name, number, publish, violation};
 use crate::ber::{self, Element};
 use crate::out::{Event, Item, Out};
 use crate::registry::{Carrier, Probe, Protocol};
+use crate::sequence::{Counter, Numbered, Sequence};
 use crate::session::{Input, Session};
 
 /// GOOSE on EtherType 0x88B8.
@@ -45,8 +46,28 @@ struct ControlBlock {
     /// The bytes of its settings; empty before they are known.
     settings: Vec<u8>,
     state: Option<u32>,
+    sequence: Sequence,
+    /// The sequence number was seen to start at 0 with a new state, as it must.
+    restarts: bool,
     needs_commissioning: bool,
     simulation: bool,
+}
+
+impl ControlBlock {
+    /// What these numbers say. The sequence number starts at 0 with each state; a publisher that goes
+    /// on counting is believed, unless it was seen to start again.
+    fn number(&mut self, state: u32, sequence: u32) -> Numbered {
+        let Some(before) = self.state.filter(|before| *before != state) else {
+            return self.sequence.next(sequence);
+        };
+        self.restarts |= sequence == 0;
+        let goes_on = self.sequence.last().is_some_and(|last| last.wrapping_add(1) == sequence);
+        if goes_on && !self.restarts {
+            return self.sequence.next(sequence);
+        }
+        let skipped = state.wrapping_sub(before) - 1;
+        self.sequence.restart(sequence, sequence.saturating_add(skipped))
+    }
 }
 
 #[derive(Default)]
@@ -67,6 +88,8 @@ impl Goose {
             reference: reference.clone(),
             settings: Vec::new(),
             state: None,
+            sequence: Sequence::default(),
+            restarts: false,
             needs_commissioning: false,
             simulation: false,
         });
@@ -101,7 +124,7 @@ impl Session for Goose {
             id,
             _time,
             state,
-            _sequence,
+            sequence,
             simulation,
             revision,
             commissioning,
@@ -161,6 +184,10 @@ impl Session for Goose {
                 ];
                 out.push(event("goose-settings", values, frame.pdu.content));
             }
+            let number = |field: Option<Element<'_>>| ber::unsigned(field?.content);
+            if let (Some(state), Some(sequence)) = (number(state), number(sequence)) {
+                out.numbered(Counter::Goose, known.number(state, sequence));
+            }
             if let Some(field) = state
                 && let Some(number) = ber::unsigned(field.content)
                 && known.state.replace(number).is_some_and(|before| before != number)
@@ -198,6 +225,10 @@ mod tests {
 
     /// A frame with this state number, revision and flag for commissioning.
     fn message(state: u8, revision: u8, needs_commissioning: u8) -> Vec<u8> {
+        numbered(state, 0, revision, needs_commissioning)
+    }
+
+    fn numbered(state: u8, sequence: u8, revision: u8, needs_commissioning: u8) -> Vec<u8> {
         let pdu = [
             tlv(0x80, b"IED1LD0/LLN0$GO$gcb1"),
             tlv(0x81, &[0x07, 0xd0]),
@@ -205,7 +236,7 @@ mod tests {
             tlv(0x83, b"trip"),
             tlv(0x84, &[0; 8]),
             tlv(0x85, &[state]),
-            tlv(0x86, &[0]),
+            tlv(0x86, &[sequence]),
             tlv(0x87, &[0]),
             tlv(0x88, &[revision]),
             tlv(0x89, &[needs_commissioning]),
@@ -218,6 +249,26 @@ mod tests {
         bytes.extend(pdu);
         bytes.extend([0; 4]); // padding
         bytes
+    }
+
+    #[test]
+    fn what_is_missing_is_told_by_state_and_sequence_number() {
+        // (state, sequence): in turn, one lost, twice, a state lost whole, the start of one lost
+        let told = [(1, 5), (1, 6), (1, 8), (1, 8), (3, 0), (3, 1), (4, 2)];
+        let frames: Vec<_> =
+            told.iter().map(|(state, sequence)| numbered(*state, *sequence, 1, 0)).collect();
+        let messages: Vec<_> = frames.iter().map(|bytes| (Side::A, bytes.as_slice())).collect();
+        use Numbered::{Again, Next};
+        let expected = [Next(0), Next(0), Next(1), Again, Next(1), Next(0), Next(2)];
+        assert_eq!(expected.to_vec(), testing::numbered(&testing::items(&PROTOCOL, &messages)));
+    }
+
+    #[test]
+    fn a_publisher_that_goes_on_counting_over_states_is_believed() {
+        let frames = [numbered(1, 5, 1, 0), numbered(2, 6, 1, 0), numbered(3, 7, 1, 0)];
+        let messages: Vec<_> = frames.iter().map(|bytes| (Side::A, bytes.as_slice())).collect();
+        let told = testing::numbered(&testing::items(&PROTOCOL, &messages));
+        assert_eq!(vec![Numbered::Next(0); 3], told);
     }
 
     fn events(items: &[Item]) -> Vec<(&'static str, String)> {

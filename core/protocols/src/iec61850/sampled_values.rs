@@ -10,8 +10,7 @@
 //! Rules broken on the wire:
 //! * `sampled-values-length`: a length is larger than the frame.
 //!
-//! Not decoded: the samples (their meaning is in the project's SCL files), gaps of the sample
-//! counter, security extensions.
+//! Not decoded: the samples (their meaning is in the project's SCL files), security extensions.
 
 use compact_str::{CompactString, format_compact};
 
@@ -19,6 +18,7 @@ use super::{STREAMS, changed, content, frame, name, number, publish, violation};
 use crate::ber::{self, Element};
 use crate::out::{Event, Item, Out};
 use crate::registry::{Carrier, Probe, Protocol};
+use crate::sequence::{Counter, Numbered, Sequence};
 use crate::session::{Input, Session};
 
 /// Sampled Values on EtherType 0x88BA.
@@ -41,12 +41,31 @@ const PDU: u32 = 0;
 /// Most ASDUs of one frame that are read (IEC 61869-9 uses up to 8).
 const ASDUS: usize = 16;
 
+/// A count that falls by so much has started again; one that falls by less came late.
+const TURN: u32 = 64;
+
 /// What is remembered of a stream.
 struct Stream {
     id: CompactString,
     /// The bytes of its settings; empty before they are known.
     settings: Vec<u8>,
     synchronisation: Option<u8>,
+    count: Sequence,
+    /// Highest count seen: it starts again at 0 every second.
+    highest: u32,
+}
+
+impl Stream {
+    /// What the count of a sample says.
+    fn number(&mut self, count: u32) -> Numbered {
+        self.highest = self.highest.max(count);
+        match self.count.last() {
+            Some(last) if last > count && last - count >= TURN => {
+                self.count.restart(count, self.highest - last + count)
+            }
+            _ => self.count.next(count),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -63,7 +82,13 @@ impl SampledValues {
         if self.streams.len() >= STREAMS {
             return None;
         }
-        self.streams.push(Stream { id: id.clone(), settings: Vec::new(), synchronisation: None });
+        self.streams.push(Stream {
+            id: id.clone(),
+            settings: Vec::new(),
+            synchronisation: None,
+            count: Sequence::default(),
+            highest: 0,
+        });
         self.streams.last_mut()
     }
 
@@ -71,6 +96,9 @@ impl SampledValues {
         let Some(id) = asdu.part(0) else { return };
         let sv_id = name(id.content);
         let Some(known) = self.stream(&sv_id) else { return };
+        if let Some(count) = asdu.part(2).and_then(|field| ber::unsigned(field.content)) {
+            out.numbered(Counter::SampledValues, known.number(count));
+        }
         let [data_set, revision, rate] = [1, 3, 6].map(|number| asdu.part(number));
         let application = app_id.to_be_bytes();
         let settings =
@@ -173,11 +201,16 @@ mod tests {
 
     /// A frame with two samples of one stream, of this revision and clock.
     fn message(revision: u8, clock: u8) -> Vec<u8> {
+        counted(7, revision, clock)
+    }
+
+    /// The same, with this sample count.
+    fn counted(count: u16, revision: u8, clock: u8) -> Vec<u8> {
         let asdu = tlv(
             0x30,
             &[
                 tlv(0x80, b"MU01"),
-                tlv(0x82, &[0, 7]),
+                tlv(0x82, &count.to_be_bytes()),
                 tlv(0x83, &[0, 0, 0, revision]),
                 tlv(0x85, &[clock]),
                 tlv(0x87, &[0; 16]),
@@ -189,6 +222,18 @@ mod tests {
         let mut bytes = vec![0x40, 0, 0, 8 + pdu.len() as u8, 0, 0, 0, 0];
         bytes.extend(pdu);
         bytes
+    }
+
+    #[test]
+    fn what_is_missing_is_told_by_the_sample_count_which_starts_again_every_second() {
+        let frames = [3997, 3999, 0, 2, 3998, 1].map(|count| counted(count, 1, 2));
+        let messages: Vec<_> = frames.iter().map(|bytes| (Side::A, bytes.as_slice())).collect();
+        let told = testing::numbered(&testing::items(&PROTOCOL, &messages));
+        // Both samples of a frame of these tests have one count.
+        let first_of_each: Vec<_> = told.iter().step_by(2).copied().collect();
+        use Numbered::Next;
+        let expected = [Next(0), Next(1), Next(0), Next(1), Next(0), Next(2)];
+        assert_eq!(expected.to_vec(), first_of_each);
     }
 
     fn kinds(items: &[Item]) -> Vec<&'static str> {

@@ -19,6 +19,7 @@ use otic_wire::{Cursor, Short};
 
 use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome, Violation};
 use crate::registry::{Carrier, Probe, Protocol};
+use crate::sequence::{Counter, SteppedSequence};
 use crate::session::{Input, Side};
 
 /// PROFINET RT.
@@ -33,6 +34,9 @@ pub const PROTOCOL: Protocol = Protocol {
 };
 
 const NAME: &str = "profinet-rt";
+
+/// Relations whose cycle counters one flow follows.
+const FOLLOWED: usize = 16;
 
 const ALARM_HIGH: u16 = 0xfc01;
 const ALARM_LOW: u16 = 0xfe01;
@@ -73,6 +77,8 @@ pub(super) struct Rt {
     /// Whether each side's provider runs, where its data said so.
     runs: [Option<bool>; 2],
     reported: bool,
+    /// Cycle counters by side and frame id.
+    cycles: Vec<(Side, u16, SteppedSequence)>,
 }
 
 impl Rt {
@@ -85,6 +91,7 @@ impl Rt {
         let object = match frame_id {
             ALARM_HIGH | ALARM_LOW => self.alarm(input, data, out),
             0x0100..=0xfbff => {
+                self.cycle(input, frame_id, data, out);
                 self.status(input, data, out);
                 Object::None
             }
@@ -96,6 +103,22 @@ impl Rt {
             outcome: Outcome::None,
             ..input.operation(NAME, input.side, (name, action), id)
         });
+    }
+
+    /// The cycle counter of cyclic data: the two bytes before data status and transfer status.
+    fn cycle(&mut self, input: &Input<'_>, frame_id: u16, data: &[u8], out: &mut Out) {
+        if input.truncated || data.len() < 44 {
+            return;
+        }
+        let [.., high, low, _, 0] = data else { return };
+        let known =
+            |(side, id, _): &(Side, u16, SteppedSequence)| (*side, *id) == (input.side, frame_id);
+        if !self.cycles.iter().any(known) && self.cycles.len() < FOLLOWED {
+            self.cycles.push((input.side, frame_id, SteppedSequence::default()));
+        }
+        if let Some((_, _, counter)) = self.cycles.iter_mut().find(|cycle| known(cycle)) {
+            out.numbered(Counter::ProfinetRt, counter.next(u16::from_be_bytes([*high, *low])));
+        }
     }
 
     /// The data status of cyclic data: third from the end, before a transfer status of 0.
@@ -219,9 +242,15 @@ mod tests {
 
     /// Cyclic data of 40 bytes with this data status.
     fn cyclic(status: u8) -> Vec<u8> {
+        counted(0x1200, status)
+    }
+
+    /// The same, with this cycle counter.
+    fn counted(cycle: u16, status: u8) -> Vec<u8> {
         let mut bytes = vec![0x80, 0x01];
         bytes.extend([0x80; 40]);
-        bytes.extend([0x12, 0x00, status, 0x00]);
+        bytes.extend(cycle.to_be_bytes());
+        bytes.extend([status, 0x00]);
         bytes
     }
 
@@ -245,6 +274,15 @@ mod tests {
                 _ => None,
             })
             .collect()
+    }
+
+    #[test]
+    fn what_is_missing_is_told_by_the_cycle_counter() {
+        let frames = [0, 64, 128, 192, 320].map(|cycle| counted(cycle, 0x35));
+        let messages: Vec<_> = frames.iter().map(|bytes| (Side::A, bytes.as_slice())).collect();
+        let told = testing::numbered(&testing::items(&PROTOCOL, &messages));
+        use crate::sequence::Numbered::{Next, Unclear};
+        assert_eq!(vec![Unclear, Unclear, Unclear, Next(0), Next(1)], told);
     }
 
     #[test]

@@ -23,6 +23,7 @@ from otic.api.auth import (
     verify,
 )
 from otic.api.routing import create, read, remove
+from otic.sensor.setup import is_set_up
 from otic.store.queries import people
 from otic.store.queries.common import Store
 
@@ -42,7 +43,8 @@ class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Who is logged in, what they may do, and the token that changes must carry.
 
-    `live` says that the sensor is at work, so that `/api/live` tells what is new.
+    `live` says that the sensor is at work, so that `/api/live` tells what is new; `set_up`, that it
+    has an interface to listen on, or needs none.
     """
 
     name: str
@@ -52,6 +54,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     sensor: str
     site: str
     live: bool
+    set_up: bool
 
 
 class PasswordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,7 +64,7 @@ class PasswordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     new: NewPassword
 
 
-def _info(person: Person, store: Store) -> SessionInfo:
+def _info(request: Request[Any, Any, Any], person: Person, store: Store) -> SessionInfo:
     return SessionInfo(
         name=person.name,
         role=person.role,
@@ -70,6 +73,7 @@ def _info(person: Person, store: Store) -> SessionInfo:
         sensor=store.scope["sensor"],
         site=store.scope["site"],
         live=store.live is not None,
+        set_up=store.live is None or is_set_up(request.app.state.config or store.live.settings),
     )
 
 
@@ -92,13 +96,13 @@ def start(request: Request[Any, Any, Any], data: Login, store: Store) -> Respons
         samesite="strict",
         secure=request.app.state.secure,
     )
-    return Response(_info(person, store), cookies=[cookie], status_code=201)
+    return Response(_info(request, person, store), cookies=[cookie], status_code=201)
 
 
 @read("/api/session", permission=LOGGED_IN, operation_id="getSession")
 def show(request: Request[Any, Any, Any], store: Store) -> SessionInfo:
     """Who is logged in."""
-    return _info(current(request), store)
+    return _info(request, current(request), store)
 
 
 @remove("/api/session", permission=LOGGED_IN, operation_id="logOut")

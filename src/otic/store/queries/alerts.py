@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Integer, case, cast, func, select
 
+from otic.coverage.grades import UNKNOWN, worst
 from otic.detect.messages import render
 from otic.detect.rules import Rule, techniques
 from otic.detect.rules import load as load_rules
@@ -25,6 +26,7 @@ from otic.store.queries.common import (
     whole_rows,
 )
 from otic.store.queries.devices import Body
+from otic.store.queries.grades import of_addresses
 from otic.store.results import AlertBody
 from otic.times import iso
 
@@ -50,7 +52,10 @@ class Technique(msgspec.Struct, frozen=True):
 
 
 class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert in a list; `policy` ones would be alerts if the fact were unknown."""
+    """One alert in a list; `policy` ones would be alerts if the fact were unknown.
+
+    `grade` says how much was seen of those it names: the worst of theirs.
+    """
 
     id: str
     rule: str
@@ -68,6 +73,7 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     policy: bool
     state: str
     space: str
+    grade: str
 
 
 class AlertDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,6 +238,10 @@ def _rows(store: Store, connection: Connection, rows: Any) -> list[AlertRow]:
         for space, addresses in by_space.items()
         for address, ref in refs_of_addresses(store, connection, addresses, space).items()
     }
+    grades = {
+        space: of_addresses(store, connection, space, addresses)
+        for space, addresses in by_space.items()
+    }
     names = techniques()
 
     def sides(space: str, addresses: list[str]) -> list[Side]:
@@ -255,6 +265,10 @@ def _rows(store: Store, connection: Connection, rows: Any) -> list[AlertRow]:
             policy=row.policy,
             state=state.get(row.id, "learnable" if row.policy else "open"),
             space=row.space,
+            grade=worst(
+                grades[row.space].get(address, UNKNOWN)
+                for address in (*bodies[row.id].sources, *bodies[row.id].destinations)
+            ),
         )
         for row in rows
     ]

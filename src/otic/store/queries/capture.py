@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from otic.facts import Tick
 from otic.journal.fold import MINUTE_NS, Totals
 from otic.journal.segments import FACTS
-from otic.status import ProcessStatus, read_status
+from otic.status import ProcessStatus, StageStatus, read_status
 from otic.store import tables
 from otic.store.queries.common import Store
 from otic.times import iso
@@ -96,6 +96,18 @@ class ProcessOut(msgspec.Struct, frozen=True, kw_only=True):
     last_exit: int | None
 
 
+class StageOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage of the way from capture to console, and when a canary passed it last.
+
+    `silent_since` says since when it does not show one in due time: it does not work.
+    """
+
+    name: str
+    process: str
+    passed: str | None
+    silent_since: str | None
+
+
 class Capture(msgspec.Struct, frozen=True, kw_only=True):
     """How a live sensor's capture is; `live` is false for the result of a replay."""
 
@@ -107,6 +119,7 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True):
     learning: LearningOut | None
     ring: RingOut | None
     processes: list[ProcessOut]
+    stages: list[StageOut]
     disk_bytes: int
     disk_free: int
     not_kept: dict[str, int]
@@ -134,6 +147,7 @@ def capture(store: Store) -> Capture:
         learning=_learning(marks) if store.live is not None else None,
         ring=_ring(store),
         processes=[_process(one) for one in status.processes] if status is not None else [],
+        stages=[_stage(one) for one in status.stages] if status is not None else [],
         disk_bytes=status.disk_bytes if status is not None else 0,
         disk_free=status.disk_free if status is not None else 0,
         not_kept={
@@ -241,6 +255,25 @@ def _ring(store: Store) -> RingOut | None:
     pins = sum(1 for _ in store.live.pins.glob("*.pcapng"))
     oldest = iso(min(segments) * 1_000_000_000) if segments else None
     return RingOut(bytes=total, oldest=oldest, pins=pins)
+
+
+def canary(store: Store) -> tuple[int, int] | None:
+    """The last canary that came into the store, as (run, number)."""
+    with store.reading() as connection:
+        mark = _marks(store, connection).get("canary")
+    if mark is None:
+        return None
+    run_ns, sequence = mark.split()
+    return int(run_ns), int(sequence)
+
+
+def _stage(one: StageStatus) -> StageOut:
+    return StageOut(
+        name=one.name,
+        process=one.process,
+        passed=iso(one.passed) if one.passed else None,
+        silent_since=iso(one.silent_since) if one.silent_since else None,
+    )
 
 
 def _process(one: ProcessStatus) -> ProcessOut:

@@ -23,6 +23,7 @@ from otic.store.queries.common import (
     total_of,
     whole_rows,
 )
+from otic.store.queries.grades import Grade, of_devices
 from otic.store.rows import read
 from otic.times import iso
 
@@ -68,6 +69,7 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     first_seen: str
     last_seen: str
     alerts: dict[str, int]
+    coverage: Grade
 
 
 class ClaimRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +107,10 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class DeviceDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything known about one device, apart from its traffic and alerts."""
+    """Everything known about one device, apart from its traffic and alerts.
+
+    A redundancy group has `members`; `groups` are those that the device is a member of.
+    """
 
     device: DeviceRow
     roles: list[str]
@@ -115,6 +120,7 @@ class DeviceDetail(msgspec.Struct, frozen=True, kw_only=True):
     attributes: list[Attribute]
     children: list[DeviceRow]
     members: list[Ref]
+    groups: list[Ref]
 
 
 class DeviceFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +190,7 @@ def _rows(store: Store, connection: Connection, rows: Any) -> list[DeviceRow]:
         for address in (*bodies[row.id].ips, *bodies[row.id].macs)
     }
     alerts = _alerts(store, connection, addresses)
+    grades = of_devices(store, connection, bodies)
     return [
         DeviceRow(
             id=row.id.hex(),
@@ -204,6 +211,7 @@ def _rows(store: Store, connection: Connection, rows: Any) -> list[DeviceRow]:
             first_seen=iso(row.first_ns),
             last_seen=iso(max(row.first_ns, last.get(row.id, 0))),
             alerts=alerts.get(row.id, {}),
+            coverage=grades[row.id],
         )
         for row in rows
     ]
@@ -290,7 +298,18 @@ def detail(store: Store, id_: str) -> DeviceDetail | None:
             members=sorted(
                 _refs(store, connection, set(body.members)).values(), key=lambda ref: ref.name
             ),
+            groups=_groups(store, connection, row.id),
         )
+
+
+def _groups(store: Store, connection: Connection, device: bytes) -> list[Ref]:
+    """The redundancy groups that this device is a member of."""
+    table = tables.devices
+    rows = connection.execute(
+        select(table.c.id, table.c.body).where(table.c.type == "Group", store.own(table))
+    )
+    found = {row.id for row in rows if device in _body(row.body).members}
+    return sorted(_refs(store, connection, found).values(), key=lambda ref: ref.name)
 
 
 def _addresses(body: Body) -> list[Address]:

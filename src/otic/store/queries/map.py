@@ -57,7 +57,9 @@ class MapNode(msgspec.Struct, frozen=True, kw_only=True):
 class MapEdge(msgspec.Struct, frozen=True, kw_only=True):
     """Two nodes that talk, `first` and `second` in the order of their ids.
 
-    `packets` sums their connections; of the layers of one conversation the largest counts.
+    `packets` sums their connections; of the layers of one conversation the largest counts. `member`
+    is a redundancy group and one of its members, whether they talk or not (then nothing is counted,
+    and there is no last time).
     """
 
     first: str
@@ -65,7 +67,8 @@ class MapEdge(msgspec.Struct, frozen=True, kw_only=True):
     protocols: list[str]
     industrial: bool
     packets: int
-    last_seen: str
+    last_seen: str | None
+    member: bool = False
 
 
 class MapProtocol(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,18 +112,22 @@ class Talk(msgspec.Struct):
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole plant: nodes with the text that a search looks in, and talks by protocol."""
+    """The whole plant: nodes with the text that a search looks in, talks by protocol, redundancy
+    groups with their members.
+    """
 
     nodes: dict[str, MapNode]
     search: dict[str, str]
     talks: dict[Pair, dict[str, Talk]]
+    members: set[Pair] = set()
 
 
 class _Addresses(msgspec.Struct):
-    """Of a device's packed body only the addresses."""
+    """Of a device's packed body only the addresses and, of a redundancy group, the members."""
 
     ips: list[str]
     macs: list[str]
+    members: list[bytes] = []
 
 
 _addresses = msgspec.msgpack.Decoder(_Addresses).decode
@@ -194,7 +201,17 @@ def graph(store: Store) -> Graph:
             named=sorted(public)[:MOST_ADDRESSES],
             alerts=alerts.get(INTERNET, {}),
         )
-    return Graph(nodes=nodes, search=search, talks=talks)
+    members = {
+        _pair(tops[id_], tops[member])
+        for id_, body in bodies.items()
+        for member in body.members
+        if member in tops and tops[member] != tops[id_]
+    }
+    return Graph(nodes=nodes, search=search, talks=talks, members=members)
+
+
+def _pair(one: str, other: str) -> Pair:
+    return (one, other) if one < other else (other, one)
 
 
 def _tops(rows: Iterable[Any]) -> dict[bytes, str]:
@@ -272,7 +289,7 @@ def _talks(
         one, other = nodes.get(client), nodes.get(server)
         if one is None or other is None or one == other:
             continue
-        pair = (one, other) if one < other else (other, one)
+        pair = _pair(one, other)
         _add(talks.setdefault(pair, {}), name, {(transport, port): packets}, last_ns)
     return talks
 
@@ -308,7 +325,7 @@ def view(whole: Graph, asked: MapFilter) -> DeviceMap:
             0,
         )
     )
-    edges = _edges(talks, into, peers)
+    edges = _edges(talks, whole.members, into, peers)
     edges.sort(key=lambda edge: (not edge.industrial, -edge.packets, edge.first, edge.second))
     names = {name for talk in whole.talks.values() for name in talk}
     return DeviceMap(
@@ -417,7 +434,10 @@ def _gravity(node: MapNode) -> int:
 
 
 def _edges(
-    talks: dict[Pair, dict[str, Talk]], into: dict[str, str], peers: set[str]
+    talks: dict[Pair, dict[str, Talk]],
+    members: set[Pair],
+    into: dict[str, str],
+    peers: set[str],
 ) -> list[MapEdge]:
     joined: dict[Pair, list[dict[str, Talk]]] = {}
     for (one, other), talk in talks.items():
@@ -426,9 +446,25 @@ def _edges(
         first, second = into.get(one), into.get(other)
         if first is None or second is None or first == second:
             continue
-        pair = (first, second) if first < second else (second, first)
-        joined.setdefault(pair, []).append(talk)
-    return [
+        joined.setdefault(_pair(first, second), []).append(talk)
+    belong = {
+        _pair(into[one], into[other])
+        for one, other in members
+        if one in into and other in into and into[one] != into[other]
+    }
+    apart = [
+        MapEdge(
+            first=first,
+            second=second,
+            protocols=[],
+            industrial=False,
+            packets=0,
+            last_seen=None,
+            member=True,
+        )
+        for first, second in belong - joined.keys()
+    ]
+    return apart + [
         MapEdge(
             first=first,
             second=second,
@@ -436,6 +472,7 @@ def _edges(
             industrial=any(is_industrial(name) for talk in talked for name in talk),
             packets=sum(_packets(talk) for talk in talked),
             last_seen=iso(max(said.last_ns for talk in talked for said in talk.values())),
+            member=(first, second) in belong,
         )
         for (first, second), talked in joined.items()
     ]

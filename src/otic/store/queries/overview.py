@@ -13,6 +13,7 @@ from otic.journal.fold import Totals
 from otic.store import tables
 from otic.store.queries.alerts import SEVERITIES
 from otic.store.queries.common import Count, Ref, Store, refs_of_addresses, refs_of_endpoints
+from otic.store.queries.mirror import grade
 from otic.times import iso
 
 CHANGING = (
@@ -61,6 +62,7 @@ class Cause(msgspec.Struct, frozen=True):
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """What was read, and what could not be seen."""
 
+    grade: str
     frames: int
     bytes: int
     causes: list[Cause]
@@ -309,7 +311,7 @@ def _coverage(store: Store, connection: Connection) -> Coverage:
             store.own(talks),
             talks.c.transport == "tcp",
             talks.c.id.not_in(replaced),
-            (talks.c.forward_packets == 0) | (talks.c.reverse_packets == 0),
+            2 * talks.c.one_way > talks.c.forward_packets + talks.c.reverse_packets,
         )
     )
     jumps = connection.scalar(select(func.count()).select_from(epochs).where(store.own(epochs)))
@@ -327,5 +329,8 @@ def _coverage(store: Store, connection: Connection) -> Coverage:
         Cause("clock-jumps", "", jumps or 0),
     ]
     return Coverage(
-        frames=totals.frames, bytes=totals.bytes, causes=[cause for cause in causes if cause.count]
+        grade=grade(store, connection),
+        frames=totals.frames,
+        bytes=totals.bytes,
+        causes=[cause for cause in causes if cause.count],
     )

@@ -121,6 +121,23 @@ def set_password(
         _audit(store, connection, now_ns, by, "password-changed", name)
 
 
+def chose_password(store: Store, name: str) -> bool:
+    """Whether this user's password is their own choice, and not one that another gave them."""
+    table = tables.audit
+    with store.people() as connection:
+        by = connection.scalar(
+            select(table.c.person)
+            .where(
+                table.c.target == name,
+                table.c.action.in_(("user-added", "password-changed")),
+                store.own(table),
+            )
+            .order_by(table.c.ts_ns.desc())
+            .limit(1)
+        )
+    return bool(by == name)
+
+
 def note_failure(store: Store, name: str, locked_until_ns: int, *, now_ns: int) -> None:
     """Counts a failed log-in of a user."""
     table = tables.users

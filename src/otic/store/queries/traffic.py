@@ -7,6 +7,8 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
+from otic.coverage.grades import Unseen
+from otic.coverage.mirror import is_one_way
 from otic.inventory.protocols import protocol as protocol_row
 from otic.store import tables
 from otic.store.queries.common import (
@@ -20,6 +22,7 @@ from otic.store.queries.common import (
     total_of,
 )
 from otic.store.queries.devices import Reach, reach_of
+from otic.store.queries.grades import Grade
 from otic.times import iso
 
 ConnectionSort = Literal["bytes", "packets", "first_seen", "last_seen", "protocol"]
@@ -54,6 +57,7 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
     first_seen: str
     last_seen: str
     one_way: bool
+    coverage: Grade
     space: str
     evidence: Cited
 
@@ -123,9 +127,16 @@ def connections(
         files = store.files(connection)
         items = []
         for row in rows:
-            forward, reverse, size, last = more.get(row.id, (0, 0, 0, 0))
+            forward, reverse, size, *unseen, last = more.get(row.id, (0,) * 7)
             forward += row.forward_packets
             reverse += row.reverse_packets
+            missing, truncated, one_way = (
+                earlier + now
+                for earlier, now in zip(
+                    unseen, (row.missing, row.truncated, row.one_way), strict=True
+                )
+            )
+            seen = Unseen(forward + reverse, missing, truncated, one_way)
             words = protocol_row(row.protocol)
             items.append(
                 ConnectionRow(
@@ -142,7 +153,8 @@ def connections(
                     bytes=row.bytes + size,
                     first_seen=iso(row.first_ns),
                     last_seen=iso(max(row.last_ns, last)),
-                    one_way=not (forward and reverse),
+                    one_way=is_one_way(row.transport, forward, reverse, one_way),
+                    coverage=Grade(seen.grade(), seen.shares()),
                     space=row.space,
                     evidence=cited(row.spans, "derived", files),
                 )
@@ -309,23 +321,23 @@ def _replaced_counts(
     connection: Connection,
     corrected: dict[bytes, tuple[bytes, bool]],
     ids: set[bytes],
-) -> dict[bytes, tuple[int, int, int, int]]:
-    """Counts of corrected connections, by what stands for them: forward, reverse, bytes, last."""
+) -> dict[bytes, tuple[int, ...]]:
+    """Counts of corrected connections, by what stands for them.
+
+    Forward, reverse, bytes, missing, truncated, seen in one direction only, last time.
+    """
     table = tables.connections
     olds = {old for old, (new, _) in corrected.items() if new in ids}
-    found: dict[bytes, tuple[int, int, int, int]] = {}
+    found: dict[bytes, tuple[int, ...]] = {}
     for row in connection.execute(select(table).where(table.c.id.in_(olds), store.own(table))):
         new, exchanged = corrected[row.id]
         forward, reverse = row.forward_packets, row.reverse_packets
         if exchanged:
             forward, reverse = reverse, forward
-        known = found.get(new, (0, 0, 0, 0))
-        found[new] = (
-            known[0] + forward,
-            known[1] + reverse,
-            known[2] + row.bytes,
-            max(known[3], row.last_ns),
-        )
+        counts = (forward, reverse, row.bytes, row.missing, row.truncated, row.one_way)
+        *known, last = found.get(new, (0,) * 7)
+        sums = (one + other for one, other in zip(known, counts, strict=True))
+        found[new] = (*sums, max(last, row.last_ns))
     return found
 
 

@@ -19,6 +19,7 @@ from otic.facts import decode_batch
 from otic.folder import DataFolder
 from otic.journal.segments import FACTS
 from otic.sensor.filters import FilterInstruction, compile_filter
+from otic.sensor.room import least_free
 from otic.settings import Interface, Settings
 
 log = structlog.get_logger()
@@ -86,7 +87,8 @@ def run(folder: DataFolder, settings: Settings, control: Control) -> int:
     from otic import _core
 
     ring = settings.ring
-    packets = (folder.packets, ring.bytes, ring.hours * HOUR_NS, ring.bytes_per_s)
+    free = least_free(folder.packets)
+    packets = (folder.packets, ring.bytes, ring.hours * HOUR_NS, ring.bytes_per_s, free)
     own = [folder.journal, folder.packets]
     user = _user(settings.user, own)
     last_ns = last_seen_ns(folder.journal)

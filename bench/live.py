@@ -6,12 +6,15 @@ speaks for the first time. Prints what was sent, read and lost, and how long it 
 unknown host's frame on the cable until its alert could be read in the store.
 
 Then another sensor with the smallest ring meets rising rates, the last three times as much as the
-sender can give: what was sent must be what was read and what was lost, by cause, to the frame.
+sender can give while capture gets no processor for half a second: what was sent must be what was
+read and what was lost, by cause, to the frame.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -112,10 +115,15 @@ def rising(
     before, lost_before = sensor.frames(), sensor.drops()
     for rate, seconds in runs:
         words = [str(work / "send"), str(capture), PLANT, str(rate), str(seconds)]
-        done = subprocess.run(
-            cable.enter(cable.plant, *words), check=True, capture_output=True, text=True
+        sending = subprocess.Popen(
+            cable.enter(cable.plant, *words), stdout=subprocess.PIPE, text=True
         )
-        sent, reached = done.stdout.split()
+        if rate == FULL_RATE:
+            capturing = sensor.process_id("capture") or 0
+            os.kill(capturing, signal.SIGSTOP)
+            time.sleep(0.5)
+            os.kill(capturing, signal.SIGCONT)
+        sent, reached = sending.communicate()[0].split()
         so_far = before + sum(lost_before.values()) + int(sent)
         sensor.until(lambda all_=so_far: sensor.frames() + sum(sensor.drops().values()) >= all_, 60)  # type: ignore[misc]
         time.sleep(2)  # What is counted too often would show by now.

@@ -196,12 +196,43 @@ def frames(kind: str, count: int) -> Iterator[bytes]:
                 made += 1
 
 
+def large_plant(devices: int, connections: int) -> Iterator[bytes]:
+    """Every device says its address, then each connection reads registers once."""
+
+    def mac(number: int) -> bytes:
+        return struct.pack(">HI", 0x0202, number)
+
+    def address(number: int) -> bytes:
+        return struct.pack(">I", 0x0A000000 + number)
+
+    for number in range(1, devices + 1):
+        asked = number * 7 % devices + 1
+        body = struct.pack(">HHBBH", 1, 0x0800, 6, 4, 1) + mac(number) + address(number)
+        yield b"\xff" * 6 + mac(number) + b"\x08\x06" + body + bytes(6) + address(asked)
+    for number in range(connections):
+        client = number * 7 % devices + 1
+        server = (number * 13 + number // devices * 17 + 1) % devices + 1
+        pair = Pair(number, 502)
+        pair.macs = mac(client), mac(server)
+        pair.addresses = address(client), address(server)
+        for sender, payload in enumerate(modbus(number)):
+            yield pair.frame(sender, payload)
+
+
+def file_header() -> bytes:
+    """The header of a pcap file (microseconds, Ethernet)."""
+    return struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+
+
+def record(frame: bytes, time_s: float) -> bytes:
+    """A frame in a pcap file, at this time since 1970 UTC."""
+    seconds, rest = divmod(int(time_s * 1_000_000), 1_000_000)
+    return struct.pack("<IIII", seconds, rest, len(frame), len(frame)) + frame
+
+
 def write(path: Path, kind: str, count: int, *, frames_per_s: int = 50_000) -> None:
-    """Writes a pcap file (microseconds, Ethernet)."""
+    """Writes a pcap file."""
     with path.open("wb") as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        file.write(file_header())
         for number, frame in enumerate(frames(kind, count)):
-            seconds, rest = divmod(number, frames_per_s)
-            micros = rest * 1_000_000 // frames_per_s
-            file.write(struct.pack("<IIII", START_S + seconds, micros, len(frame), len(frame)))
-            file.write(frame)
+            file.write(record(frame, START_S + number / frames_per_s))

@@ -1,8 +1,8 @@
 """Runs everything at full length and writes what it printed to docs/measured/.
 
-The whole score, benches, ten minutes of a live sensor under load, an hour of fuzzing, the
-acceptance tests over all sample captures. Each page names the commit and the machine it was
-measured on.
+The whole score, benches, ten minutes of a live sensor under load, its memory with a large plant, an
+hour of fuzzing, the acceptance tests over all sample captures. Each page names the commit and the
+machine it was measured on.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--fuzz-seconds", type=int, default=3600)
     parser.add_argument(
-        "--only", choices=["score", "bench", "live", "acceptance", "packages", "fuzz"]
+        "--only", choices=["score", "bench", "live", "memory", "acceptance", "packages", "fuzz"]
     )
     options = parser.parse_args()
     python = sys.executable
@@ -85,6 +85,7 @@ def main() -> int:
         ),
         "bench": ("Speed", [python, "bench/run.py"]),
         "live": ("A live sensor under load", [python, "bench/live.py"]),
+        "memory": ("Memory of a live sensor with a large plant", [python, "bench/memory.py"]),
         "acceptance": (
             "Whole runs, faults and all sample captures",
             [python, "-m", "pytest", "tests/acceptance", "-q", "-rs"],

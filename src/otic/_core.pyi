@@ -29,7 +29,7 @@ class Capture:
         journal: Path,
         interfaces: list[tuple[str, list[tuple[int, int, int, int]], int, int, bool]] = ...,
         pipes: list[tuple[str, str, list[tuple[int, int, int, int]]]] = ...,
-        packets: tuple[Path, int, int, int] | None = None,
+        packets: tuple[Path, int, int, int, int] | None = None,
         sensor: str = "",
         spaces: list[tuple[str, str, str]] = ...,
         content: str = "",

@@ -76,9 +76,9 @@ class Ring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The packet ring on disk: how much it may hold, how old, and how fast it may write."""
 
     bytes: Annotated[int, msgspec.Meta(ge=0)] = 10_000_000_000
-    """Most bytes on disk; 0 switches the packet ring off."""
+    """Most bytes on disk, fewer when others fill it; 0 switches the packet ring off."""
     hours: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Packets are removed after so many hours; 0 for no such limit."""
+    """Packets are removed after so many hours of capture; 0 for no such limit."""
     bytes_per_s: Annotated[int, msgspec.Meta(ge=0)] = 60_000_000
     """Most bytes written a second, the rest is counted as dropped; 0 for no such limit."""
 

@@ -75,7 +75,14 @@ def test_commands_of_the_documents_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*PAGES, "docs/protocols.md", "docs/detections.md", "docs/settings.md"]
+    "name",
+    [
+        *PAGES,
+        "docs/protocols.md",
+        "docs/detections.md",
+        "docs/settings.md",
+        "docs/limits.md",
+    ],
 )
 def test_links_lead_somewhere(name: str) -> None:
     """Each relative link of a document names a file."""

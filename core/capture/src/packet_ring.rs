@@ -5,8 +5,10 @@
 //! pcapng (u32), which address pair it is of (u32, see the engine's `pair`). Frames that did not fit
 //! the budget are missing, so numbers may have gaps.
 //!
-//! The oldest segments go when the ring is larger or older than it may be, and when the disk is
-//! nearly full.
+//! The oldest segments go when the ring is larger or older than it may be, and when the disk has less
+//! left than it shall: then the ring gives way to what matters more, down to nothing, and frames are
+//! not kept until there is room. Age is time that passed while the ring was open. No clock on the wall
+//! makes a segment old: it may have been set.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -18,11 +20,16 @@ use crate::write::PcapngWriter;
 
 /// Bytes of an index entry.
 pub const ENTRY: usize = 12;
-/// No frame of a segment is further from its first one, ns: it begins anew after a minute of either
-/// direction.
-const SPAN_NS: i64 = 150_000_000_000;
 /// Buffers between a frame and the disk, bytes.
 const BUFFER: usize = 1 << 20;
+/// Bytes between two looks at how much the disk has left.
+const LOOK_BYTES: u64 = 4 << 20;
+/// Two segments of another run that start further apart are that far apart because the clock was set
+/// or nothing ran, ns.
+const LONGEST_GAP_NS: i64 = 3_600_000_000_000;
+/// Longest time between two frames of a segment, ns: the writer begins one a minute, counted from a
+/// start that may lie a minute before its first frame.
+const LONGEST_SEGMENT_NS: i64 = 120_000_000_000;
 /// Largest captured frame that is believed when reading back, bytes.
 const LARGEST_FRAME: u32 = 1 << 20;
 /// pcapng: enhanced packet block and interface description block.
@@ -37,6 +44,8 @@ pub struct Limits {
     pub bytes: u64,
     /// Age of the newest frame of a segment that may stay, ns; 0: any.
     pub age_ns: i64,
+    /// Bytes that the disk shall have left.
+    pub free_bytes: u64,
 }
 
 /// One frame on its way to the disk.
@@ -61,9 +70,25 @@ pub struct PacketRing {
     folder: PathBuf,
     limits: Limits,
     interfaces: Vec<(String, LinkType)>,
-    /// Finished segments, oldest first: number, bytes.
-    finished: VecDeque<(u32, u64)>,
+    /// Finished segments, oldest first.
+    finished: VecDeque<Finished>,
     open: Option<Open>,
+    /// Number of the newest segment that ended: nothing is added to it any more.
+    ended: u32,
+    /// Time since the ring was opened, ns.
+    now_ns: i64,
+    /// Bytes written since the last look at the disk, and whether it had room then.
+    unlooked: u64,
+    room: bool,
+    lost: u64,
+}
+
+/// A segment that is whole.
+struct Finished {
+    number: u32,
+    bytes: u64,
+    /// When it began on the clock of the ring, ns.
+    begun_ns: i64,
 }
 
 struct Open {
@@ -71,6 +96,9 @@ struct Open {
     packets: PcapngWriter<BufWriter<File>>,
     index: BufWriter<File>,
     indexed: u64,
+    begun_ns: i64,
+    /// Bytes of both files that the operating system has.
+    flushed: (u64, u64),
 }
 
 impl PacketRing {
@@ -84,45 +112,73 @@ impl PacketRing {
         interfaces: Vec<(String, LinkType)>,
     ) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let finished = segments(folder)?
-            .into_iter()
-            .map(|number| {
-                (number, size(&packets_path(folder, number)) + size(&index_path(folder, number)))
-            })
-            .collect();
-        Ok(Self { folder: folder.to_owned(), limits, interfaces, finished, open: None })
+        let mut finished = VecDeque::new();
+        let (mut begun_ns, mut later) = (0, None);
+        for number in segments(folder)?.into_iter().rev() {
+            // Their numbers are seconds, as far as nobody set the clock.
+            let gap = later.map_or(0, |later| i64::from(later) - i64::from(number));
+            let gap_ns = gap.saturating_mul(1_000_000_000);
+            begun_ns -= if gap_ns > LONGEST_GAP_NS { 0 } else { gap_ns };
+            later = Some(number);
+            let bytes = size(&packets_path(folder, number)) + size(&index_path(folder, number));
+            finished.push_front(Finished { number, bytes, begun_ns });
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            limits,
+            interfaces,
+            ended: finished.back().map_or(0, |newest| newest.number),
+            finished,
+            open: None,
+            now_ns: 0,
+            unlooked: 0,
+            room: true,
+            lost: 0,
+        })
     }
 
     /// Number of the newest segment; 0 where there is none.
     #[must_use]
     pub fn newest(&self) -> u32 {
-        let finished = self.finished.back().map_or(0, |(number, _)| *number);
-        self.open.as_ref().map_or(finished, |open| open.number)
+        self.open.as_ref().map_or(self.ended, |open| open.number)
     }
 
     /// Bytes of all segments.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let open = self.open.as_ref().map_or(0, |open| open.packets.written() + open.indexed);
-        open + self.finished.iter().map(|(_, bytes)| bytes).sum::<u64>()
+        open + self.finished.iter().map(|one| one.bytes).sum::<u64>()
     }
 
-    /// Adds a frame of segment `segment`. Segments come in rising order.
+    /// Adds a frame of segment `segment`; false where it is not kept, because the disk has no room or
+    /// this segment ended early. Segments come in rising order.
     ///
     /// # Errors
-    /// What the disk says; the segment ends there, whole up to the frame before.
-    pub fn write(&mut self, segment: u32, frame: &Kept<'_>) -> io::Result<()> {
+    /// What the disk says; the segment ends there, whole up to what was flushed.
+    pub fn write(&mut self, segment: u32, frame: &Kept<'_>) -> io::Result<bool> {
+        if self.unlooked >= LOOK_BYTES {
+            self.look();
+        }
+        if !self.room || segment <= self.ended {
+            return Ok(false);
+        }
         if self.open.as_ref().is_none_or(|open| open.number != segment) {
             self.end_segment();
-            self.open = Some(Open::new(&self.folder, segment, &self.interfaces)?);
-            self.make_room(frame.ts_ns);
+            let opened = Open::new(&self.folder, segment, &self.interfaces, self.now_ns);
+            if opened.is_err() {
+                // What there is of it would be in the way.
+                self.remove(segment);
+            }
+            self.open = Some(opened?);
+            self.make_room();
         }
-        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(open) = &mut self.open else { return Ok(false) };
         let written = open.write(frame);
+        self.unlooked += frame.bytes.len() as u64;
         if written.is_err() {
-            self.end_segment();
+            self.abandon();
         }
-        written
+        written.map(|()| true)
     }
 
     /// Hands everything written so far to the operating system, so that readers see it.
@@ -130,41 +186,122 @@ impl PacketRing {
     /// # Errors
     /// What the disk says; the segment ends there.
     pub fn flush(&mut self) -> io::Result<()> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let done = open.packets.sink().flush().and_then(|()| open.index.flush());
+        let done = self.open.as_mut().map_or(Ok(()), Open::flush);
         if done.is_err() {
-            self.end_segment();
+            self.abandon();
         }
         done
     }
 
-    /// Takes the oldest finished segment away; whether there was one.
-    pub fn drop_oldest(&mut self) -> bool {
-        let Some((number, _)) = self.finished.pop_front() else { return false };
-        for path in [packets_path(&self.folder, number), index_path(&self.folder, number)] {
-            // Gone already is as good.
-            let _ = fs::remove_file(path);
-        }
-        true
-    }
-
-    fn end_segment(&mut self) {
-        if let Some(mut open) = self.open.take() {
-            let _ = open.packets.sink().flush().and_then(|()| open.index.flush());
-            self.finished.push_back((open.number, open.packets.written() + open.indexed));
-        }
-    }
-
-    fn make_room(&mut self, now_ns: i64) {
-        while self.bytes() > self.limits.bytes && self.drop_oldest() {}
+    /// So much time passed since the ring was opened, ns: what is too old goes, and the disk is looked
+    /// at.
+    pub fn pass(&mut self, now_ns: i64) {
+        self.now_ns = now_ns;
         if self.limits.age_ns > 0 {
             // A segment is as old as the one behind it is at its start.
-            while let Some((second, _)) = self.finished.get(1)
-                && now_ns - i64::from(*second) * 1_000_000_000 > self.limits.age_ns
+            while let Some(next_ns) = self.after_oldest_ns()
+                && now_ns - next_ns > self.limits.age_ns
             {
                 self.drop_oldest();
             }
         }
+        self.look();
+    }
+
+    /// Takes the oldest finished segment away; whether there was one.
+    pub fn drop_oldest(&mut self) -> bool {
+        let Some(oldest) = self.finished.pop_front() else { return false };
+        self.remove(oldest.number);
+        true
+    }
+
+    /// Whether frames can be kept only in a new segment.
+    #[must_use]
+    pub const fn needs_segment(&self) -> bool {
+        self.open.is_none()
+    }
+
+    /// Frames that were taken and then lost, since the last call.
+    pub const fn take_lost(&mut self) -> u64 {
+        std::mem::replace(&mut self.lost, 0)
+    }
+
+    /// Gives way until the disk has left what it shall, and notes whether it has.
+    fn look(&mut self) {
+        self.unlooked = 0;
+        if self.limits.free_bytes == 0 {
+            return;
+        }
+        loop {
+            self.room = self.has_room();
+            if self.room {
+                return;
+            }
+            if !self.drop_oldest() {
+                if self.open.is_none() {
+                    return;
+                }
+                self.end_segment();
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        // A disk that does not say how full it is says so when it is written.
+        rustix::fs::statvfs(&self.folder)
+            .map_or(true, |disk| disk.f_bavail * disk.f_frsize >= self.limits.free_bytes)
+    }
+
+    fn remove(&self, number: u32) {
+        for path in [packets_path(&self.folder, number), index_path(&self.folder, number)] {
+            // Gone already is as good.
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn after_oldest_ns(&self) -> Option<i64> {
+        let open = self.open.as_ref().map(|open| open.begun_ns);
+        let _oldest = self.finished.front()?;
+        self.finished.get(1).map(|next| next.begun_ns).or(open)
+    }
+
+    fn end_segment(&mut self) {
+        if self.flush().is_ok()
+            && let Some(open) = self.open.take()
+        {
+            self.ended = open.number;
+            let bytes = open.packets.written() + open.indexed;
+            self.finished.push_back(Finished {
+                number: open.number,
+                bytes,
+                begun_ns: open.begun_ns,
+            });
+        }
+    }
+
+    /// Ends a segment that could not be written, at what was flushed.
+    fn abandon(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        self.ended = open.number;
+        self.lost += (open.indexed - open.flushed.1) / ENTRY as u64;
+        // What the buffers hold is not written any more; a reader passes over an end that is torn.
+        let (packets, _) = open.packets.into_sink().into_parts();
+        let (index, _) = open.index.into_parts();
+        let _ = packets.set_len(open.flushed.0).and_then(|()| index.set_len(open.flushed.1));
+        if open.flushed.1 == 0 {
+            self.remove(open.number);
+        } else {
+            let bytes = open.flushed.0 + open.flushed.1;
+            self.finished.push_back(Finished {
+                number: open.number,
+                bytes,
+                begun_ns: open.begun_ns,
+            });
+        }
+    }
+
+    fn make_room(&mut self) {
+        while self.bytes() > self.limits.bytes && self.drop_oldest() {}
     }
 }
 
@@ -175,14 +312,20 @@ impl Drop for PacketRing {
 }
 
 impl Open {
-    fn new(folder: &Path, number: u32, interfaces: &[(String, LinkType)]) -> io::Result<Self> {
+    fn new(
+        folder: &Path,
+        number: u32,
+        interfaces: &[(String, LinkType)],
+        begun_ns: i64,
+    ) -> io::Result<Self> {
         let create =
             |path: PathBuf| File::create(path).map(|file| BufWriter::with_capacity(BUFFER, file));
         let mut packets = PcapngWriter::new(create(packets_path(folder, number))?)?;
         for (name, link_type) in interfaces {
             packets.interface(name, *link_type)?;
         }
-        Ok(Self { number, packets, index: create(index_path(folder, number))?, indexed: 0 })
+        let index = create(index_path(folder, number))?;
+        Ok(Self { number, packets, index, indexed: 0, begun_ns, flushed: (0, 0) })
     }
 
     fn write(&mut self, frame: &Kept<'_>) -> io::Result<()> {
@@ -198,6 +341,13 @@ impl Open {
             self.index.write_all(&number.to_le_bytes())?;
         }
         self.indexed += ENTRY as u64;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.packets.sink().flush()?;
+        self.index.flush()?;
+        self.flushed = (self.packets.written(), self.indexed);
         Ok(())
     }
 }
@@ -340,8 +490,8 @@ pub fn visit(
         // Not by the segment's number: after a clock was set back it is ahead of its frames' time.
         let Some(first) = entries.first() else { continue };
         let Some(first) = reader.read(first)? else { continue };
-        if first.ts_ns.saturating_add(SPAN_NS) < start_ns
-            || first.ts_ns.saturating_sub(SPAN_NS) > end_ns
+        if first.ts_ns.saturating_add(LONGEST_SEGMENT_NS) < start_ns
+            || first.ts_ns.saturating_sub(LONGEST_SEGMENT_NS) > end_ns
         {
             continue;
         }
@@ -492,7 +642,8 @@ mod tests {
     fn ring(folder: &Path, bytes: u64, age_ns: i64) -> PacketRing {
         let interfaces =
             vec![("eth1".to_owned(), LinkType::ETHERNET), ("tun0".to_owned(), LinkType::RAW)];
-        PacketRing::open(folder, Limits { bytes, age_ns }, interfaces).unwrap()
+        let limits = Limits { bytes, age_ns, free_bytes: 0 };
+        PacketRing::open(folder, limits, interfaces).unwrap()
     }
 
     fn kept(number: u64, second: u32, pair: u32, bytes: &[u8]) -> Kept<'_> {
@@ -552,9 +703,73 @@ mod tests {
         let mut young = ring(&folder, 1 << 30, 3_000_000_000);
         assert_eq!(20, young.newest());
         for segment in 21..=30_u32 {
+            young.pass(i64::from(segment - 20) * 1_000_000_000);
             young.write(segment, &kept(1, segment, 0, &[0; 60])).unwrap();
         }
+        young.pass(10_000_000_001);
         assert_eq!(vec![27, 28, 29, 30], segments(&folder).unwrap());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_nothing_old() {
+        const YEAR: u32 = 365 * 86_400;
+        let folder = folder("ring-clock");
+        let begin = 1_700_000_000_u32;
+        let mut ring = ring(&folder, 1 << 30, 600_000_000_000);
+        let mut passed_s = 0;
+        // A year ahead, then a year back and in 1970: numbers rise whatever the frames' times are.
+        let mut number = begin;
+        for set_to in [begin, begin + YEAR, begin, 0] {
+            number = set_to.max(number + 1);
+            for minute in 0..2_u32 {
+                passed_s += 60;
+                ring.pass(passed_s * 1_000_000_000);
+                let frame = kept(1, set_to + 60 * minute, 0, &[0; 60]);
+                assert!(ring.write(number + minute, &frame).unwrap());
+            }
+            number += 1;
+        }
+        ring.flush().unwrap();
+        assert_eq!(8, segments(&folder).unwrap().len());
+        // A slice is asked for by the times that the frames have.
+        for set_to in [begin, begin + YEAR, 0] {
+            let start_ns = i64::from(set_to) * 1_000_000_000;
+            let found = slice(&folder, start_ns, start_ns + 1_000_000_000, &[], usize::MAX);
+            let expected = if set_to == begin { 2 } else { 1 };
+            assert_eq!(expected, found.unwrap().len());
+        }
+        drop(ring);
+        // Another run: the year between two segments is no age, the minutes are.
+        let mut again = super::tests::ring(&folder, 1 << 30, 600_000_000_000);
+        again.pass(1_000_000_000);
+        assert_eq!(8, segments(&folder).unwrap().len());
+        again.pass(700_000_000_000);
+        assert_eq!(1, segments(&folder).unwrap().len());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn without_room_on_the_disk_the_ring_gives_way_and_comes_back() {
+        let folder = folder("ring-room");
+        let mut ring = ring(&folder, 1 << 30, 0);
+        for segment in 1..=5 {
+            ring.write(segment, &kept(1, segment, 0, &[0; 500])).unwrap();
+        }
+        // No disk has that much left.
+        ring.limits.free_bytes = u64::MAX;
+        ring.pass(1);
+        assert_eq!(0, segments(&folder).unwrap().len());
+        assert!(!ring.write(5, &kept(2, 5, 0, &[0; 500])).unwrap());
+        assert!(!ring.write(6, &kept(1, 6, 0, &[0; 500])).unwrap());
+        ring.limits.free_bytes = 1;
+        ring.pass(2);
+        assert!(ring.needs_segment());
+        assert!(!ring.write(5, &kept(3, 5, 0, &[0; 500])).unwrap());
+        assert!(ring.write(6, &kept(2, 6, 0, &[0; 500])).unwrap());
+        assert_eq!((6, 0), (ring.newest(), ring.take_lost()));
+        drop(ring);
+        assert_eq!(1, frames(&folder, 6, &[1, 2]).unwrap().len());
         fs::remove_dir_all(&folder).unwrap();
     }
 

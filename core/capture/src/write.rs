@@ -122,6 +122,12 @@ impl<W: Write> PcapngWriter<W> {
         &mut self.sink
     }
 
+    /// Gives the sink back as it is.
+    #[must_use]
+    pub fn into_sink(self) -> W {
+        self.sink
+    }
+
     /// Ends the file and gives the sink back.
     ///
     /// # Errors

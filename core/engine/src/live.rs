@@ -36,7 +36,7 @@ use crate::run::Run;
 use crate::spaces::SpaceMap;
 
 /// Longest time of a batch: how long a new fact may wait, ns.
-const BATCH_NS: i64 = 250_000_000;
+const BATCH: Duration = Duration::from_millis(250);
 /// Longest time that a source waits before it hands over what it has.
 const RECEIVE: Duration = Duration::from_millis(20);
 /// Time between two ticks.
@@ -44,7 +44,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// A clock that is off by more than this against the monotonic one was set, ns (contracts.md §2).
 const STEP_NS: i64 = 2_000_000_000;
 /// Without frames for so long, time goes on by ticks; before, frames may still be on their way.
-const QUIET_NS: i64 = 500_000_000;
+const QUIET: Duration = Duration::from_millis(500);
 /// Parcels that may wait for the engine, batches for the journal, parcels for the packet ring.
 const PARCELS: usize = 32;
 const BATCHES: usize = 64;
@@ -170,12 +170,7 @@ impl Live {
         let mut engine =
             Engine::new(&described, spaces, options.threads, run_ns, Arc::clone(&stages));
         if let Some(last_ns) = options.last_seen_ns {
-            engine.blinds.push(Blind {
-                interface: CompactString::default(),
-                start_ns: last_ns,
-                end_ns: wall_ns(),
-                cause: "restart".into(),
-            });
+            engine.restarted(last_ns, wall_ns());
         }
         if let Some(packets) = options.packets {
             let ring = PacketRing::open(&packets.folder, packets.limits, described)
@@ -411,6 +406,11 @@ impl SegmentNumber {
         (self.frames, self.bytes, self.start_ns) = (0, 0, now_ns);
     }
 
+    /// The next frame begins a segment, unless this one began in the same second.
+    const fn end(&mut self) {
+        self.bytes = PACKETS_BYTES;
+    }
+
     /// Number of the next frame, in the right segment.
     fn next(&mut self, length: usize, ts_ns: i64) -> (u32, u64) {
         let full = self.bytes >= PACKETS_BYTES || (ts_ns - self.start_ns).abs() >= PACKETS_NS;
@@ -438,8 +438,8 @@ struct Engine {
     /// Wall clock less monotonic clock at the last tick, ns.
     offset_ns: Option<i64>,
     started: Instant,
-    /// Wall clock when the last frame was read, ns.
-    frame_ns: i64,
+    /// When the last frame was read.
+    frame_at: Option<Instant>,
     canary: Canary,
     stages: Arc<Stages>,
 }
@@ -472,7 +472,7 @@ impl Engine {
         run.set_interfaces(&names);
         Self {
             run,
-            clock: Clock::new(BATCH_NS),
+            clock: Clock::new(BATCH.as_nanos() as i64),
             interfaces,
             segment: SegmentNumber { number: 0, frames: 0, bytes: 0, start_ns: 0 },
             packets: None,
@@ -482,7 +482,7 @@ impl Engine {
             blinds: Vec::new(),
             offset_ns: None,
             started: Instant::now(),
-            frame_ns: 0,
+            frame_at: None,
             canary,
             stages,
         }
@@ -530,6 +530,9 @@ impl Engine {
         let Some(interface) = self.interfaces.get(index) else { return };
         let link_type = interface.link_type;
         self.block.clear();
+        if self.packets.as_ref().is_some_and(PacketsLine::needs_segment) {
+            self.segment.end();
+        }
         for frame in &parcel.frames {
             let bytes = parcel.bytes_of(frame);
             let (file, number) = self.segment.next(bytes.len(), frame.ts_ns);
@@ -543,7 +546,7 @@ impl Engine {
             };
             self.clock.push(&mut self.block, &arrived, bytes);
         }
-        self.frame_ns = wall_ns();
+        self.frame_at = Some(Instant::now());
         self.run.read(&self.block);
         match &mut self.packets {
             Some(packets) => {
@@ -564,7 +567,7 @@ impl Engine {
 
     /// Ends the open batch when its time is over and no frame came to say so.
     fn end_old_batch(&mut self) {
-        if self.frame_ns != 0 && wall_ns() - self.frame_ns > BATCH_NS {
+        if self.frame_at.is_some_and(|at| at.elapsed() > BATCH) {
             self.advance(self.clock.now_ns());
         }
     }
@@ -576,26 +579,40 @@ impl Engine {
 
     /// A second is over: counters of each interface, and how the clock is.
     fn tick(&mut self) {
-        let now_ns = wall_ns();
-        let monotonic_ns = self.started.elapsed().as_nanos() as i64;
+        self.tick_at(wall_ns(), self.started.elapsed());
+    }
+
+    fn tick_at(&mut self, now_ns: i64, running: Duration) {
+        let monotonic_ns = running.as_nanos() as i64;
         self.check_clock(now_ns, monotonic_ns);
         for interface in &mut self.interfaces {
             interface.tick(now_ns, monotonic_ns, &mut self.ticks, &mut self.blinds);
         }
         self.run.set_blind(self.interfaces.iter().any(|interface| !interface.was_up));
         // The first frame of a pipe may be of before the start: the clock waits for it a while.
-        let silent_ns = match self.frame_ns {
-            0 => monotonic_ns,
-            last => now_ns - last,
-        };
-        if silent_ns > QUIET_NS {
-            self.advance(now_ns - QUIET_NS);
-        } else if self.frame_ns != 0 {
+        let silent = self.frame_at.map_or(running, |at| at.elapsed());
+        if silent > QUIET {
+            self.advance(now_ns - QUIET.as_nanos() as i64);
+        } else if self.frame_at.is_some() {
             self.advance(self.clock.now_ns());
         }
         if let Some(packets) = &mut self.packets {
-            packets.flush();
+            packets.tick(monotonic_ns);
         }
+    }
+
+    /// Capture stopped at `last_ns` and starts now. A clock that was set back meanwhile opens a new
+    /// epoch; one that was set forward cannot be told from a long stop.
+    fn restarted(&mut self, last_ns: i64, now_ns: i64) {
+        if last_ns - now_ns > STEP_NS {
+            self.clock.step(last_ns, now_ns);
+        }
+        self.blinds.push(Blind {
+            interface: CompactString::default(),
+            start_ns: last_ns.min(now_ns),
+            end_ns: now_ns,
+            cause: "restart".into(),
+        });
     }
 
     /// A clock that was set opens a new epoch (contracts.md §2).
@@ -609,7 +626,7 @@ impl Engine {
         let ahead = clock_ns > now_ns + STEP_NS;
         if clock_ns != 0 && (set || ahead) {
             self.run.close();
-            self.clock.step(now_ns - moved_ns, now_ns);
+            self.clock.step(if set { now_ns - moved_ns } else { clock_ns }, now_ns);
             self.segment.begin(now_ns);
         }
     }
@@ -804,19 +821,17 @@ struct Missed {
 /// What the packet thread is told.
 enum ToKeep {
     /// Frames of an interface with their segments and numbers.
-    Parcel {
-        interface: u32,
-        link_type: LinkType,
-        parcel: Parcel,
-        places: Vec<(u32, u64)>,
-    },
-    Flush,
+    Parcel { interface: u32, link_type: LinkType, parcel: Parcel, places: Vec<(u32, u64)> },
+    /// A second is over; time since the ring was opened, ns.
+    Tick(i64),
 }
 
 /// The way to the packet thread.
 struct PacketsLine {
     waiting: SyncSender<ToKeep>,
     missed: Arc<Missed>,
+    /// The ring gave a segment up: frames are kept again only in another.
+    broken_off: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -825,10 +840,17 @@ impl PacketsLine {
         let (waiting, told) = sync_channel(KEPT_PARCELS);
         let missed = Arc::new(Missed::default());
         let budget = Budget::new(bytes_per_s);
-        let writer =
-            PacketWriter { ring, budget, missed: Arc::clone(&missed), broken: None, spare };
+        let broken_off = Arc::new(AtomicBool::new(false));
+        let writer = PacketWriter {
+            ring,
+            budget,
+            missed: Arc::clone(&missed),
+            broken_off: Arc::clone(&broken_off),
+            broken: None,
+            spare,
+        };
         let thread = std::thread::spawn(move || writer.run(&told));
-        Self { waiting, missed, thread }
+        Self { waiting, missed, broken_off, thread }
     }
 
     /// Hands frames over; the ring does without them when its thread is behind.
@@ -842,9 +864,13 @@ impl PacketsLine {
         }
     }
 
-    fn flush(&mut self) {
-        // A full queue is flushed by the next tick.
-        let _ = self.waiting.try_send(ToKeep::Flush);
+    fn tick(&mut self, monotonic_ns: i64) {
+        // A full queue hears of the next one.
+        let _ = self.waiting.try_send(ToKeep::Tick(monotonic_ns));
+    }
+
+    fn needs_segment(&self) -> bool {
+        self.broken_off.swap(false, Ordering::Relaxed)
     }
 
     fn tell(&self, capped: &mut BTreeMap<&'static str, u64>) {
@@ -870,6 +896,7 @@ struct PacketWriter {
     ring: PacketRing,
     budget: Budget,
     missed: Arc<Missed>,
+    broken_off: Arc<AtomicBool>,
     /// When writing failed last.
     broken: Option<Instant>,
     spare: Arc<Mutex<Vec<Parcel>>>,
@@ -879,9 +906,13 @@ impl PacketWriter {
     fn run(mut self, told: &Receiver<ToKeep>) {
         while let Ok(told) = told.recv() {
             match told {
-                ToKeep::Flush => {
+                ToKeep::Tick(passed_ns) => {
+                    self.ring.pass(passed_ns);
                     if self.ring.flush().is_err() {
                         self.failed();
+                    }
+                    if self.ring.needs_segment() {
+                        self.broken_off.store(true, Ordering::Relaxed);
                     }
                 }
                 ToKeep::Parcel { interface, link_type, parcel, places } => {
@@ -920,16 +951,26 @@ impl PacketWriter {
                 pair: pair(&packet.ends()),
                 bytes,
             };
-            if self.ring.write(*segment, &kept).is_err() {
-                self.missed.disk.fetch_add(1, Ordering::Relaxed);
-                self.failed();
+            match self.ring.write(*segment, &kept) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.missed.disk.fetch_add(1, Ordering::Relaxed);
+                    self.broken_off.store(self.ring.needs_segment(), Ordering::Relaxed);
+                }
+                Err(_) => {
+                    self.missed.disk.fetch_add(1, Ordering::Relaxed);
+                    self.failed();
+                }
             }
         }
+        self.missed.disk.fetch_add(self.ring.take_lost(), Ordering::Relaxed);
     }
 
     /// The disk is full or broken: the oldest frames make room, and it is tried again later.
     fn failed(&mut self) {
         self.ring.drop_oldest();
+        self.missed.disk.fetch_add(self.ring.take_lost(), Ordering::Relaxed);
+        self.broken_off.store(true, Ordering::Relaxed);
         self.broken = Some(Instant::now());
     }
 }
@@ -988,6 +1029,10 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    const SECOND_NS: i64 = 1_000_000_000;
+    const BEGIN_NS: i64 = 1_700_000_000 * SECOND_NS;
+    const YEAR_NS: i64 = 365 * 86_400 * SECOND_NS;
 
     fn engine(threads: usize) -> Engine {
         let described = [("eth1".to_owned(), LinkType::ETHERNET)];
@@ -1112,5 +1157,95 @@ mod tests {
         assert!(until(|| at(Stages::JOURNAL) > later));
         assert!(live.stop());
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    fn watching() -> Engine {
+        let described = [("mon0".to_owned(), LinkType::ETHERNET)];
+        let mut engine = Engine::new(&described, SpaceMap::default(), 1, 7, Arc::default());
+        let seen = Seen::default();
+        *seen.status.lock().unwrap() = Some(Status { up: true, ..Status::default() });
+        engine.interfaces[0].seen.push(Arc::new(seen));
+        engine.segment.begin(BEGIN_NS);
+        engine
+    }
+
+    /// An ARP request of a machine, at this time.
+    fn arrives(engine: &mut Engine, machine: u8, ts_ns: i64) {
+        let mut frame = vec![0xff; 6];
+        frame.extend([2, 0, 0, 0, 0, machine, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+        frame.extend([2, 0, 0, 0, 0, machine, 10, 0, 0, machine]);
+        frame.extend([0, 0, 0, 0, 0, 0, 10, 0, 0, 99]);
+        let mut parcel = Parcel::default();
+        parcel.push(ts_ns, frame.len() as u32, &frame);
+        engine.parcel(0, parcel);
+    }
+
+    fn batches(engine: &mut Engine) -> Vec<Batch> {
+        std::iter::from_fn(|| engine.run.take_batch()).collect()
+    }
+
+    #[test]
+    fn a_clock_that_is_set_opens_an_epoch_that_names_both_times() {
+        for moved_ns in [YEAR_NS, -YEAR_NS, -BEGIN_NS] {
+            for frames_first in [false, true] {
+                let mut engine = watching();
+                let second = Duration::from_secs;
+                arrives(&mut engine, 1, BEGIN_NS);
+                engine.tick_at(BEGIN_NS + SECOND_NS / 2, second(1));
+                let before = engine.segment.number;
+                let now_ns = BEGIN_NS + SECOND_NS / 2 + SECOND_NS + moved_ns;
+                if frames_first {
+                    arrives(&mut engine, 2, now_ns - SECOND_NS / 4);
+                }
+                engine.tick_at(now_ns, second(2));
+                arrives(&mut engine, 3, now_ns + SECOND_NS / 4);
+                engine.tick_at(now_ns + SECOND_NS, second(3));
+                engine.run.finish(engine.clock.now_ns(), engine.clock.ordinal());
+
+                let batches = batches(&mut engine);
+                let epochs: Vec<_> = batches.iter().flat_map(|batch| &batch.epochs).collect();
+                let [epoch] = epochs.as_slice() else { panic!("{epochs:?}") };
+                assert!((epoch.before_ns - BEGIN_NS).abs() < 2 * SECOND_NS, "{epoch:?}");
+                assert!((epoch.after_ns - now_ns).abs() < SECOND_NS, "{epoch:?}");
+                // Time goes on from there, and segments of the packet ring keep rising.
+                assert!((engine.clock.now_ns() - now_ns).abs() < 2 * SECOND_NS);
+                assert!(engine.segment.number > before);
+                let frames: u64 = batches.iter().map(|batch| batch.coverage.frames).sum();
+                assert_eq!(if frames_first { 3 } else { 2 }, frames);
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_while_nothing_ran_opens_an_epoch() {
+        for now_ns in [BEGIN_NS - YEAR_NS, 5 * SECOND_NS, BEGIN_NS + YEAR_NS] {
+            let mut engine = watching();
+            engine.restarted(BEGIN_NS, now_ns);
+            assert!(engine.blinds[0].start_ns <= engine.blinds[0].end_ns);
+            arrives(&mut engine, 1, now_ns);
+            engine.run.finish(engine.clock.now_ns(), engine.clock.ordinal());
+            let batches = batches(&mut engine);
+            let epochs: Vec<_> = batches
+                .iter()
+                .flat_map(|batch| &batch.epochs)
+                .map(|epoch| (epoch.before_ns, epoch.after_ns, epoch.cause))
+                .collect();
+            let expected =
+                if now_ns < BEGIN_NS { vec![(BEGIN_NS, now_ns, "step")] } else { vec![] };
+            assert_eq!(expected, epochs);
+        }
+    }
+
+    #[test]
+    fn without_frames_time_goes_on_after_the_clock_was_set_back() {
+        let mut engine = watching();
+        arrives(&mut engine, 1, BEGIN_NS);
+        engine.tick_at(BEGIN_NS, Duration::from_secs(1));
+        engine.frame_at = Instant::now().checked_sub(QUIET * 2);
+        for second in 1..10 {
+            let now_ns = BEGIN_NS - YEAR_NS + second * SECOND_NS;
+            engine.tick_at(now_ns, Duration::from_secs(1 + second as u64));
+            assert!((engine.clock.now_ns() - now_ns).abs() < SECOND_NS);
+        }
     }
 }

@@ -132,8 +132,8 @@ fn journal_error(error: journal::Error) -> PyErr {
 ///
 /// `interfaces` holds (name, filter program as (code, jt, jf, k), rings, bytes of a ring,
 /// promiscuous); `pipes` holds (interface name, path, filter program): pcap streams that other
-/// programs write. `packets` is (folder, bytes, age in ns, bytes a second); 0 for no limit but the
-/// first. With `sandbox`, (user and group id or none, folders to write in), the process gives up
+/// programs write. `packets` is (folder, bytes, age in ns, bytes a second, bytes that the disk shall
+/// have left); 0 for no limit but the first. With `sandbox`, (user and group id or none, folders to write in), the process gives up
 /// all other rights once the sources are open; it must have one thread then.
 #[pyclass]
 struct Capture {
@@ -201,7 +201,7 @@ impl Capture {
         journal: PathBuf,
         interfaces: Vec<InterfaceRow>,
         pipes: Vec<(String, PathBuf, ProgramRow)>,
-        packets: Option<(PathBuf, u64, i64, u64)>,
+        packets: Option<(PathBuf, u64, i64, u64, u64)>,
         sensor: String,
         spaces: Vec<(String, String, String)>,
         content: String,
@@ -210,9 +210,9 @@ impl Capture {
         canary_s: u64,
         sandbox: Option<SandboxRow>,
     ) -> PyResult<Self> {
-        let packets = packets.map(|(folder, bytes, age_ns, bytes_per_s)| Packets {
+        let packets = packets.map(|(folder, bytes, age_ns, bytes_per_s, free_bytes)| Packets {
             folder,
-            limits: Limits { bytes, age_ns },
+            limits: Limits { bytes, age_ns, free_bytes },
             bytes_per_s,
         });
         let canary = Duration::from_secs(canary_s);

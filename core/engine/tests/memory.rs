@@ -150,6 +150,43 @@ fn new_machines_without_end_are_capped() {
     assert!(capped > 0 && most < STATED, "{most} bytes, {capped} capped");
 }
 
+/// The operations that were told, and those that were capped, by name.
+fn operations(path: &PathBuf) -> (usize, u64) {
+    let mut run = Replay::open(&[path.display().to_string()], 1, SpaceMap::default()).unwrap();
+    let (mut told, mut capped) = (0, 0);
+    while let Some(batch) = run.next_batch() {
+        told += batch.operations.len();
+        capped += batch.coverage.capped.get("operations").copied().unwrap_or_default();
+    }
+    std::fs::remove_file(path).unwrap();
+    (told, capped)
+}
+
+#[test]
+fn operations_of_a_shard_are_capped_and_guarded_ones_have_room_of_their_own() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // One pair of machines is one shard. Behind the server are 200 units, each a connection of its
+    // own, asked for 64 addresses with 3 functions: 38,400 operations, and no connection is full.
+    const UNITS: u32 = 200;
+    const READS: u32 = 64 * 3;
+    let ask =
+        |n: u32, data: &[u8]| tcp((1, 40_000), (9000, 502), n as u16 | 1, 1 + n * 12, 0x18, data);
+    let reads = (0..UNITS * READS).map(|n| {
+        let (unit, at) = (1 + (n / READS) as u8, n % READS);
+        let (function, address) = (1 + (at / 64) as u8, (at % 64) as u8);
+        ask(n, &[0, 1, 0, 0, 0, 6, unit, function, 0, address, 0, 1])
+    });
+    let (told, capped) = operations(&capture("shard", 100_000, reads.clone()));
+    println!("{told} reads told, {capped} capped");
+    assert_eq!(32_768, told);
+    assert_eq!(u64::from(UNITS * READS) - 32_768, capped);
+
+    // Schneider's UMAS (function 90) stop: guarded, told after the reads took all their room.
+    let stop = ask(UNITS * READS, &[0, 1, 0, 0, 0, 4, 1, 0x5a, 0, 0x41]);
+    let both = reads.chain(std::iter::once(stop));
+    assert_eq!((32_769, capped), operations(&capture("guarded", 100_000, both)));
+}
+
 #[test]
 fn new_operations_without_end_are_capped() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -219,6 +219,8 @@ class State:
         self.unpaired: set[bytes] = set()
         self.coverage = Totals()
         self.clock_ns = 0
+        self._set_back: bool | None = None
+        self._in_future_ns = sys.maxsize
         self.batches = 0
         self._same: dict[Any, Any] = {}
 
@@ -305,6 +307,7 @@ class State:
         """Folds one batch in and says what it changed."""
         new = Novelty()
         self._expect(batch)
+        self._watch_clock(batch)
         for endpoint in batch.endpoints:
             self._share(endpoint)
             self._endpoint(endpoint, new)
@@ -312,26 +315,26 @@ class State:
             self._sighting(sighting, new)
         for binding in batch.bindings:
             key = (binding.first, binding.second, binding.protocol, binding.message)
-            _first(self.bindings, key, binding, new.bindings)
+            self._first(self.bindings, key, binding, new.bindings)
         for connection in batch.connections:
             self._share(connection, ("client_id", "server_id"), self.endpoints)
-            if _first(self.connections, connection.id, connection, new.connections):
+            if self._first(self.connections, connection.id, connection, new.connections):
                 counted = self.counts_of("connections").recent.get(connection.id)
                 if counted is None or not counted[1]:
                     self.one_way.add(connection.id)
         for operation in batch.operations:
             self._share(operation, ("connection",), self.connections)
-            _first(self.operations, operation.id, operation, new.operations)
+            self._first(self.operations, operation.id, operation, new.operations)
         for claim in batch.claims:
             self.keep_claim(claim, new)
         for change in batch.changes:
             self._change(change, new)
         for event in batch.events:
-            _first(self.events, event.id, event, new.events)
+            self._first(self.events, event.id, event, new.events)
         for violation in batch.violations:
-            _first(self.violations, violation.id, violation, new.violations)
+            self._first(self.violations, violation.id, violation, new.violations)
         for payload in batch.payloads:
-            _first(self.payloads, payload.id, payload, new.payloads)
+            self._first(self.payloads, payload.id, payload, new.payloads)
         for attempts in batch.attempts:
             bucket = (attempts.source, attempts.transport, attempts.start_ns)
             known = self.attempts.get(bucket)
@@ -451,7 +454,7 @@ class State:
         """Keeps a claim, the earliest telling of it."""
         if claim.id not in self.claims:
             self._claims_of.setdefault(claim.endpoint, []).append(claim.id)
-        _first(self.claims, claim.id, claim, set() if new is None else new.claims)
+        self._first(self.claims, claim.id, claim, set() if new is None else new.claims)
 
     def keep_sighting(self, sight: Sight) -> None:
         """Keeps a sighting as it was before."""
@@ -470,10 +473,35 @@ class State:
         known = self.endpoints.get(endpoint)
         return endpoint if known is None else known.id
 
+    def _watch_clock(self, batch: Batch) -> None:
+        """Notes from which time on facts must have been told before the clock was set back.
+
+        They are the earlier ones, although what is told again has an earlier time.
+        """
+        if not self._set_back:
+            epochs = [*batch.epochs, *(self.epochs.values() if self._set_back is None else ())]
+            self._set_back = any(epoch.after_ns < epoch.before_ns for epoch in epochs)
+        if self._set_back:
+            self._in_future_ns = batch.end_ns
+
+    def _first(self, facts: Any, key: _Key, fact: _First, new: set[Any]) -> bool:
+        """Keeps the earliest telling of a fact; whether it was altered."""
+        known = facts.get(key)
+        if known is not None and (
+            known.ts_ns > self._in_future_ns
+            or (known.ts_ns, _spans(known)) <= (fact.ts_ns, _spans(fact))
+        ):
+            return False
+        facts[key] = fact
+        new.add(key)
+        return True
+
     def _endpoint(self, endpoint: Endpoint, new: Novelty) -> None:
         known = self.endpoints.get(endpoint.id)
         if known is not None:
             earlier = min(known, endpoint, key=lambda fact: (fact.ts_ns, fact.spans))
+            if known.ts_ns > self._in_future_ns:
+                earlier = known
             spoke = known.spoke or endpoint.spoke
             if earlier is known and spoke == known.spoke:
                 return
@@ -490,7 +518,8 @@ class State:
             self.sightings[key] = sight
             new.sightings.add(key)
         before = msgspec.structs.astuple(sight)
-        if (fact.ts_ns, fact.spans) < (sight.first_ns, sight.spans):
+        earlier = (fact.ts_ns, fact.spans) < (sight.first_ns, sight.spans)
+        if earlier and sight.first_ns <= self._in_future_ns:
             sight.first_ns, sight.spans = fact.ts_ns, fact.spans
         if fact.ts_ns > sight.last_ns:
             sight.last_ns = fact.ts_ns
@@ -531,6 +560,8 @@ class State:
         known = self.changes.get(change.id)
         if known is not None:
             last = max(known, change, key=lambda fact: (fact.ts_ns, fact.evidence.spans))
+            if known.ts_ns > self._in_future_ns:
+                last = change
             change = msgspec.structs.replace(
                 last,
                 count=known.count + change.count,
@@ -553,16 +584,6 @@ class State:
 
 
 _NOTHING_OBSERVED = Observed(frozenset(), frozenset())
-
-
-def _first(facts: Any, key: _Key, fact: _First, new: set[Any]) -> bool:
-    """Keeps the earliest telling of a fact; whether it was altered."""
-    known = facts.get(key)
-    if known is not None and (known.ts_ns, _spans(known)) <= (fact.ts_ns, _spans(fact)):
-        return False
-    facts[key] = fact
-    new.add(key)
-    return True
 
 
 def _spans(fact: Any) -> Spans:

@@ -27,6 +27,7 @@ from otic.sensor.decisions import STREAM as DECISIONS
 from otic.sensor.decisions import Answer, Decision, Inbox, RefusedError, decode, encode
 from otic.sensor.learning import Learning
 from otic.sensor.pins import Pins
+from otic.sensor.room import Room
 from otic.sensor.silences import STAGE_HEARD, STAGE_SILENT, Silences
 from otic.settings import Settings
 from otic.status import read_status
@@ -115,6 +116,8 @@ class Analyst:
         self.silences = Silences(self.database.marks)
         self.analysis.own = self.silences.events()
         self._self_at = 0.0
+        self._room = Room(folder.path)
+        self._waits = False
         self._news = True
         self._look_at = 0.0
         self._recount_at = 0.0
@@ -127,14 +130,20 @@ class Analyst:
             applied = self.step()
             if stopping and not applied:
                 break
-        self.look()
-        self._recount()
+        if not self._waits:
+            self.look()
+            self._recount()
+            self.database.checkpoint(self.analysis.state)
         self._inbox.close()
-        self.database.checkpoint(self.analysis.state)
         self.database.close()
 
     def step(self) -> int:
         """Applies what is there of facts and decisions; gives the number of batches."""
+        if not self._has_room():
+            for waiting in self._inbox.take():
+                waiting.answer.put(Answer(error="the disk is full"))
+            time.sleep(WAIT_MS / 1000)
+            return 0
         try:
             records = self._follower.read(BATCHES_AT_ONCE, WAIT_MS)
         except JournalError as error:
@@ -161,6 +170,32 @@ class Analyst:
             self._forget()
             commission(self.analysis.state, self.database.marks)
         return len(records)
+
+    def _has_room(self) -> bool:
+        """Whether the disk has room for the store; what matters less gives way."""
+        room = self._room
+        room.look()
+        while room.tight and self._give_way():
+            room.look(now=True)
+        if room.full != self._waits:
+            self._waits = room.full
+            if room.full:
+                log.error("disk_full", waits="analysis")
+            else:
+                log.info("disk_has_room")
+        return not room.full
+
+    def _give_way(self) -> bool:
+        """The oldest pin goes, or else the oldest journal segment that is in the store."""
+        if self._pins.make_room(at_least=1):
+            log.warning("pin_dropped", reason="the disk is full")
+            return True
+        journal = self.folder.journal
+        total = sum(path.stat().st_size for path in journal.glob(f"{FACTS}-*.journal"))
+        dropped = drop_oldest(journal, FACTS, total - 1, before=self.position[0])
+        for name in dropped:
+            log.warning("journal_segment_dropped", segment=name, reason="the disk is full")
+        return bool(dropped)
 
     def look(self) -> None:
         """Works out devices and alerts where something changed."""
@@ -198,6 +233,8 @@ class Analyst:
 
     def _facts(self, segment: int, sequence: int, batch: Batch) -> None:
         batch = msgspec.structs.replace(batch, number=sequence - 1)
+        if self.learning.set_back(batch):
+            self.analysis.detector.learned_until_ns = self.learning.learned_until_ns
         new = self.analysis.apply(batch, segment)
         self.position = (segment, sequence)
         self._news = self._news or _tells(new)
@@ -215,7 +252,8 @@ class Analyst:
         baseline = detector.baseline
         if baseline is None:
             return
-        baseline.learn(state, self.analysis.fields, detector.guarded, state.clock_ns)
+        # All there is was seen while learning, whatever the clock was set to meanwhile.
+        baseline.learn(state, self.analysis.fields, detector.guarded)
         _replace(self.folder.baseline, baseline.text())
         self.learning.finish(state.clock_ns)
         detector.learned_until_ns = state.clock_ns

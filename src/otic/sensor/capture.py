@@ -20,6 +20,7 @@ from otic.folder import DataFolder
 from otic.journal.segments import FACTS
 from otic.sensor.canary import passed, show
 from otic.sensor.filters import FilterInstruction, compile_filter
+from otic.sensor.room import least_free
 from otic.settings import Interface, Settings
 
 log = structlog.get_logger()
@@ -87,7 +88,8 @@ def run(folder: DataFolder, settings: Settings, control: Control) -> int:
     from otic import _core
 
     ring = settings.ring
-    packets = (folder.packets, ring.bytes, ring.hours * HOUR_NS, ring.bytes_per_s)
+    free = least_free(folder.packets)
+    packets = (folder.packets, ring.bytes, ring.hours * HOUR_NS, ring.bytes_per_s, free)
     own = [folder.journal, folder.packets]
     user = _user(settings.user, own)
     last_ns = last_seen_ns(folder.journal)

@@ -67,7 +67,10 @@ class Learning:
 
     @property
     def learned_until_ns(self) -> int:
-        """Facts first seen until then are learned: all of them while learning lasts."""
+        """Facts first seen until then are learned: all of them while learning lasts.
+
+        Later ones are learned if the baseline holds them.
+        """
         return int(self._marks.get("learned-until-ns", str(sys.maxsize)))
 
     def observe(self, batch: Batch) -> bool:
@@ -75,12 +78,26 @@ class Learning:
         if not self.active:
             return False
         for tick in batch.ticks:
-            if tick.up and tick.wall_ns - self._last_ns >= TICK_NS // 2:
+            # Interfaces tick together; a clock that was set may tick earlier than before.
+            if tick.up and abs(tick.wall_ns - self._last_ns) >= TICK_NS // 2:
                 self._observed_ns += TICK_NS
                 self._last_ns = tick.wall_ns
         if batch.ticks:
             self._marks["learning-observed-ns"] = str(self._observed_ns)
         return self._observed_ns >= self._wanted_ns
+
+    def set_back(self, batch: Batch) -> bool:
+        """Whether the clock was set back to before the end of the learning.
+
+        From where it was set to, a time no longer tells what was learned.
+        """
+        if self.active:
+            return False
+        until_ns = min([self.learned_until_ns, *(epoch.after_ns for epoch in batch.epochs)])
+        if until_ns == self.learned_until_ns:
+            return False
+        self._marks["learned-until-ns"] = str(until_ns)
+        return True
 
     def finish(self, until_ns: int) -> None:
         """The learning is over."""

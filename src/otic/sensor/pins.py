@@ -69,7 +69,7 @@ class Pins:
             elif rows:
                 self._write(wanted, rows)
         if len(waiting) < len(self._wanted):
-            self._make_room()
+            self.make_room()
         self._wanted = waiting
 
     def _rows(self, wanted: _Wanted) -> tuple[dict[tuple[int, int], Frame], bool]:
@@ -103,20 +103,36 @@ class Pins:
             index.write_bytes(msgspec.msgpack.encode(_Pin(places)))
         except OSError as error:
             log.error("pin_cannot_be_written", alert=name, reason=str(error))
+            for half in self._folder.pins.glob(f"{name}.*"):
+                half.unlink(missing_ok=True)
 
-    def _make_room(self) -> None:
-        """The oldest pins go when there are too many bytes."""
-        found = sorted(
-            (path.stat().st_mtime_ns, path.stat().st_size, path)
-            for path in self._folder.pins.glob("*.pcapng")
-        )
-        total = sum(size for _, size, _ in found)
-        for _, size, path in found:
-            if total <= self._most_bytes:
-                return
-            total -= size
+    def make_room(self, at_least: int = 0) -> bool:
+        """The oldest pins go when there are too many bytes, and while they hold `at_least` so many.
+
+        Whether one went. How old they are is told by their segments, which rise even when the clock
+        is set back.
+        """
+        sizes = {path: path.stat().st_size for path in self._folder.pins.glob("*.pcapng")}
+        left = sum(sizes.values())
+        most = min(self._most_bytes, left - at_least)
+        if left <= most:
+            return False
+        for path in sorted(sizes, key=_age):
+            if left <= most:
+                break
+            left -= sizes[path]
             path.unlink(missing_ok=True)
             path.with_suffix(".msgpack").unlink(missing_ok=True)
+        return bool(sizes)
+
+
+def _age(path: Path) -> tuple[tuple[int, int], str]:
+    """Where a pin stands among the others: its last segment and frame there, then its name."""
+    try:
+        pin = msgspec.msgpack.decode(path.with_suffix(".msgpack").read_bytes(), type=_Pin)
+    except (OSError, msgspec.MsgspecError):
+        return (0, 0), path.stem  # Half written: nobody can read it.
+    return max(pin.frames, default=(0, 0)), path.stem
 
 
 def frames(folder: DataFolder, segment: int, numbers: Iterable[int]) -> list[Frame]:

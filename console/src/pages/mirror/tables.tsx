@@ -18,7 +18,8 @@ function Table({ title, empty, heads, rows }: TableProps): ReactNode {
       {rows.length === 0 ? (
         <p className="empty">{empty}</p>
       ) : (
-        <div className="scroll">
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls by keyboard
+        <section className="scroll" aria-label={title} tabIndex={0}>
           <table className="table">
             <thead>
               <tr>
@@ -41,7 +42,7 @@ function Table({ title, empty, heads, rows }: TableProps): ReactNode {
               ))}
             </tbody>
           </table>
-        </div>
+        </section>
       )}
     </Panel>
   );

@@ -26,7 +26,7 @@ def visit(page: Page, name: str) -> None:
         page.goto("/log-in")
         page.get_by_role("button", name="Log in").wait_for()
         return
-    if name in ("overview", "devices", "map", "alerts", "people"):
+    if name in ("overview", "devices", "map", "mirror", "alerts", "people"):
         page.goto(f"/{name}")
     elif name.startswith("device"):
         page.goto("/devices?q=palletizer")
@@ -52,6 +52,7 @@ PAGES = (
     "device-operations",
     "device-alerts",
     "map",
+    "mirror",
     "alerts",
     "alert",
     "evidence",

@@ -44,7 +44,7 @@ class Ring:
         capture = _core.Capture(
             journal=self.folder.journal,
             pipes=[("p", str(pcap), [])],
-            packets=(self.folder.packets, 10**9, 0, 0),
+            packets=(self.folder.packets, 10**9, 0, 0, 0),
             sensor="s1",
         )
         end = time.monotonic() + START_S

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 CARGO_RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
 CARGO_IGNORED = re.compile(r"^test (\S+) \.\.\. ignored(?:, (.*))?$", re.M)
-NOT_BROWSER = ("--ignore", "tests/e2e")
+NOT_BROWSER = ("--ignore", "tests/e2e", "--ignore", "tests/soak")
 ALLOWED_SKIPS = re.compile(r"\.\./shared is missing|kernel withholds")
 
 

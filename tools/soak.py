@@ -88,7 +88,7 @@ def main() -> int:
         "memory": ("Memory of a live sensor with a large plant", [python, "bench/memory.py"]),
         "acceptance": (
             "Whole runs, faults and all sample captures",
-            [python, "-m", "pytest", "tests/acceptance", "-q", "-rs"],
+            [python, "-m", "pytest", "tests/acceptance", "tests/soak", "-q", "-rs"],
         ),
         "packages": ("Packages", [python, "-m", "pytest", "packaging/tests", "-q", "-rs"]),
         "fuzz": (

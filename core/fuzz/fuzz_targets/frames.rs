@@ -7,14 +7,14 @@ use otic_engine::shard::{Frame, Shard, Shared};
 use otic_engine::spaces::SpaceMap;
 use otic_wire::{Cursor, packet};
 
-const LINKS: [u16; 17] =
-    [1, 0, 7, 9, 10, 12, 50, 51, 101, 104, 108, 113, 129, 165, 239, 276, 999];
+const LINKS: [u16; 17] = [1, 0, 7, 9, 10, 12, 50, 51, 101, 104, 108, 113, 129, 165, 239, 276, 999];
 
 fuzz_target!(|data: &[u8]| {
     let mut cursor = Cursor::new(data);
     let Ok(choice) = cursor.u8() else { return };
     let link_type = LINKS[usize::from(choice) % LINKS.len()];
-    let shared = Shared { spaces: SpaceMap::default(), interfaces: vec!["eth0".into()] };
+    let shared =
+        Shared { spaces: SpaceMap::default(), interfaces: vec!["eth0".into()], canary: None };
     let mut shard = Shard::default();
     let (mut clock_ns, mut ordinal) = (1_700_000_000_000_000_000, 0);
     while let (Ok(step), Ok(length)) = (cursor.u8(), cursor.u16_le()) {

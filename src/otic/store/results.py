@@ -90,13 +90,19 @@ class Results:
             self._members_of.setdefault(device, set()).add(endpoint)
 
     def _memberships(self, state: State, inventory: Inventory, endpoints: set[bytes]) -> None:
-        """Opens and closes the memberships of these endpoints at the clock of this look."""
+        """Opens and closes the memberships of these endpoints at the clock of this look.
+
+        One that goes on says the best reason known, not the one known when somebody looked first.
+        """
         table = tables.memberships
-        opened, closed = [], []
+        opened, closed, going_on = [], [], []
         for endpoint in sorted(endpoints):
             before = self._members.get(endpoint)
             device = inventory.device(endpoint)
             if before == (None if device is None else device.id):
+                if device is not None:
+                    reason = device.basis.get(endpoint, "own address")
+                    going_on.append({"b_endpoint": endpoint, "b_reason": reason})
                 continue
             if before is not None:
                 closed.append({"b_endpoint": endpoint})
@@ -123,6 +129,19 @@ class Results:
                 )
                 .values(valid_to=state.clock_ns),
                 closed,
+            )
+        if going_on:
+            said: Any = sqlalchemy.bindparam("b_reason")
+            self._transaction.execute(
+                sqlalchemy.update(table)
+                .where(
+                    table.c.endpoint == sqlalchemy.bindparam("b_endpoint"),
+                    table.c.valid_to.is_(None),
+                    table.c.reason != said,
+                    *self._own(table),
+                )
+                .values(reason=said),
+                going_on,
             )
         self._upsert("memberships", opened)
 

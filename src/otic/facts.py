@@ -6,6 +6,7 @@ and order with the Rust side. Ids are 16 bytes. Times are nanoseconds since 1970
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from array import array
 from collections.abc import Iterable, Iterator
@@ -396,6 +397,17 @@ def decode_captures(data: bytes) -> list[Capture]:
 def encode(fact: object) -> bytes:
     """A fact or batch as MessagePack, the way the core writes it."""
     return _encoder.encode(fact)
+
+
+def derived_id(*key: object) -> Id:
+    """Id of what only analysis knows, over a key that names it; the core hashes its own."""
+    return hashlib.blake2b(encode(key), digest_size=16).digest()
+
+
+def own_event(kind: str, key: Iterable[object], values: dict[str, str], ts_ns: int) -> Event:
+    """Something that happened to the sensor itself: between nobody, in no frame."""
+    id_ = derived_id("event", kind, *key)
+    return Event(id_, kind, "", b"", b"", "", "", "", values, ts_ns, b"")
 
 
 def unpack_spans(spans: Spans) -> list[Span]:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+STALE_NS = 5_000_000_000
+"""What was said longer ago, ns, says nothing: it is said anew every second."""
+
 
 class ProcessStatus(msgspec.Struct, kw_only=True):
     """One process of the sensor; `since` is when it was started last (wall clock, ns)."""
@@ -40,6 +43,10 @@ class Status(msgspec.Struct, kw_only=True):
     disk_bytes: int
     disk_free: int
     stages: list[StageStatus] = []
+
+    def is_fresh(self, now_ns: int) -> bool:
+        """Whether these words are of a supervisor at work (wall clock, ns)."""
+        return now_ns - self.written <= STALE_NS
 
 
 def read_status(path: Path) -> Status | None:

@@ -269,35 +269,30 @@ impl PacketRing {
         if self.flush().is_ok()
             && let Some(open) = self.open.take()
         {
-            self.ended = open.number;
-            let bytes = open.packets.written() + open.indexed;
-            self.finished.push_back(Finished {
-                number: open.number,
-                bytes,
-                begun_ns: open.begun_ns,
-            });
+            self.finish(open.number, open.begun_ns, open.packets.written() + open.indexed);
         }
     }
 
     /// Ends a segment that could not be written, at what was flushed.
     fn abandon(&mut self) {
         let Some(open) = self.open.take() else { return };
-        self.ended = open.number;
+        let (number, begun_ns) = (open.number, open.begun_ns);
         self.lost += (open.indexed - open.flushed.1) / ENTRY as u64;
         // What the buffers hold is not written any more; a reader passes over an end that is torn.
         let (packets, _) = open.packets.into_sink().into_parts();
         let (index, _) = open.index.into_parts();
         let _ = packets.set_len(open.flushed.0).and_then(|()| index.set_len(open.flushed.1));
         if open.flushed.1 == 0 {
-            self.remove(open.number);
+            self.ended = number;
+            self.remove(number);
         } else {
-            let bytes = open.flushed.0 + open.flushed.1;
-            self.finished.push_back(Finished {
-                number: open.number,
-                bytes,
-                begun_ns: open.begun_ns,
-            });
+            self.finish(number, begun_ns, open.flushed.0 + open.flushed.1);
         }
+    }
+
+    fn finish(&mut self, number: u32, begun_ns: i64, bytes: u64) {
+        self.ended = number;
+        self.finished.push_back(Finished { number, bytes, begun_ns });
     }
 
     fn make_room(&mut self) {
@@ -482,19 +477,23 @@ pub fn visit(
 ) -> io::Result<()> {
     for segment in segments(folder)? {
         let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        let (mut reader, entries) =
-            match (SegmentReader::open(folder, segment), entries(folder, segment)) {
+        let (mut reader, first) =
+            match (SegmentReader::open(folder, segment), first_entry(folder, segment)) {
                 (Err(error), _) | (_, Err(error)) if gone(&error) => continue,
-                (reader, entries) => (reader?, entries?),
+                (reader, first) => (reader?, first?),
             };
         // Not by the segment's number: after a clock was set back it is ahead of its frames' time.
-        let Some(first) = entries.first() else { continue };
-        let Some(first) = reader.read(first)? else { continue };
+        let Some(first) = first else { continue };
+        let Some(first) = reader.read(&first)? else { continue };
         if first.ts_ns.saturating_add(LONGEST_SEGMENT_NS) < start_ns
             || first.ts_ns.saturating_sub(LONGEST_SEGMENT_NS) > end_ns
         {
             continue;
         }
+        let entries = match entries(folder, segment) {
+            Err(error) if gone(&error) => continue,
+            entries => entries?,
+        };
         for entry in entries {
             if !pairs.is_empty() && !pairs.contains(&entry.pair) {
                 continue;
@@ -601,18 +600,22 @@ fn interface(body: &[u8]) -> (String, LinkType) {
 
 fn entries(folder: &Path, segment: u32) -> io::Result<Vec<IndexEntry>> {
     let bytes = fs::read(index_path(folder, segment))?;
-    let word = |entry: &[u8], at: usize| {
-        let bytes = entry.get(at * 4..at * 4 + 4).and_then(|bytes| bytes.try_into().ok());
-        bytes.map(u32::from_le_bytes).unwrap_or_default()
+    Ok(bytes.chunks_exact(ENTRY).map(entry).collect())
+}
+
+/// The first entry alone, which says when a segment was; none while there is none.
+fn first_entry(folder: &Path, segment: u32) -> io::Result<Option<IndexEntry>> {
+    let mut bytes = Vec::with_capacity(ENTRY);
+    File::open(index_path(folder, segment))?.take(ENTRY as u64).read_to_end(&mut bytes)?;
+    Ok(bytes.chunks_exact(ENTRY).next().map(entry))
+}
+
+fn entry(bytes: &[u8]) -> IndexEntry {
+    let word = |at: usize| {
+        let word = bytes.get(at * 4..at * 4 + 4).and_then(|bytes| bytes.try_into().ok());
+        word.map(u32::from_le_bytes).unwrap_or_default()
     };
-    Ok(bytes
-        .chunks_exact(ENTRY)
-        .map(|entry| IndexEntry {
-            number: word(entry, 0),
-            place: word(entry, 1),
-            pair: word(entry, 2),
-        })
-        .collect())
+    IndexEntry { number: word(0), place: word(1), pair: word(2) }
 }
 
 /// Where a segment's frames are.

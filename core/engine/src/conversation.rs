@@ -197,6 +197,12 @@ impl Connection {
         }
     }
 
+    /// Notes that it has counts for the next batch; true when that is news.
+    #[inline]
+    pub const fn touch(&mut self) -> bool {
+        !std::mem::replace(&mut self.dirty, true)
+    }
+
     /// The fact, as it is told once a journal generation.
     #[must_use]
     pub fn fact(&self, space: &str) -> facts::Connection {

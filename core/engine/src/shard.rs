@@ -598,8 +598,7 @@ impl Shard {
                 connection.bytes += bytes;
             }
             connection.last_ns = at.frame.clock_ns;
-            if !connection.dirty {
-                connection.dirty = true;
+            if connection.touch() {
                 self.dirty_connections.push(index);
             }
         }
@@ -925,8 +924,7 @@ impl Shard {
         *truncated += u32::from(at.packet.truncated);
         *one_way += u32::from(!flow.two_way && flow.transport == Transport::Tcp);
         connection.last_ns = at.frame.clock_ns;
-        if !connection.dirty {
-            connection.dirty = true;
+        if connection.touch() {
             self.dirty_connections.push(index);
         }
         if connection.observe(Tap::new(at.frame.interface, &at.packet.vlans, &self.hasher)) {
@@ -1556,8 +1554,7 @@ impl Shard {
             layers.push(connection.key.protocol);
             let [sum, ..] = &mut connection.unseen;
             *sum = sum.saturating_add(missing as u32);
-            if !connection.dirty {
-                connection.dirty = true;
+            if connection.touch() {
                 self.dirty_connections.push(*index);
             }
         }

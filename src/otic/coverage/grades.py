@@ -42,19 +42,28 @@ class Unseen(msgspec.Struct):
             "truncated": self.truncated / packets,
             "one-way": self.one_way / packets,
         }
-        return {cause: round(share, 4) for cause, share in found.items() if share >= 0.00005}
+        return rounded(found)
 
     def grade(self) -> str:
         """The grade of these frames."""
         if self.packets < FEWEST:
             return UNKNOWN
-        shares = self.shares()
-        return letter(
-            shares.get("missing", 0.0)
-            + shares.get("truncated", 0.0)
-            # Each frame seen one way stands for another that was not.
-            + shares.get("one-way", 0.0) / 2
-        )
+        return letter(hidden(self.shares()))
+
+
+def rounded(shares: dict[str, float]) -> dict[str, float]:
+    """The shares that show at four digits."""
+    return {cause: round(share, 4) for cause, share in shares.items() if share >= 0.00005}
+
+
+def hidden(shares: dict[str, float]) -> float:
+    """The share unseen, 0 to 1, where the causes took these shares."""
+    return (
+        shares.get("missing", 0.0)
+        + shares.get("truncated", 0.0)
+        # Each frame seen one way stands for another that was not.
+        + shares.get("one-way", 0.0) / 2
+    )
 
 
 def letter(unseen: float) -> str:

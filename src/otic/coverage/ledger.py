@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from otic.coverage.grades import FEWEST, UNKNOWN, letter, worst
+from otic.coverage.grades import FEWEST, UNKNOWN, hidden, letter, rounded, worst
 from otic.facts import COUNTERS
 from otic.journal.lanes import LaneCounts
 
@@ -221,15 +221,14 @@ def _lane(name: LaneName, counts: LaneCounts) -> LaneOut:
         "flooded": _share(counts.flooded, counts.frames),
     }
     flooded = _only_flooded(*name, counts) is not None
-    unseen = shares["missing"] + shares["truncated"] + shares["one-way"] / 2
-    grade = UNKNOWN if counts.frames < FEWEST else letter(1.0 if flooded else unseen)
+    grade = UNKNOWN if counts.frames < FEWEST else letter(1.0 if flooded else hidden(shares))
     return LaneOut(
         interface=name[0],
         vlans=name[1],
         frames=counts.frames,
         bytes=counts.bytes,
         grade=grade,
-        shares={cause: round(share, 4) for cause, share in shares.items() if share >= 0.00005},
+        shares=rounded(shares),
     )
 
 

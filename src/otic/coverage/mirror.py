@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from otic.coverage.ledger import Ledger, ledger
-from otic.facts import Claim, Epoch
 from otic.journal.fold import State
 from otic.journal.lanes import WINDOW_NS, WINDOWS
 
@@ -16,37 +15,28 @@ VLAN_CLAIMS = {"vlan_id": "LLDP", "stp_vlan": "spanning tree"}
 """Attributes by which switches tell that a VLAN exists, and what tells them."""
 
 
-def ledger_of(state: State) -> Ledger:
-    """The ledger of everything this state has seen."""
+def ledger_of(state: State, *, recent: bool = False) -> Ledger:
+    """The ledger of everything this state has seen, or of its last quarter of an hour."""
+    lanes, epochs = state.lanes.total(), list(state.epochs.values())
+    if recent:
+        lanes = state.lanes.recent(state.clock_ns)
+        since_ns = state.clock_ns - WINDOWS * WINDOW_NS
+        epochs = [epoch for epoch in epochs if epoch.after_ns >= since_ns]
     return ledger(
-        state.lanes.total(),
-        clock_steps=clock_steps(state.epochs.values()),
-        expected_vlans=told_vlans(state.claims.values()),
+        lanes,
+        clock_steps=sum(epoch.cause in STEPS for epoch in epochs),
+        expected_vlans=told_vlans(
+            (claim.attribute, claim.value) for claim in state.claims.values()
+        ),
     )
 
 
-def recent_ledger_of(state: State) -> Ledger:
-    """The ledger of the last quarter of an hour that this state has seen."""
-    since_ns = state.clock_ns - WINDOWS * WINDOW_NS
-    epochs = [epoch for epoch in state.epochs.values() if epoch.after_ns >= since_ns]
-    return ledger(
-        state.lanes.recent(state.clock_ns),
-        clock_steps=clock_steps(epochs),
-        expected_vlans=told_vlans(state.claims.values()),
-    )
-
-
-def clock_steps(epochs: Iterable[Epoch]) -> int:
-    """How often a clock was set."""
-    return sum(epoch.cause in STEPS for epoch in epochs)
-
-
-def told_vlans(claims: Iterable[Claim]) -> Iterator[tuple[int, str]]:
-    """VLANs that switches say exist, each with what said so."""
-    for claim in claims:
-        source = VLAN_CLAIMS.get(claim.attribute)
-        if source is not None and claim.value.isdigit():
-            yield int(claim.value), source
+def told_vlans(claims: Iterable[tuple[str, str]]) -> Iterator[tuple[int, str]]:
+    """VLANs that switches say exist, by attribute and value of claims; each with what said so."""
+    for attribute, value in claims:
+        source = VLAN_CLAIMS.get(attribute)
+        if source is not None and value.isdigit():
+            yield int(value), source
 
 
 def is_one_way(transport: str, forward: int, reverse: int, one_way: int) -> bool:

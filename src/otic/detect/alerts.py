@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,7 +10,7 @@ import msgspec
 from otic.detect.matches import Key, Match, parties_of
 from otic.detect.once import Told
 from otic.detect.rules import Rule
-from otic.facts import Span, encode, unpack_spans
+from otic.facts import Span, derived_id, unpack_spans
 from otic.journal.fold import State
 from otic.journal.keep import COUNTS_OF
 
@@ -110,7 +109,7 @@ def alert_of(
             break
     plain = [rule.id, *(f"{name}={value}" for name, value in grouped.items())]
     return Alert(
-        id=hashlib.blake2b(encode(["alert", *plain]), digest_size=16).digest(),
+        id=derived_id("alert", *plain),
         rule=rule.id,
         title=rule.title,
         engine=rule.engine,

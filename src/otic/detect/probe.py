@@ -6,12 +6,10 @@ as an alert; the code that evaluates it is the same.
 
 from __future__ import annotations
 
-import hashlib
-
 from otic.baseline.fields import FieldMaker
 from otic.detect.engine import Detector
 from otic.detect.rules import Proof, Rule, Trigger, compile_rule
-from otic.facts import Event, encode
+from otic.facts import own_event
 from otic.journal.fold import State
 
 CANARY = "canary"
@@ -43,18 +41,6 @@ class Probe:
     def alerts(self, canary: tuple[int, int]) -> bool:
         """Whether detection makes an alert of this canary, given as (run, number)."""
         name = "{} {}".format(*canary)
-        event = Event(
-            hashlib.blake2b(encode(["event", CANARY, *canary]), digest_size=16).digest(),
-            CANARY,
-            "",
-            b"",
-            b"",
-            "",
-            "",
-            "",
-            {CANARY: name},
-            canary[0],
-            b"",
-        )
+        event = own_event(CANARY, canary, {CANARY: name}, canary[0])
         alerts, _ = self._detector.refresh(State(), [event], lambda _: False)
         return [name] == [alert.values.get(f"values.{CANARY}") for alert in alerts]

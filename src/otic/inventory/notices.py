@@ -4,9 +4,7 @@ link.
 
 from __future__ import annotations
 
-import hashlib
-
-from otic.facts import Event, encode
+from otic.facts import Event, derived_id, own_event
 from otic.inventory.merge import Contest
 from otic.inventory.moves import SwitchOver
 from otic.journal.fold import State
@@ -33,10 +31,10 @@ def _switch_overs(state: State, switch_overs: list[SwitchOver]) -> list[Event]:
     found = []
     for one in switch_overs:
         to, away = (state.endpoints[mac].address for mac in (one.to, one.away))
-        key = encode(["event", one.space, SWITCH_OVER, one.to, one.away, one.addresses, one.ts_ns])
+        key = (one.space, SWITCH_OVER, one.to, one.away, one.addresses, one.ts_ns)
         found.append(
             Event(
-                hashlib.blake2b(key, digest_size=16).digest(),
+                derived_id("event", *key),
                 SWITCH_OVER,
                 one.space,
                 one.to,
@@ -68,20 +66,8 @@ def _downs(state: State) -> list[Event]:
             since_ns = interface.first_ns if interface.up_ns is None else interface.up_ns
             times.add((name, since_ns))
     return [
-        Event(
-            hashlib.blake2b(encode(["event", INTERFACE_DOWN, *at]), digest_size=16).digest(),
-            INTERFACE_DOWN,
-            "",
-            b"",
-            b"",
-            "",
-            "",
-            "",
-            {"interface": at[0]},
-            at[1],
-            b"",
-        )
-        for at in sorted(times)
+        own_event(INTERFACE_DOWN, (name, since_ns), {"interface": name}, since_ns)
+        for name, since_ns in sorted(times)
     ]
 
 
@@ -103,10 +89,9 @@ def _contests(state: State, contests: list[Contest]) -> list[Event]:
             "advice": SPLIT_HINT[contest.split_by],
         }
         kind = "address-conflict"
-        key = encode(["event", ip.space, kind, *contest.macs, contest.ip])
         found.append(
             Event(
-                hashlib.blake2b(key, digest_size=16).digest(),
+                derived_id("event", ip.space, kind, *contest.macs, contest.ip),
                 kind,
                 ip.space,
                 macs[0].id,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
 
 from otic.evidence import find
-from otic.facts import Claim, Payload, encode, unpack_spans
+from otic.facts import Claim, Payload, derived_id, unpack_spans
 from otic.journal.fold import Novelty, State
 
 MOST_VALUE = 256
@@ -70,9 +69,8 @@ class PayloadReader:
 
     def _told(self, payload: Payload, sender: bytes) -> Iterator[Claim]:
         for attribute, value, protocol, message, confidence in self._read(payload):
-            key = encode(["claim", sender, attribute, value, protocol, message])
             yield Claim(
-                hashlib.blake2b(key, digest_size=16).digest(),
+                derived_id("claim", sender, attribute, value, protocol, message),
                 sender,
                 attribute,
                 value,

@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 
 import msgspec
 
-from otic.coverage.mirror import recent_ledger_of
+from otic.coverage.mirror import ledger_of
 from otic.coverage.report import MARK, Commissioning
 from otic.coverage.words import told
 from otic.journal.fold import State
@@ -24,7 +24,7 @@ def commission(state: State, marks: MutableMapping[str, str]) -> None:
     watched = max((counts.seconds for counts in state.lanes.total().values()), default=0)
     if watched < WATCHED_S:
         return
-    found = recent_ledger_of(state)
+    found = ledger_of(state, recent=True)
     report = Commissioning(
         time=iso(state.clock_ns),
         grade=found.grade,

@@ -6,13 +6,12 @@ of the sensor itself, so that the journal alone gives the same alerts again.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import MutableMapping
 
 import msgspec
 
-from otic.facts import Event, encode
+from otic.facts import Event, own_event
 from otic.sensor.decisions import Decision
 from otic.status import Status
 
@@ -26,9 +25,6 @@ SENSOR = "otic"
 MARK = "silences"
 MOST = 200
 """Silences remembered; the oldest are forgotten."""
-
-STALE_NS = 5_000_000_000
-"""Words of the supervisor that are older say nothing."""
 
 
 class Silence(msgspec.Struct, frozen=True):
@@ -53,7 +49,7 @@ class Silences:
     def news(self, status: Status | None) -> list[Decision]:
         """What the supervisor says that is not known yet, as decisions."""
         now_ns = time.time_ns()
-        if status is None or now_ns - status.written > STALE_NS:
+        if status is None or not status.is_fresh(now_ns):
             return []
         silent = {stage.name: stage for stage in status.stages if stage.silent_since is not None}
         open_ = {one.stage for one in self._known if one.until_ns is None}
@@ -87,20 +83,11 @@ class Silences:
     def events(self) -> list[Event]:
         """One event a silence; it stays the same when the stage is heard again."""
         return [
-            Event(
-                hashlib.blake2b(
-                    encode(["event", STAGE_SILENT, one.stage, one.since_ns]), digest_size=16
-                ).digest(),
+            own_event(
                 STAGE_SILENT,
-                "",
-                b"",
-                b"",
-                "",
-                "",
-                "",
+                (one.stage, one.since_ns),
                 {"stage": one.stage, "process": one.process},
                 one.since_ns,
-                b"",
             )
             for one in self._known
         ]

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DatabaseError
 
 from otic.detect.alerts import Alert
 from otic.errors import CaptureError, StoreError
-from otic.facts import SCHEMA, Batch, Tallies, encode
+from otic.facts import SCHEMA, Batch, Tallies, derived_id, encode
 from otic.inventory.devices import Inventory
 from otic.journal.fold import MINUTE_NS, Novelty, State, Totals
 from otic.journal.lanes import TOTAL, window_starts
@@ -280,7 +280,7 @@ class Database:
             "audit",
             [
                 {
-                    "id": hashlib.blake2b(encode([DECISIONS, sequence]), digest_size=16).digest(),
+                    "id": derived_id(DECISIONS, sequence),
                     "ts_ns": decision.ts_ns,
                     "person": decision.person,
                     "action": decision.kind,

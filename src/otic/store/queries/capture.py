@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from otic.facts import Tick
 from otic.journal.fold import MINUTE_NS, Totals
 from otic.journal.segments import FACTS
-from otic.status import ProcessStatus, StageStatus, read_status
+from otic.status import STALE_NS, ProcessStatus, StageStatus, read_status
 from otic.store import tables
 from otic.store.queries.common import Store
 from otic.times import iso
@@ -19,8 +19,6 @@ MINUTES = 60
 """Minutes that the page shows."""
 
 BLINDS = 50
-STALE_NS = 5_000_000_000
-"""An interface without a tick for so long is not read; a sensor silent for so long is down."""
 
 _drops = msgspec.msgpack.Decoder(dict[str, int]).decode
 _tick = msgspec.msgpack.Decoder(Tick).decode
@@ -140,7 +138,7 @@ def capture(store: Store) -> Capture:
     capped = _capped(position.coverage) if position is not None else {}
     return Capture(
         live=store.live is not None,
-        supervised=status is not None and time.time_ns() - status.written < STALE_NS,
+        supervised=status is not None and status.is_fresh(time.time_ns()),
         clock=iso(position.clock_ns) if position is not None and position.clock_ns else None,
         interfaces=interfaces,
         blinds=blinds,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from otic.coverage.grades import Unseen
 from otic.coverage.ledger import Ledger, ledger
-from otic.coverage.mirror import STEPS, VLAN_CLAIMS
+from otic.coverage.mirror import STEPS, VLAN_CLAIMS, told_vlans
 from otic.coverage.report import (
     MARK,
     Commissioning,
@@ -40,15 +40,20 @@ _COLUMNS = {
 }
 
 
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger, and its time, ns: `since_ns` is 0 for everything, `until_ns` for nothing."""
+
+    ledger: Ledger
+    period: Period
+    since_ns: int
+    until_ns: int
+
+
 def mirror(store: Store, period: Period | None = None) -> Mirror:
     """How good the mirror is; a live sensor is judged by its last quarter of an hour."""
-    period = period or ("recent" if store.live is not None else "all")
     with store.reading() as connection:
-        clock_ns = _clock(store, connection)
-        lanes = _lanes(store, connection)
-        first_ns = _first(store, connection)
-        since_ns = max(first_ns, clock_ns - WINDOWS * WINDOW_NS) if period == "recent" else first_ns
-        judged = _judged(store, connection, lanes, clock_ns, since_ns, period)
+        judged = _judged(store, connection, period)
+        since_ns = max(judged.since_ns, _first(store, connection))
         protocols = _protocols(store, connection)
         worst = _worst(store, connection)
         marks = tables.marks
@@ -56,18 +61,19 @@ def mirror(store: Store, period: Period | None = None) -> Mirror:
             select(marks.c.value).where(marks.c.name == MARK, store.own(marks))
         )
         commissioning = None if mark is None else msgspec.json.decode(mark, type=Commissioning)
+    found = judged.ledger
     return Mirror(
-        period=period,
-        since=iso(since_ns) if clock_ns else None,
-        until=iso(clock_ns) if clock_ns else None,
-        grade=judged.grade,
-        findings=[told(finding) for finding in judged.findings],
-        lanes=judged.lanes,
+        period=judged.period,
+        since=iso(since_ns) if judged.until_ns else None,
+        until=iso(judged.until_ns) if judged.until_ns else None,
+        grade=found.grade,
+        findings=[told(finding) for finding in found.findings],
+        lanes=found.lanes,
         counters=[
             CounterOut(
                 protocol=name, seen=seen, missing=missing, rate=_share(missing, seen + missing)
             )
-            for name, (seen, missing) in judged.counters.items()
+            for name, (seen, missing) in found.counters.items()
         ],
         protocols=protocols,
         connections=worst,
@@ -77,40 +83,33 @@ def mirror(store: Store, period: Period | None = None) -> Mirror:
 
 def grade(store: Store, connection: Connection) -> str:
     """The grade alone, of the last quarter of an hour of a live sensor, or of everything."""
-    clock_ns = _clock(store, connection)
-    lanes = _lanes(store, connection)
-    first_ns = _first(store, connection)
-    if store.live is None:
-        return _judged(store, connection, lanes, clock_ns, first_ns, "all").grade
-    since_ns = clock_ns - WINDOWS * WINDOW_NS
-    return _judged(store, connection, lanes, clock_ns, since_ns, "recent").grade
+    return _judged(store, connection).ledger.grade
 
 
-def _judged(
-    store: Store,
-    connection: Connection,
-    lanes: Lanes,
-    clock_ns: int,
-    since_ns: int,
-    period: Period,
-) -> Ledger:
+def _judged(store: Store, connection: Connection, period: Period | None = None) -> Judged:
+    period = period or ("recent" if store.live is not None else "all")
+    lanes, until_ns, since_ns = _lanes(store, connection), _clock(store, connection), 0
+    counts = lanes.total()
+    if period == "recent":
+        since_ns = until_ns - WINDOWS * WINDOW_NS
+        counts = lanes.recent(until_ns)
     epochs, claims = tables.epochs, tables.claims
-    steps = connection.execute(
-        select(epochs.c.after_ns).where(epochs.c.cause.in_(STEPS), store.own(epochs))
-    ).all()
-    vlans = connection.execute(
-        select(claims.c.value, claims.c.attribute).where(
+    steps = connection.scalar(
+        select(func.count()).where(
+            epochs.c.cause.in_(STEPS), epochs.c.after_ns >= since_ns, store.own(epochs)
+        )
+    )
+    said = connection.execute(
+        select(claims.c.attribute, claims.c.value).where(
             claims.c.attribute.in_(VLAN_CLAIMS), claims.c.valid_to.is_(None), store.own(claims)
         )
-    ).all()
-    counts = lanes.recent(clock_ns) if period == "recent" else lanes.total()
-    return ledger(
-        counts,
-        clock_steps=sum(row.after_ns >= since_ns for row in steps),
-        expected_vlans=[
-            (int(row.value), VLAN_CLAIMS[row.attribute]) for row in vlans if row.value.isdigit()
-        ],
     )
+    found = ledger(
+        counts,
+        clock_steps=steps or 0,
+        expected_vlans=told_vlans((row.attribute, row.value) for row in said),
+    )
+    return Judged(ledger=found, period=period, since_ns=since_ns, until_ns=until_ns)
 
 
 def _lanes(store: Store, connection: Connection) -> Lanes:
@@ -151,11 +150,7 @@ def _protocols(store: Store, connection: Connection) -> list[ProtocolOut]:
         ProtocolOut(
             protocol=row.protocol,
             connections=row.connections,
-            packets=row.packets,
-            missing=row.missing,
-            truncated=row.truncated,
-            one_way=row.one_way,
-            grade=_unseen(row).grade(),
+            **_seen(row),
         )
         for row in rows
     ]
@@ -181,18 +176,16 @@ def _worst(store: Store, connection: Connection) -> list[ConnectionOut]:
             client=row.client,
             server=row.server,
             protocol=row.protocol,
-            packets=row.packets,
-            missing=row.missing,
-            truncated=row.truncated,
-            one_way=row.one_way,
-            grade=_unseen(row).grade(),
+            **_seen(row),
         )
         for row in rows
     ]
 
 
-def _unseen(row: Any) -> Unseen:
-    return Unseen(row.packets, row.missing, row.truncated, row.one_way)
+def _seen(row: Any) -> dict[str, Any]:
+    """The counts of a row, and the grade that follows."""
+    counts = {name: getattr(row, name) for name in _COLUMNS}
+    return {**counts, "grade": Unseen(**counts).grade()}
 
 
 def _share(part: int, whole: int) -> float:

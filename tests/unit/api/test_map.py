@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from otic.store.queries import map as queries
-from otic.store.queries.map import INTERNET, MOST_EDGES, MOST_NODES, Graph, MapFilter, MapNode, Talk
+from otic.store.queries.map import INTERNET, MOST_EDGES, MOST_NODES, Graph, MapFilter, MapNode
+from otic.store.queries.talks import Layer, Said, Talks
 
 
 def _named(answer: Any, name: str) -> Any:
@@ -110,18 +111,20 @@ def _plant(controllers: int, sensors: int) -> Graph:
     nodes = [node(f"plc{at:05}", "PLC", 1) for at in range(controllers - 1)]
     nodes += [node("plc-z", "PLC", 1, critical=1, minor=2), node("station", "HMI", 2)]
     nodes += [node(f"sensor{at:05}", "Sensor", None) for at in range(sensors)]
-    talks = {}
-    for other in nodes:
-        if other.type == "PLC":
-            pair = (other.id, "station") if other.id < "station" else ("station", other.id)
-            talks[pair] = {
-                "modbus": Talk({("tcp", 502): 10, ("tcp", 503): 1}, 5),
-                "modbus-rtu": Talk({("tcp", 502): 4}, 7),
-            }
+    said = [
+        Said("station", other.id, Layer(protocol, "tcp", port), packets, last_ns)
+        for protocol, port, packets, last_ns in (
+            ("modbus", 502, 10, 5),
+            ("modbus-rtu", 502, 4, 7),
+            ("modbus", 503, 1, 5),
+        )
+        for other in nodes
+        if other.type == "PLC"
+    ]
     return Graph(
         nodes={one.id: one for one in nodes},
         search={one.id: one.id for one in nodes},
-        talks=talks,
+        talks=Talks(said),
     )
 
 
@@ -166,16 +169,40 @@ def test_lines_are_capped_and_counted() -> None:
     """The busiest lines stay; how many are not drawn is said."""
     plant = _plant(80, 0)
     names = sorted(plant.nodes)
-    talks = {
-        (one, other): {"modbus": Talk({("tcp", 502): at * 100 + after}, 1)}
+    said = [
+        Said(one, other, Layer("modbus", "tcp", 502), at * 100 + after, 1)
         for at, one in enumerate(names)
         for after, other in enumerate(names[at + 1 :])
-    }
-    answer = queries.view(Graph(nodes=plant.nodes, search=plant.search, talks=talks), MapFilter())
+    ]
+    whole = Graph(nodes=plant.nodes, search=plant.search, talks=Talks(said))
+    answer = queries.view(whole, MapFilter())
     assert len(answer.edges) == MOST_EDGES
-    assert answer.edges_left_out == len(talks) - MOST_EDGES > 0
-    dropped = sorted((said["modbus"].packets["tcp", 502] for said in talks.values()), reverse=True)
-    assert answer.edges[-1].packets == dropped[MOST_EDGES - 1]
+    assert answer.edges_left_out == len(said) - MOST_EDGES > 0
+    busiest = sorted((one.packets for one in said), reverse=True)
+    assert answer.edges[-1].packets == busiest[MOST_EDGES - 1]
+
+
+def test_connections_of_one_pair_are_one_talk() -> None:
+    """Who asked does not matter; two connections on one layer are added, a node's own are none."""
+    layer = Layer("modbus", "tcp", 502)
+    said = [
+        Said("b", "a", layer, 3, 9),
+        Said("b", "c", layer, 1, 1),
+        Said("a", "b", layer, 4, 7),
+        Said("a", "a", layer, 5, 5),
+    ]
+    talks = Talks(said)
+    layers = talks.numbers(lambda name: name == "modbus")
+    apart = {node: node for node in "abc"}
+
+    assert sorted(talks.pairs(layers)) == [("a", "b"), ("b", "c")]
+    lines = talks.lines(layers, apart, set())
+    assert {pair: (line.packets, line.last_ns) for pair, line in lines.items()} == {
+        ("a", "b"): (7, 9),
+        ("b", "c"): (1, 1),
+    }
+    assert list(talks.pairs(set())) == []
+    assert list(talks.lines(layers, apart, {"a", "b"})) == [("b", "c")]
 
 
 def test_a_redundancy_group_is_drawn_with_its_members() -> None:
@@ -198,7 +225,7 @@ def test_a_redundancy_group_is_drawn_with_its_members() -> None:
     whole = Graph(
         nodes={"a": node("a", "PLC"), "b": node("b", "PLC"), "g": node("g", "Group")},
         search={"a": "a", "b": "b", "g": "g"},
-        talks={("a", "g"): {"arp": Talk({("ethernet", None): 3}, 0)}},
+        talks=Talks([Said("a", "g", Layer("arp", "ethernet", None), 3, 0)]),
         members={("a", "g"), ("b", "g")},
     )
 

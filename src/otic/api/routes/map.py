@@ -45,8 +45,12 @@ def _graph(request: Request[Any, Any, Any], store: Store) -> queries.Graph:
         if kept is None or kept[0] < now_s:
             stamp = queries.stamp(store)
             # A live sensor also writes between two batches.
-            same = kept is not None and store.live is None and kept[1] == stamp
-            made = kept[2] if kept and same else queries.graph(store)
+            if kept is not None and store.live is None and kept[1] == stamp:
+                made = kept[2]
+            else:
+                # Two of a large plant at a time would be too much memory.
+                kept = state.map = None
+                made = queries.graph(store)
             took_s = time.monotonic() - now_s
             until_s = now_s + took_s + took_s * KEPT_TIMES
             kept = state.map = (until_s, stamp, made)

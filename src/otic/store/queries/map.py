@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -16,6 +16,7 @@ from otic.inventory.protocols import is_industrial, protocol
 from otic.store import tables
 from otic.store.queries.alerts import SEVERITIES
 from otic.store.queries.common import Store
+from otic.store.queries.talks import Layer, Said, Talks
 from otic.times import iso
 
 INTERNET = "internet"
@@ -104,21 +105,14 @@ class MapFilter(msgspec.Struct, frozen=True, kw_only=True):
     open: list[str] | None = None
 
 
-class Talk(msgspec.Struct):
-    """What two nodes said in one protocol: packets by (transport, port), and the last time."""
-
-    packets: dict[tuple[str, int | None], int]
-    last_ns: int
-
-
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole plant: nodes with the text that a search looks in, talks by protocol, redundancy
-    groups with their members.
+    """The whole plant: nodes with the text that a search looks in, what they say to each other,
+    redundancy groups with their members.
     """
 
     nodes: dict[str, MapNode]
     search: dict[str, str]
-    talks: dict[Pair, dict[str, Talk]]
+    talks: Talks
     members: set[Pair] = set()
 
 
@@ -129,6 +123,24 @@ class _Addresses(msgspec.Struct):
     macs: list[str]
     members: list[bytes] = []
 
+
+class _Row(msgspec.Struct, kw_only=True):
+    """What the map needs of one device."""
+
+    id: bytes
+    parent: bytes | None
+    space: str
+    name: str
+    type: str
+    vendor: str | None
+    level: int | None
+    addresses: list[str]
+    members: list[bytes]
+    search: str
+
+
+AT_ONCE = 2000
+"""Rows read at once."""
 
 _addresses = msgspec.msgpack.Decoder(_Addresses).decode
 
@@ -145,36 +157,23 @@ def stamp(store: Store) -> tuple[tuple[str, int], ...]:
 
 def graph(store: Store) -> Graph:
     """All top-level devices, public addresses as one, with all that they said to each other."""
-    table = tables.devices
-    columns = (
-        table.c.id,
-        table.c.parent,
-        table.c.space,
-        table.c.name,
-        table.c.type,
-        table.c.vendor,
-        table.c.purdue_level,
-        table.c.body,
-        table.c.search,
-    )
     with store.reading() as connection:
-        rows = connection.execute(select(*columns).where(store.own(table))).all()
+        connection = connection.execution_options(yield_per=AT_ONCE)
+        rows = {row.id: row for row in _devices(store, connection)}
         tops = _tops(rows)
-        bodies = {row.id: _addresses(row.body) for row in rows if row.parent is None}
-        alerts = _alerts(store, connection, rows, bodies, tops)
-        talks = _talks(store, connection, tops)
+        alerts = _alerts(store, connection, rows, tops)
+        talks = Talks(_said(store, connection, tops))
     nodes: dict[str, MapNode] = {}
     search: dict[str, str] = {}
     public: list[str] = []
-    for row in rows:
+    for row in rows.values():
         if row.parent is not None:
             continue
-        body = bodies[row.id]
         if tops[row.id] == INTERNET:
-            public += body.ips or body.macs
+            public += row.addresses
             search[INTERNET] = search.get(INTERNET, INTERNET) + "\n" + row.search
             continue
-        id_ = row.id.hex()
+        id_ = tops[row.id]
         search[id_] = row.search
         nodes[id_] = MapNode(
             id=id_,
@@ -182,10 +181,10 @@ def graph(store: Store) -> Graph:
             name=row.name,
             type=row.type,
             vendor=row.vendor,
-            level=row.purdue_level,
+            level=row.level,
             devices=1,
-            addresses=len(body.ips) + len(body.macs),
-            named=[*body.ips, *body.macs][:MOST_ADDRESSES],
+            addresses=len(row.addresses),
+            named=row.addresses[:MOST_ADDRESSES],
             alerts=alerts.get(id_, {}),
         )
     if public:
@@ -202,44 +201,68 @@ def graph(store: Store) -> Graph:
             alerts=alerts.get(INTERNET, {}),
         )
     members = {
-        _pair(tops[id_], tops[member])
-        for id_, body in bodies.items()
-        for member in body.members
-        if member in tops and tops[member] != tops[id_]
+        _pair(tops[row.id], tops[member])
+        for row in rows.values()
+        for member in row.members
+        if member in tops and tops[member] != tops[row.id]
     }
     return Graph(nodes=nodes, search=search, talks=talks, members=members)
+
+
+def _devices(store: Store, connection: Connection) -> Iterator[_Row]:
+    table = tables.devices
+    columns = (
+        table.c.id,
+        table.c.parent,
+        table.c.space,
+        table.c.name,
+        table.c.type,
+        table.c.vendor,
+        table.c.purdue_level,
+        table.c.body,
+        table.c.search,
+    )
+    for row in connection.execute(select(*columns).where(store.own(table))):
+        told = _addresses(row.body)
+        yield _Row(
+            id=row.id,
+            parent=row.parent,
+            space=row.space,
+            name=row.name,
+            type=row.type,
+            vendor=row.vendor,
+            level=row.purdue_level,
+            addresses=[*told.ips, *told.macs],
+            members=told.members,
+            search=row.search,
+        )
 
 
 def _pair(one: str, other: str) -> Pair:
     return (one, other) if one < other else (other, one)
 
 
-def _tops(rows: Iterable[Any]) -> dict[bytes, str]:
+def _tops(rows: dict[bytes, _Row]) -> dict[bytes, str]:
     """The node of each device: a child is part of the machine it sits in."""
-    by_id = {row.id: row for row in rows}
     tops = {}
-    for id_, row in by_id.items():
+    for id_, row in rows.items():
         top, passed = row, {id_}
-        while top.parent in by_id and top.parent not in passed:
+        while top.parent in rows and top.parent not in passed:
             passed.add(top.parent)
-            top = by_id[top.parent]
+            top = rows[top.parent]
         tops[id_] = INTERNET if top.type == "Internet" else top.id.hex()
     return tops
 
 
 def _alerts(
-    store: Store,
-    connection: Connection,
-    rows: Iterable[Any],
-    bodies: dict[bytes, _Addresses],
-    tops: dict[bytes, str],
+    store: Store, connection: Connection, rows: dict[bytes, _Row], tops: dict[bytes, str]
 ) -> dict[str, dict[str, int]]:
     """Open alerts of each node by severity; one that names several of its addresses is one."""
     holders = {
         (row.space, address): tops[row.id]
-        for row in rows
-        if row.id in bodies
-        for address in (*bodies[row.id].ips, *bodies[row.id].macs)
+        for row in rows.values()
+        if row.parent is None
+        for address in row.addresses
     }
     parties, alerts = tables.alert_parties, tables.alerts
     told = connection.execute(
@@ -259,10 +282,8 @@ def _alerts(
     return counted
 
 
-def _talks(
-    store: Store, connection: Connection, tops: dict[bytes, str]
-) -> dict[Pair, dict[str, Talk]]:
-    """What nodes said to each other, by pair and protocol; roles do not matter for a line."""
+def _said(store: Store, connection: Connection, tops: dict[bytes, str]) -> Iterator[Said]:
+    """What nodes said to each other, connection by connection."""
     members, table = tables.memberships, tables.connections
     nodes = {
         endpoint: tops[device]
@@ -277,39 +298,23 @@ def _talks(
         select(
             table.c.client_id,
             table.c.server_id,
+            table.c.protocol,
             table.c.transport,
             table.c.port,
-            table.c.protocol,
             table.c.forward_packets + table.c.reverse_packets,
             table.c.last_ns,
         ).where(store.own(table))
     )
-    talks: dict[Pair, dict[str, Talk]] = {}
-    for client, server, transport, port, name, packets, last_ns in rows:
+    for client, server, protocol_, transport, port, packets, last_ns in rows:
         one, other = nodes.get(client), nodes.get(server)
-        if one is None or other is None or one == other:
-            continue
-        pair = _pair(one, other)
-        _add(talks.setdefault(pair, {}), name, {(transport, port): packets}, last_ns)
-    return talks
-
-
-def _add(
-    talk: dict[str, Talk], name: str, packets: dict[tuple[str, int | None], int], last_ns: int
-) -> None:
-    known = talk.get(name)
-    if known is None:
-        talk[name] = Talk(dict(packets), last_ns)
-        return
-    for port, count in packets.items():
-        known.packets[port] = known.packets.get(port, 0) + count
-    known.last_ns = max(known.last_ns, last_ns)
+        if one is not None and other is not None:
+            yield Said(one, other, Layer(protocol_, transport, port), packets, last_ns)
 
 
 def view(whole: Graph, asked: MapFilter) -> DeviceMap:
     """What is asked for, small enough to draw."""
-    talks = _asked_talks(whole, asked)
-    shown, peers = _asked_nodes(whole, asked, talks)
+    layers = whole.talks.numbers(lambda name: _is_asked(name, asked))
+    shown, peers = _asked_nodes(whole, asked, layers)
     drawn = {id_: whole.nodes[id_] for id_ in (*shown, *peers)}
     devices = sum(whole.nodes[id_].kind == "device" for id_ in shown)
     grouped = len(drawn) > MOST_NODES
@@ -325,9 +330,9 @@ def view(whole: Graph, asked: MapFilter) -> DeviceMap:
             0,
         )
     )
-    edges = _edges(talks, whole.members, into, peers)
+    edges = _edges(whole, layers, into, peers)
     edges.sort(key=lambda edge: (not edge.industrial, -edge.packets, edge.first, edge.second))
-    names = {name for talk in whole.talks.values() for name in talk}
+    names = {layer.protocol for layer in whole.talks.layers}
     return DeviceMap(
         nodes=sorted(nodes, key=attrgetter("id")),
         edges=edges[:MOST_EDGES],
@@ -347,34 +352,23 @@ def view(whole: Graph, asked: MapFilter) -> DeviceMap:
     )
 
 
-def _asked_talks(whole: Graph, asked: MapFilter) -> dict[Pair, dict[str, Talk]]:
-    if not asked.protocol and not asked.industrial:
-        return whole.talks
-    found = {}
-    for pair, talk in whole.talks.items():
-        some = {
-            name: said
-            for name, said in talk.items()
-            if (not asked.protocol or name == asked.protocol)
-            and (not asked.industrial or is_industrial(name))
-        }
-        if some:
-            found[pair] = some
-    return found
+def _is_asked(name: str, asked: MapFilter) -> bool:
+    return (not asked.protocol or name == asked.protocol) and (
+        not asked.industrial or is_industrial(name)
+    )
 
 
-def _asked_nodes(
-    whole: Graph, asked: MapFilter, talks: dict[Pair, dict[str, Talk]]
-) -> tuple[set[str], set[str]]:
+def _asked_nodes(whole: Graph, asked: MapFilter, layers: set[int]) -> tuple[set[str], set[str]]:
     """The nodes that match, and the others they talk to where words are searched."""
     shown = set(whole.nodes)
     if asked.protocol or asked.industrial:
-        shown = {id_ for pair in talks for id_ in pair}
+        shown = {id_ for pair in whole.talks.pairs(layers) for id_ in pair}
     words = (asked.q or "").lower().split()[:10]
     if not words:
         return shown, set()
     shown = {id_ for id_ in shown if all(word in whole.search[id_] for word in words)}
-    near = {id_ for pair in talks if shown.intersection(pair) for id_ in pair}
+    pairs = whole.talks.pairs(layers)
+    near = {id_ for pair in pairs if shown.intersection(pair) for id_ in pair}
     return shown, near - shown
 
 
@@ -433,23 +427,11 @@ def _gravity(node: MapNode) -> int:
     )
 
 
-def _edges(
-    talks: dict[Pair, dict[str, Talk]],
-    members: set[Pair],
-    into: dict[str, str],
-    peers: set[str],
-) -> list[MapEdge]:
-    joined: dict[Pair, list[dict[str, Talk]]] = {}
-    for (one, other), talk in talks.items():
-        if one in peers and other in peers:
-            continue
-        first, second = into.get(one), into.get(other)
-        if first is None or second is None or first == second:
-            continue
-        joined.setdefault(_pair(first, second), []).append(talk)
+def _edges(whole: Graph, layers: set[int], into: dict[str, str], peers: set[str]) -> list[MapEdge]:
+    lines = whole.talks.lines(layers, into, peers)
     belong = {
         _pair(into[one], into[other])
-        for one, other in members
+        for one, other in whole.members
         if one in into and other in into and into[one] != into[other]
     }
     apart = [
@@ -462,26 +444,17 @@ def _edges(
             last_seen=None,
             member=True,
         )
-        for first, second in belong - joined.keys()
+        for first, second in belong - lines.keys()
     ]
     return apart + [
         MapEdge(
             first=first,
             second=second,
-            protocols=sorted({name for talk in talked for name in talk}),
-            industrial=any(is_industrial(name) for talk in talked for name in talk),
-            packets=sum(_packets(talk) for talk in talked),
-            last_seen=iso(max(said.last_ns for talk in talked for said in talk.values())),
+            protocols=(names := sorted({whole.talks.layers[at].protocol for at in line.layers})),
+            industrial=any(map(is_industrial, names)),
+            packets=line.packets,
+            last_seen=iso(line.last_ns),
             member=(first, second) in belong,
         )
-        for (first, second), talked in joined.items()
+        for (first, second), line in lines.items()
     ]
-
-
-def _packets(talk: dict[str, Talk]) -> int:
-    """Packets of one pair: protocols on one port are layers of the same frames."""
-    largest: dict[tuple[str, int | None], int] = {}
-    for said in talk.values():
-        for port, count in said.packets.items():
-            largest[port] = max(largest.get(port, 0), count)
-    return sum(largest.values())

@@ -15,6 +15,8 @@ use crate::cursor::{Cursor, Short};
 
 /// How many headers are followed in one frame: a crafted frame cannot nest deeper.
 const DEEPEST: u8 = 32;
+/// EtherType of IPX.
+const IPX: u16 = 0x8137;
 
 /// A TCP header without options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -477,7 +479,17 @@ impl Walk<'_, '_> {
             self.stop(Kind::Nothing("llc-empty"));
             return Ok(());
         }
+        // IPX straight behind the length, by its checksum that is never made, or with an LLC header
+        // of its own: told like IPX in Ethernet II.
+        if self.cursor.rest().starts_with(&[0xff, 0xff]) {
+            self.stop(Kind::EtherType(IPX));
+            return Ok(());
+        }
         let (dsap, ssap, control) = (self.cursor.u8()?, self.cursor.u8()?, self.cursor.u8()?);
+        if (dsap, ssap, control) == (0xe0, 0xe0, 0x03) {
+            self.stop(Kind::EtherType(IPX));
+            return Ok(());
+        }
         // Numbered and supervisory frames have a control field of two bytes (IEEE 802.2 §5.2).
         if control & 0x03 != 0x03 {
             let _ = self.cursor.skip(1);
@@ -1078,6 +1090,23 @@ mod tests {
         assert_eq!(&[0xca, 0xfe], &UDP_FRAME[packet.start as usize..packet.end as usize]);
         assert_eq!("192.0.2.1", packet.source().unwrap().to_string());
         assert!(!packet.truncated);
+    }
+
+    #[test]
+    fn ipx_is_the_same_in_each_kind_of_frame() {
+        let ipx = [0xff, 0xff, 0, 30, 0, 20];
+        let headers: [&[u8]; 4] = [
+            &[0x81, 0x37],
+            &[0, 6],
+            &[0, 9, 0xe0, 0xe0, 3],
+            &[0, 14, 0xaa, 0xaa, 3, 0, 0, 0, 0x81, 0x37],
+        ];
+        for header in headers {
+            let frame = [&UDP_FRAME[..12], header, &ipx].concat();
+            let packet = decode(1, &frame);
+            assert_eq!(Kind::EtherType(0x8137), packet.kind, "{header:x?}");
+            assert_eq!(ipx, frame[packet.start as usize..packet.end as usize]);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The NetBIOS side of SMB: datagrams that carry mailslots, announcements of the browser in them,
-//! the request that opens a session on port 139, and frames without IP (NetBEUI).
+//! the request that opens a session on port 139, and frames without IP (NetBEUI, IPX).
 //!
 //! Sources: RFC 1002 §4.3.2 (session request), §4.4.1 and §4.4.2 (datagram header), RFC 1001 §14.1
 //! (encoded names), [MS-BRWS] §2.2.1 to §2.2.3 (HostAnnouncement, DomainAnnouncement,
@@ -9,7 +9,7 @@
 use compact_str::format_compact;
 
 use super::{FRAME, claim};
-use crate::fields::{part_at, u8_at};
+use crate::fields::{array_at, part_at, u8_at};
 use crate::out::{Decode, Out};
 use crate::session::Input;
 use crate::text;
@@ -52,6 +52,29 @@ pub(super) fn netbeui(bytes: &[u8]) -> Option<(u8, &[u8])> {
     };
     let message = bytes.get(usize::from(length)..)?;
     (matches!(length, 14 | 44) && message.starts_with(b"\xffSMB")).then_some((command, message))
+}
+
+/// Header of an IPX packet: checksum, length, hops, type, network, node and socket of both ends.
+const IPX: usize = 30;
+const IPX_DESTINATION_SOCKET: usize = 16;
+/// Name Management Protocol over IPX.
+const NMPI: [u8; 2] = [0x05, 0x53];
+/// The networks that a packet of NMPI has passed.
+const PASSED: usize = 32;
+/// Operation, type of name, number, both names.
+const NMPI_HEADER: usize = 36;
+const MAILSLOT_SEND: u8 = 0xfc;
+
+/// Reads a mailslot message over IPX (observed in `Misc_NetBIOS_Traffic`, frame 2, and
+/// `LANtastic1_00028`, frame 103); its other operations look for names.
+pub(super) fn ipx(bytes: &[u8]) -> Option<&[u8]> {
+    if array_at(bytes, IPX_DESTINATION_SOCKET) != Some(NMPI)
+        || u8_at(bytes, IPX + PASSED) != Some(MAILSLOT_SEND)
+    {
+        return None;
+    }
+    let message = bytes.get(IPX + PASSED + NMPI_HEADER..)?;
+    message.starts_with(b"\xffSMB").then_some(message)
 }
 
 /// The calling name of a session request is the client's own: what it called comes first.

@@ -1,4 +1,5 @@
-//! SMB 1, 2 and 3 over TCP, SMB 1 over NetBEUI, and the browser protocol in NetBIOS datagrams.
+//! SMB 1, 2 and 3 over TCP, SMB 1 over NetBEUI, and the browser protocol in NetBIOS datagrams, over
+//! IPX too.
 //!
 //! Sources: [MS-SMB2] §2.1 and RFC 1002 §4.3 (framing), RFC 1002 §4.4 (datagrams); each version of
 //! the protocol: [`smb2`], [`smb1`]; announcements of the browser: [`browser`]; log-ins:
@@ -34,7 +35,12 @@ pub const PROTOCOL: Protocol = Protocol {
     name: NAME,
     title: "SMB",
     roles: ("client", "server"),
-    carriers: &[Carrier::Tcp(&[445, 139]), Carrier::Udp(&[138]), Carrier::Llc(&[0xf0])],
+    carriers: &[
+        Carrier::Tcp(&[445, 139]),
+        Carrier::Udp(&[138]),
+        Carrier::Llc(&[0xf0]),
+        Carrier::EtherType(&[0x8137]),
+    ],
     probe,
     session: || Box::new(Smb::default()),
     source: "[MS-SMB2], [MS-CIFS], [MS-SMB], [MS-NLMP], [MS-BRWS], RFC 1002",
@@ -129,7 +135,8 @@ fn front(bytes: &[u8]) -> Front {
 
 fn probe(input: &Input<'_>) -> Probe {
     if input.transport == Transport::Ethernet {
-        return if browser::netbeui(input.bytes).is_some() { Probe::Certain } else { Probe::No };
+        let known = browser::netbeui(input.bytes).is_some() || browser::ipx(input.bytes).is_some();
+        return if known { Probe::Certain } else { Probe::No };
     }
     if input.transport == Transport::Udp {
         return match browser::datagram(input.bytes) {
@@ -451,6 +458,9 @@ impl Session for Smb {
                     browser::DATA_ONLY_LAST => self.smb1(input, message, out),
                     _ => smb1::mailslot(input, message, out),
                 }
+            } else if let Some(message) = browser::ipx(input.bytes) {
+                out.layer(NAME, input.side);
+                smb1::mailslot(input, message, out);
             }
             return input.bytes.len();
         }

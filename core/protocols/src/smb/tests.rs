@@ -336,6 +336,21 @@ fn announcements_name_the_machine() {
     );
     assert_eq!(Probe::Certain, testing::probe(&udp, (Side::A, &datagram)));
     testing::survives(&udp, &[(Side::A, &datagram)]);
+
+    // The same over IPX, in its Name Management Protocol.
+    let mut packet = vec![0; 98];
+    packet[..2].fill(0xff);
+    packet[16..18].copy_from_slice(&[5, 0x53]);
+    packet[62] = 0xfc;
+    packet.extend(&message[4..]);
+    let ipx = Protocol { carriers: &[Carrier::EtherType(&[0x8137])], ..PROTOCOL };
+    let over_ipx = testing::items(&ipx, &[(Side::A, &packet)]);
+    assert_eq!(operations(&said), operations(&over_ipx));
+    assert!(has_claim(&over_ipx, "name", "HMI7"));
+    assert_eq!(Probe::Certain, testing::probe(&ipx, (Side::A, &packet)));
+    testing::survives(&ipx, &[(Side::A, &packet)]);
+    packet[17] = 0x51;
+    assert_eq!(Probe::No, testing::probe(&ipx, (Side::A, &packet)));
 }
 
 #[test]

@@ -72,9 +72,13 @@ class LaneOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mirror shows: the worst grade of its interfaces, findings, lanes, loss by counter."""
+    """What a mirror shows: the worst grade of its interfaces, findings, lanes, loss by counter.
+
+    `seen` is the grade without what only misleads.
+    """
 
     grade: str
+    seen: str
     findings: list[Finding]
     lanes: list[LaneOut]
     counters: dict[str, tuple[int, int]]
@@ -109,8 +113,10 @@ def ledger(
         findings.append(Finding(kind="clock-steps", interface="", rate=1.0, of=clock_steps))
     findings += _missing_vlans(lanes, expected_vlans)
     rows = [_lane(name, counts) for name, counts in sorted(lanes.items()) if counts.frames]
+    seen = worst(grades)
     return Ledger(
-        grade=_overall(worst(grades), findings),
+        grade=_overall(seen, findings),
+        seen=seen,
         findings=findings,
         lanes=rows,
         counters=_counters(lanes.values()),

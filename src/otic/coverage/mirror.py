@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 
 from otic.coverage.ledger import Ledger, ledger
 from otic.journal.fold import State
-from otic.journal.lanes import WINDOW_NS, WINDOWS
+from otic.journal.lanes import WINDOW_NS, WINDOWS, window_starts
 
 STEPS = ("step", "backward")
 """Causes of clock jumps that mean that a clock was set; a gap only means that nothing was seen."""
@@ -17,18 +18,23 @@ VLAN_CLAIMS = {"vlan_id": "LLDP", "stp_vlan": "spanning tree"}
 
 def ledger_of(state: State, *, recent: bool = False) -> Ledger:
     """The ledger of everything this state has seen, or of its last quarter of an hour."""
-    lanes, epochs = state.lanes.total(), list(state.epochs.values())
+    lanes, since_ns = state.lanes.total(), -sys.maxsize
     if recent:
         lanes = state.lanes.recent(state.clock_ns)
         since_ns = state.clock_ns - WINDOWS * WINDOW_NS
-        epochs = [epoch for epoch in epochs if epoch.after_ns >= since_ns]
+    steps = (epoch for epoch in state.epochs.values() if epoch.after_ns >= since_ns)
     return ledger(
         lanes,
-        clock_steps=sum(epoch.cause in STEPS for epoch in epochs),
+        clock_steps=sum(epoch.cause in STEPS for epoch in steps),
         expected_vlans=told_vlans(
             (claim.attribute, claim.value) for claim in state.claims.values()
         ),
     )
+
+
+def finished_windows(state: State) -> list[Ledger]:
+    """What each window that is over and still kept shows of the frames alone, oldest first."""
+    return [ledger(state.lanes.of((start,))) for start in window_starts(state.clock_ns)[:-1]]
 
 
 def told_vlans(claims: Iterable[tuple[str, str]]) -> Iterator[tuple[int, str]]:

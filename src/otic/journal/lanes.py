@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import msgspec
 
 from otic.facts import COUNTERS, Lane, Tick
@@ -118,7 +120,10 @@ class Lanes(dict[LaneKey, LaneCounts]):
 
     def recent(self, now_ns: int) -> dict[tuple[str, tuple[int, ...]], LaneCounts]:
         """The last windows up to `now_ns`, by interface and VLANs."""
-        starts = window_starts(now_ns)
+        return self.of(window_starts(now_ns))
+
+    def of(self, starts: Container[int]) -> dict[tuple[str, tuple[int, ...]], LaneCounts]:
+        """The windows that start then, by interface and VLANs."""
         found: dict[tuple[str, tuple[int, ...]], LaneCounts] = {}
         for key, counts in self.items():
             if key[2] in starts:

@@ -26,6 +26,7 @@ from otic.sensor.commissioning import commission
 from otic.sensor.decisions import STREAM as DECISIONS
 from otic.sensor.decisions import Answer, Decision, Inbox, RefusedError, decode, encode
 from otic.sensor.learning import Learning
+from otic.sensor.mirror_watch import MIRROR_MENDED, MIRROR_WORSE, MirrorWatch
 from otic.sensor.pins import Pins
 from otic.sensor.room import Room
 from otic.sensor.silences import STAGE_HEARD, STAGE_SILENT, Silences
@@ -114,11 +115,11 @@ class Analyst:
         self._trail = Trail(folder.canary("analysis"))
         self._canary: tuple[int, int] | None = None
         self.silences = Silences(self.database.marks)
-        self.analysis.own = self.silences.events()
+        self.mirror = MirrorWatch(self.database.marks)
+        self._own_events()
         self._self_at = 0.0
         self._room = Room(folder.path)
         self._waits = False
-        self._news = True
         self._look_at = 0.0
         self._recount_at = 0.0
         self._redo_decisions()
@@ -168,7 +169,6 @@ class Analyst:
             self._recount_at = now + RECOUNT_S
             self._recount()
             self._forget()
-            commission(self.analysis.state, self.database.marks)
         return len(records)
 
     def _has_room(self) -> bool:
@@ -222,6 +222,11 @@ class Analyst:
         self.database.marked()
         self._trail.passes("store", canary)
 
+    def _own_events(self) -> None:
+        """What the sensor knows of itself may alert."""
+        self.analysis.own = [*self.silences.events(), *self.mirror.events()]
+        self._news = True
+
     def _recount(self) -> None:
         self.database.recounted(self.analysis.detector.recount(self.analysis.state))
 
@@ -235,8 +240,13 @@ class Analyst:
         batch = msgspec.structs.replace(batch, number=sequence - 1)
         if self.learning.set_back(batch):
             self.analysis.detector.learned_until_ns = self.learning.learned_until_ns
+        state = self.analysis.state
+        before_ns = state.clock_ns
         new = self.analysis.apply(batch, segment)
         self.position = (segment, sequence)
+        commission(state, self.database.marks)
+        for decision in self.mirror.news(state, before_ns):
+            self._decide(decision)
         self._news = self._news or _tells(new)
         if batch.canaries:
             last = batch.canaries[-1]
@@ -304,6 +314,9 @@ def _replace(path: Path, text: str) -> None:
     new.replace(path)
 
 
+Act = Callable[[Analyst, Decision], None]
+
+
 def _check_learning(analyst: Analyst, decision: Decision) -> None:
     if not analyst.learning.active:
         raise RefusedError("the sensor does not learn any more")
@@ -314,27 +327,32 @@ def _finish_learning(analyst: Analyst, decision: Decision) -> None:
         analyst._learned()
 
 
-def _check_stage(analyst: Analyst, decision: Decision) -> None:
-    if not {"stage", "process", "since_ns"} <= decision.values.keys():
-        raise RefusedError("a silent stage needs stage, process and since_ns")
+def _needs(*names: str) -> Act:
+    """Checks that a decision of the sensor itself has these values."""
 
+    def check(analyst: Analyst, decision: Decision) -> None:
+        missing = [name for name in names if name not in decision.values]
+        if missing:
+            raise RefusedError(f"{decision.kind} needs {', '.join(missing)}")
 
-def _check_heard(analyst: Analyst, decision: Decision) -> None:
-    if not {"stage", "until_ns"} <= decision.values.keys():
-        raise RefusedError("a stage that is heard needs stage and until_ns")
+    return check
 
 
 def _note_stage(analyst: Analyst, decision: Decision) -> None:
     analyst.silences.apply(decision)
-    analyst.analysis.own = analyst.silences.events()
-    analyst._news = True
+    analyst._own_events()
 
 
-Act = Callable[[Analyst, Decision], None]
+def _note_mirror(analyst: Analyst, decision: Decision) -> None:
+    analyst.mirror.apply(decision)
+    analyst._own_events()
+
 
 KINDS: dict[str, tuple[Act, Act]] = {
     "finish-learning": (_check_learning, _finish_learning),
-    STAGE_SILENT: (_check_stage, _note_stage),
-    STAGE_HEARD: (_check_heard, _note_stage),
+    STAGE_SILENT: (_needs("stage", "process", "since_ns"), _note_stage),
+    STAGE_HEARD: (_needs("stage", "until_ns"), _note_stage),
+    MIRROR_WORSE: (_needs("before", "grade", "findings"), _note_mirror),
+    MIRROR_MENDED: (_needs(), _note_mirror),
 }
 """What checks a decision of each kind before it is written, and what applies it."""

@@ -737,6 +737,7 @@ export interface components {
             packets: number;
             protocol: string;
             server: string;
+            title: string;
             truncated: number;
         };
         /** ConnectionRow */
@@ -770,6 +771,7 @@ export interface components {
             protocol: string;
             rate: number;
             seen: number;
+            title: string;
         };
         /** Coverage */
         Coverage: {
@@ -1072,6 +1074,7 @@ export interface components {
             one_way: number;
             packets: number;
             protocol: string;
+            title: string;
             truncated: number;
         };
         /** ProtocolRow */

@@ -20,6 +20,7 @@ class CounterOut(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that senders number: how many were seen, how many are missing between them."""
 
     protocol: str
+    title: str
     seen: int
     missing: int
     rate: float
@@ -31,6 +32,7 @@ class ConnectionOut(msgspec.Struct, frozen=True, kw_only=True):
     client: str
     server: str
     protocol: str
+    title: str
     packets: int
     missing: int
     truncated: int
@@ -42,6 +44,7 @@ class ProtocolOut(msgspec.Struct, frozen=True, kw_only=True):
     """What was seen of one protocol, and its grade."""
 
     protocol: str
+    title: str
     connections: int
     packets: int
     missing: int
@@ -100,11 +103,11 @@ def text(mirror: Mirror) -> str:
             "one-way": row.one_way,
         }
         told = ", ".join(f"{count:,} {cause}" for cause, count in unseen.items() if count)
-        lines.append(_row(row.grade, row.protocol, row.packets, told))
+        lines.append(_row(row.grade, row.title, row.packets, told))
     if mirror.counters:
         lines += ["", "Numbered messages", ""]
         lines += [
-            f"  {row.protocol:<20} {row.seen:>14,} seen {row.missing:>10,} missing ({row.rate:.2%})"
+            f"  {row.title:<20} {row.seen:>14,} seen {row.missing:>10,} missing ({row.rate:.2%})"
             for row in mirror.counters
         ]
     if mirror.commissioning is not None:

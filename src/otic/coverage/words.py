@@ -40,6 +40,7 @@ class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file."""
 
     finding: dict[str, Template]
+    counter: dict[str, str]
     vendor: list[Vendor]
 
 
@@ -68,6 +69,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 def tables() -> Tables:
     """The words and commands."""
     return msgspec.toml.decode(data.read("mirror.toml"), type=Tables)
+
+
+def counter_title(name: str) -> str:
+    """What people call the messages that this counter numbers."""
+    return tables().counter[name]
 
 
 def where(interface: str, vlans: tuple[int, ...]) -> str:

@@ -156,3 +156,4 @@ def test_grades_follow_the_share_unseen() -> None:
 def test_counters_are_those_of_the_core() -> None:
     """Names by position on both sides of the border."""
     assert COUNTERS == ("tcp", "goose", "sampled-values", "cip-io", "profinet-rt")
+    assert set(COUNTERS) == tables().counter.keys()

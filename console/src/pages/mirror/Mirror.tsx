@@ -84,10 +84,8 @@ function Content({ data }: { data: MirrorData }): ReactNode {
         </Panel>
       )}
       <Lanes lanes={data.lanes} />
-      <div className="grid grid-wide">
-        <Protocols rows={data.protocols} />
-        <Counters rows={data.counters} />
-      </div>
+      <Protocols rows={data.protocols} />
+      <Counters rows={data.counters} />
       <Connections rows={data.connections} />
     </>
   );

@@ -98,7 +98,7 @@ export function Protocols({ rows }: { rows: Mirror['protocols'] }): ReactNode {
         key: row.protocol,
         cells: [
           <Grade key="grade" grade={row.grade} />,
-          row.protocol,
+          row.title,
           formatCount(row.connections),
           formatCount(row.packets),
           formatCount(row.missing),
@@ -125,12 +125,7 @@ export function Counters({ rows }: { rows: Mirror['counters'] }): ReactNode {
       ]}
       rows={rows.map((row) => ({
         key: row.protocol,
-        cells: [
-          row.protocol,
-          formatCount(row.seen),
-          formatCount(row.missing),
-          formatShare(row.rate),
-        ],
+        cells: [row.title, formatCount(row.seen), formatCount(row.missing), formatShare(row.rate)],
       }))}
     />
   );
@@ -163,7 +158,7 @@ export function Connections({ rows }: { rows: Mirror['connections'] }): ReactNod
           <span key="server" className="mono">
             {row.server}
           </span>,
-          row.protocol,
+          row.title,
           formatCount(row.packets),
           formatCount(row.missing),
           formatCount(row.one_way),

@@ -19,7 +19,8 @@ from otic.coverage.report import (
     Period,
     ProtocolOut,
 )
-from otic.coverage.words import told
+from otic.coverage.words import counter_title, told
+from otic.inventory.protocols import protocol
 from otic.journal.lanes import WINDOW_NS, WINDOWS, LaneCounts, LaneKey, Lanes
 from otic.journal.segments import FACTS
 from otic.store import tables
@@ -71,7 +72,11 @@ def mirror(store: Store, period: Period | None = None) -> Mirror:
         lanes=found.lanes,
         counters=[
             CounterOut(
-                protocol=name, seen=seen, missing=missing, rate=_share(missing, seen + missing)
+                protocol=name,
+                title=counter_title(name),
+                seen=seen,
+                missing=missing,
+                rate=_share(missing, seen + missing),
             )
             for name, (seen, missing) in found.counters.items()
         ],
@@ -149,6 +154,7 @@ def _protocols(store: Store, connection: Connection) -> list[ProtocolOut]:
     return [
         ProtocolOut(
             protocol=row.protocol,
+            title=protocol(row.protocol).title,
             connections=row.connections,
             **_seen(row),
         )
@@ -176,6 +182,7 @@ def _worst(store: Store, connection: Connection) -> list[ConnectionOut]:
             client=row.client,
             server=row.server,
             protocol=row.protocol,
+            title=protocol(row.protocol).title,
             **_seen(row),
         )
         for row in rows

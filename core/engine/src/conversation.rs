@@ -9,7 +9,7 @@ use compact_str::ToCompactString;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use otic_protocols::out::same_name;
 use otic_protocols::{Action, Child, Object, Operation, Outcome, Side, Transport};
-use otic_wire::{Address, Spans};
+use otic_wire::{Address, FrameSpan};
 
 /// Exact objects of one (connection, code) before the rest becomes patterns.
 const OBJECTS: u32 = 64;
@@ -29,10 +29,10 @@ const CODES: usize = 4096;
 pub struct ConnectionKey {
     /// Address space.
     pub space: u16,
-    /// Client.
-    pub client: (Address, Child),
-    /// Server.
-    pub server: (Address, Child),
+    /// Client and server.
+    pub addresses: [Address; 2],
+    /// Children behind them. Apart from the addresses, so that nothing is lost to alignment.
+    pub children: [Child; 2],
     /// What carries it.
     pub transport: Transport,
     /// Server port; 0 without ports.
@@ -58,7 +58,7 @@ pub struct Connection {
     /// First frame.
     first_ns: i64,
     /// Its bytes of this layer.
-    first_span: Span,
+    first_span: TightSpan,
     /// Last frame.
     pub last_ns: i64,
     /// Frame counted last, so a frame with several messages counts once.
@@ -80,60 +80,64 @@ pub struct Connection {
 /// Protocol, direction and code whose exact objects are counted.
 type ObjectsKey = (&'static str, bool, Option<u32>);
 
-/// What tells the operations of a connection apart.
+/// What operations of many connections have in common.
 #[derive(Debug, Clone)]
-struct OperationKey {
+struct OperationKind {
     protocol: &'static str,
-    reversed: bool,
-    code: Option<u32>,
     name: &'static str,
+    code: Option<u32>,
     action: Action,
-    object: Object,
     outcome: Outcome,
+    reversed: bool,
 }
 
-impl OperationKey {
-    fn new(operation: &Operation, reversed: bool, object: Object) -> Self {
+impl OperationKind {
+    const fn new(operation: &Operation, reversed: bool) -> Self {
         Self {
             protocol: operation.protocol,
-            reversed,
-            code: operation.code,
             name: operation.name,
+            code: operation.code,
             action: operation.action,
-            object,
             outcome: operation.outcome,
+            reversed,
         }
     }
 
-    /// Whether `operation` counts here when its object is taken for `object`.
     #[inline]
-    fn fits(&self, operation: &Operation, reversed: bool, object: &Object) -> bool {
+    fn fits(&self, operation: &Operation, reversed: bool) -> bool {
         self.code == operation.code
             && self.outcome == operation.outcome
             && self.action == operation.action
             && self.reversed == reversed
-            && self.object == *object
             && same_name(self.name, operation.name)
             && same_name(self.protocol, operation.protocol)
     }
+
+    /// Names follow from the numbers, but for the rarest: they are left out.
+    fn number(&self) -> u64 {
+        kind_number(self.code, self.outcome, self.reversed)
+    }
 }
 
-/// Names follow from the numbers, but for the rarest: they are left out.
+fn kind_number(code: Option<u32>, outcome: Outcome, reversed: bool) -> u64 {
+    let code = code.map_or(0, |code| u64::from(code) + 1);
+    code << 8 | (outcome as u64) << 1 | u64::from(reversed)
+}
+
 fn operation_hash(
     hasher: &DefaultHashBuilder,
     connection: u32,
-    code: Option<u32>,
-    outcome: Outcome,
-    reversed: bool,
+    kind_number: u64,
     object: &Object,
 ) -> u64 {
-    let code = code.map_or(0, |code| u64::from(code) + 1);
-    hasher.hash_one((connection, code << 8 | (outcome as u64) << 1 | u64::from(reversed), object))
+    hasher.hash_one((connection, kind_number, object))
 }
 
 /// One operation and its counts since the last batch.
 pub struct OperationState {
-    key: OperationKey,
+    /// An index into the shard's kinds.
+    kind: u32,
+    object: Object,
     /// Its id.
     pub id: Id,
     /// Its connection, an index into the shard's.
@@ -143,13 +147,13 @@ pub struct OperationState {
     /// First message.
     first_ns: i64,
     /// Bytes of the first request.
-    evidence: Spans,
+    evidence: TightSpans,
     /// Journal generation the fact was sent in.
     pub generation: u32,
     /// Requests and one-way messages.
-    pub count: u64,
+    pub count: u32,
     /// Responses without request.
-    pub unpaired: u64,
+    pub unpaired: u32,
     /// Last message.
     pub last_ns: i64,
     /// Waits for the next batch.
@@ -168,11 +172,12 @@ impl Connection {
     /// A new connection.
     #[must_use]
     pub fn new(key: ConnectionKey, space: &str, ts_ns: i64, first_span: Span) -> Self {
-        let (client, server) = (key.client.0.to_compact_string(), key.server.0.to_compact_string());
+        let [client, server] = key.addresses.map(|address| address.to_compact_string());
+        let [client_child, server_child] = key.children.each_ref().map(Child::to_text);
         let id = keys::connection(
             space,
-            (&client, &key.client.1.to_text()),
-            (&server, &key.server.1.to_text()),
+            (&client, &client_child),
+            (&server, &server_child),
             key.transport_name(),
             key.known_port(),
             key.protocol,
@@ -185,7 +190,7 @@ impl Connection {
             bytes: 0,
             unseen: [0; 3],
             first_ns: ts_ns,
-            first_span,
+            first_span: first_span.into(),
             last_ns: ts_ns,
             last_ordinal: u64::MAX,
             observed: None,
@@ -207,8 +212,8 @@ impl Connection {
     #[must_use]
     pub fn fact(&self, space: &str) -> facts::Connection {
         let key = &self.key;
-        let (client, server) = (key.client.0.to_compact_string(), key.server.0.to_compact_string());
-        let (client_child, server_child) = (key.client.1.to_text(), key.server.1.to_text());
+        let [client, server] = key.addresses.map(|address| address.to_compact_string());
+        let [client_child, server_child] = key.children.each_ref().map(Child::to_text);
         facts::Connection {
             id: self.id,
             client_id: keys::endpoint(space, &client, &client_child),
@@ -222,41 +227,44 @@ impl Connection {
             port: key.known_port(),
             protocol: key.protocol.into(),
             ts_ns: self.first_ns,
-            spans: vec![self.first_span],
+            spans: vec![self.first_span.into()],
         }
     }
 
     /// The fact of one of its operations.
     #[must_use]
-    pub fn operation_fact(&self, state: &OperationState) -> facts::Operation {
-        let key = &state.key;
-        let (client, server) = (self.key.client.1.to_text(), self.key.server.1.to_text());
+    pub fn operation_fact(
+        &self,
+        state: &OperationState,
+        operations: &Operations,
+    ) -> Option<facts::Operation> {
+        let kind = operations.kind(state)?;
+        let [client, server] = self.key.children.each_ref().map(Child::to_text);
         let (client_child, server_child) =
-            if key.reversed { (server, client) } else { (client, server) };
-        facts::Operation {
+            if kind.reversed { (server, client) } else { (client, server) };
+        Some(facts::Operation {
             id: state.id,
             connection: self.id,
-            protocol: key.protocol,
-            reversed: key.reversed,
-            code: key.code,
-            name: key.name,
-            action: key.action.name(),
-            object: key.object.to_text(),
-            outcome: key.outcome.name(),
+            protocol: kind.protocol,
+            reversed: kind.reversed,
+            code: kind.code,
+            name: kind.name,
+            action: kind.action.name(),
+            object: state.object.to_text(),
+            outcome: kind.outcome.name(),
             client_child,
             server_child,
             ts_ns: state.first_ns,
-            spans: spans(&state.evidence),
-        }
+            spans: state.evidence.spans(),
+        })
     }
 
     /// Whether this is the row of `protocol` between these children.
     #[inline]
     #[must_use]
     pub fn fits(&self, protocol: &'static str, client: &Child, server: &Child) -> bool {
-        same_name(self.key.protocol, protocol)
-            && self.key.client.1 == *client
-            && self.key.server.1 == *server
+        let [own_client, own_server] = &self.key.children;
+        same_name(self.key.protocol, protocol) && own_client == client && own_server == server
     }
 }
 
@@ -279,6 +287,9 @@ impl ConnectionKey {
 #[derive(Default)]
 pub struct Operations {
     hasher: DefaultHashBuilder,
+    kinds: Vec<OperationKind>,
+    /// Indices into `kinds`.
+    kind_of: HashTable<u32>,
     all: Vec<OperationState>,
     /// Indices into `all`, by connection and key.
     index: HashTable<u32>,
@@ -298,6 +309,23 @@ impl Operations {
         self.all.get_mut(index as usize)
     }
 
+    fn kind(&self, state: &OperationState) -> Option<&OperationKind> {
+        self.kinds.get(state.kind as usize)
+    }
+
+    /// Whether `operation` counts as `state` when its object is taken for `object`.
+    #[inline]
+    fn fits(
+        &self,
+        state: &OperationState,
+        operation: &Operation,
+        reversed: bool,
+        object: &Object,
+    ) -> bool {
+        self.kind(state).is_some_and(|kind| kind.fits(operation, reversed))
+            && state.object == *object
+    }
+
     fn find(
         &self,
         connection: u32,
@@ -305,21 +333,41 @@ impl Operations {
         reversed: bool,
         object: &Object,
     ) -> Option<u32> {
-        let (code, outcome) = (operation.code, operation.outcome);
-        let hash = operation_hash(&self.hasher, connection, code, outcome, reversed, object);
+        let number = kind_number(operation.code, operation.outcome, reversed);
+        let hash = operation_hash(&self.hasher, connection, number, object);
         let fits = |index: &u32| {
             self.get(*index).is_some_and(|state| {
-                state.connection == connection && state.key.fits(operation, reversed, object)
+                state.connection == connection && self.fits(state, operation, reversed, object)
             })
         };
         self.index.find(hash, fits).copied()
     }
 
+    /// Index of the kind of this operation, which is new or known.
+    fn kind_index(&mut self, operation: &Operation, reversed: bool) -> u32 {
+        let Self { hasher, kinds, kind_of, .. } = self;
+        let kind = OperationKind::new(operation, reversed);
+        let hash = hasher.hash_one(kind.number());
+        let fits = |index: &u32| {
+            kinds.get(*index as usize).is_some_and(|known| known.fits(operation, reversed))
+        };
+        if let Some(index) = kind_of.find(hash, fits) {
+            return *index;
+        }
+        let index = kinds.len() as u32;
+        push_tight(kinds, kind);
+        kind_of.insert_unique(hash, index, |index| {
+            kinds.get(*index as usize).map_or(0, |known| hasher.hash_one(known.number()))
+        });
+        index
+    }
+
     fn add(&mut self, state: OperationState) -> u32 {
-        let Self { hasher, all, index } = self;
+        let Self { hasher, kinds, all, index, .. } = self;
         let number = all.len() as u32;
-        let hash = |OperationState { connection, key, .. }: &OperationState| {
-            operation_hash(hasher, *connection, key.code, key.outcome, key.reversed, &key.object)
+        let hash = |state: &OperationState| {
+            let kind = kinds.get(state.kind as usize).map_or(0, OperationKind::number);
+            operation_hash(hasher, state.connection, kind, &state.object)
         };
         let own = hash(&state);
         push_tight(all, state);
@@ -350,7 +398,7 @@ impl Connection {
         let reversed = operation.sender != client;
         let object = &operation.object;
         if let Some(recent) = all.get(self.recent)
-            && recent.key.fits(operation, reversed, object)
+            && all.fits(recent, operation, reversed, object)
         {
             return Some(Found { index: self.recent, capped: None });
         }
@@ -366,25 +414,26 @@ impl Connection {
         if all.all.len() >= if guarded { ALL_GUARDED_OPERATIONS } else { ALL_OPERATIONS } {
             return None;
         }
-        let key = OperationKey::new(operation, reversed, object);
         let id = keys::operation(
             space,
             self.id,
-            key.protocol,
-            key.reversed,
-            key.code,
-            key.name,
-            key.action.name(),
-            &key.object.to_text(),
-            key.outcome.name(),
+            operation.protocol,
+            reversed,
+            operation.code,
+            operation.name,
+            operation.action.name(),
+            &object.to_text(),
+            operation.outcome.name(),
         );
+        let kind = all.kind_index(operation, reversed);
         let index = all.add(OperationState {
-            key,
+            kind,
+            object,
             id,
             connection: own,
             before: self.newest,
             first_ns: operation.ts_ns,
-            evidence: operation.evidence.clone(),
+            evidence: operation.evidence.as_slice().into(),
             generation: u32::MAX,
             count: 0,
             unpaired: 0,
@@ -444,9 +493,8 @@ impl Connection {
         let mut objects = HashMap::new();
         let mut next = self.newest;
         while let Some(state) = all.get(next) {
-            let key = &state.key;
-            if key.object != Object::None {
-                *objects.entry((key.protocol, key.reversed, key.code)).or_default() += 1;
+            if let (Some(kind), true) = (all.kind(state), state.object != Object::None) {
+                *objects.entry((kind.protocol, kind.reversed, kind.code)).or_default() += 1;
             }
             next = state.before;
         }
@@ -476,5 +524,51 @@ const fn is_guarded(action: Action) -> bool {
 /// Evidence as it crosses into facts.
 #[must_use]
 pub fn spans(evidence: &[otic_wire::FrameSpan]) -> Vec<Span> {
-    evidence.iter().map(|span| (span.file, span.frame, span.offset, span.length)).collect()
+    evidence.iter().map(fact_span).collect()
+}
+
+const fn fact_span(span: &FrameSpan) -> Span {
+    (span.file, span.frame, span.offset, span.length)
+}
+
+/// A span as it is kept for long, without holes for alignment: file, both halves of the frame number,
+/// offset and length.
+#[derive(Debug, Clone, Copy)]
+pub struct TightSpan([u32; 5]);
+
+impl From<Span> for TightSpan {
+    fn from((file, frame, offset, length): Span) -> Self {
+        Self([file, (frame >> 32) as u32, frame as u32, offset, length])
+    }
+}
+
+impl From<TightSpan> for Span {
+    fn from(TightSpan([file, high, low, offset, length]): TightSpan) -> Self {
+        (file, u64::from(high) << 32 | u64::from(low), offset, length)
+    }
+}
+
+/// Evidence as it is kept for long: mostly one span.
+#[derive(Debug)]
+enum TightSpans {
+    One(TightSpan),
+    Others(Box<[FrameSpan]>),
+}
+
+impl From<&[FrameSpan]> for TightSpans {
+    fn from(evidence: &[FrameSpan]) -> Self {
+        match evidence {
+            [one] => Self::One(fact_span(one).into()),
+            others => Self::Others(others.into()),
+        }
+    }
+}
+
+impl TightSpans {
+    fn spans(&self) -> Vec<Span> {
+        match self {
+            Self::One(one) => vec![(*one).into()],
+            Self::Others(others) => spans(others),
+        }
+    }
 }

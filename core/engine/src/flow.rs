@@ -1,6 +1,7 @@
 //! One 5-tuple in time: its streams, the dissector at work on it, and who is the client.
 
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::num::NonZeroU64;
 
 use otic_protocols::registry::{Carrier, PROTOCOLS, Probe, Protocol};
 use otic_protocols::{Input, Out, Session, Side, Transport};
@@ -8,6 +9,7 @@ use otic_wire::stream::Stream;
 use otic_wire::{Address, AddressNumber, Mac};
 use smallvec::SmallVec;
 
+use crate::conversation::TightSpan;
 use crate::facts::Span;
 
 /// Payload-bearing messages without a known protocol after which a flow counts as unknown. Between
@@ -71,7 +73,7 @@ pub struct Seen {
 
 /// Names an interface and a VLAN stack: two tags and fewer exactly, deeper stacks by their hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Tap(u64);
+pub struct Tap(NonZeroU64);
 
 impl Tap {
     /// The name of this interface and stack.
@@ -80,12 +82,14 @@ impl Tap {
     pub fn new(interface: u32, vlans: &[u16], hasher: &impl BuildHasher) -> Self {
         // Interfaces are counted from 0 and few; an end of a flow has the greatest number.
         let interface = u64::from(interface & 0x0fff_ffff);
-        Self(match vlans {
+        let name = match vlans {
             [] => interface,
             [one] => 1 << 60 | u64::from(*one) << 28 | interface,
             [one, two] => 2 << 60 | u64::from(*one) << 44 | u64::from(*two) << 28 | interface,
             _ => 3 << 60 | hasher.hash_one((interface, vlans)) >> 4,
-        })
+        };
+        // Never 0: `Option<Tap>` is one word.
+        Self(NonZeroU64::MIN | name << 1)
     }
 }
 
@@ -98,6 +102,9 @@ pub enum Reader {
     /// No dissector knows it.
     Unknown,
 }
+
+/// Frames and bytes of each side.
+pub type Waiting = [(u64, u64); 2];
 
 /// One 5-tuple in time.
 pub struct Flow {
@@ -119,7 +126,7 @@ pub struct Flow {
     pub reader: Reader,
     /// A side that speaks another protocol than the rest of the flow (HTTP to an SSH server) has a
     /// dissector of its own.
-    pub own_reader: [Option<Box<Reader>>; 2],
+    pub own_reader: Option<Box<[Option<Reader>; 2]>>,
     /// Sides whose first bytes were looked at.
     pub heard: [bool; 2],
     /// Who is the client, once decided.
@@ -135,11 +142,11 @@ pub struct Flow {
     /// The row used last, a position among them.
     pub last_connection: u32,
     /// Frames and bytes of each side that wait for a row: the protocol is not known yet.
-    pub waiting: [(u64, u64); 2],
+    pub waiting: Option<Box<Waiting>>,
     /// Time of the first frame.
     pub first_ns: i64,
     /// Bytes of the first frame.
-    pub first_span: Span,
+    pub first_span: TightSpan,
     /// Time of the last frame.
     pub last_ns: i64,
     /// Any payload was seen.
@@ -178,7 +185,7 @@ impl Flow {
             streams,
             acknowledged: [None; 2],
             reader: Reader::Searching(0),
-            own_reader: [None, None],
+            own_reader: None,
             heard: [false; 2],
             client: None,
             client_by_syn: false,
@@ -186,9 +193,9 @@ impl Flow {
             seen: Default::default(),
             connections: SmallVec::new(),
             last_connection: 0,
-            waiting: [(0, 0); 2],
+            waiting: None,
             first_ns: now_ns,
-            first_span,
+            first_span: first_span.into(),
             last_ns: now_ns,
             payload: false,
             refused: false,
@@ -206,6 +213,15 @@ impl Flow {
         match side {
             Side::A => a,
             Side::B => b,
+        }
+    }
+
+    /// Counts a frame that waits for a row.
+    pub fn wait(&mut self, side: Side, bytes: u32) {
+        let waiting = self.waiting.get_or_insert_default();
+        if let Some(waiting) = waiting.get_mut(side as usize) {
+            waiting.0 += 1;
+            waiting.1 += u64::from(bytes);
         }
     }
 

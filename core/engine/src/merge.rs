@@ -143,15 +143,15 @@ impl Merger {
             }
             Fact::Claim(fact) => {
                 if self.is_new(&("claim", fact.id)) {
-                    batch.claims.push(fact);
+                    batch.claims.push(*fact);
                 }
             }
-            Fact::Connection(fact) => batch.connections.push(fact),
-            Fact::Operation(fact) => batch.operations.push(fact),
-            Fact::Change(fact) => batch.changes.push(fact),
-            Fact::Event(fact) => batch.events.push(fact),
-            Fact::Violation(fact) => batch.violations.push(fact),
-            Fact::Payload(fact) => batch.payloads.push(fact),
+            Fact::Connection(fact) => batch.connections.push(*fact),
+            Fact::Operation(fact) => batch.operations.push(*fact),
+            Fact::Change(fact) => batch.changes.push(*fact),
+            Fact::Event(fact) => batch.events.push(*fact),
+            Fact::Violation(fact) => batch.violations.push(*fact),
+            Fact::Payload(fact) => batch.payloads.push(*fact),
             Fact::Correction(fact) => batch.corrections.push(fact),
             Fact::Observation(fact) => batch.observations.push(fact),
             Fact::Holding(said) => match self.holders.note(*said) {

@@ -9,20 +9,20 @@ use crate::holders::Holding;
 use crate::lanes::{Lane, LaneKey};
 use crate::lans::{Heard, Sender};
 
-/// One fact of any kind.
+/// One fact of any kind; the long ones have a place of their own.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "each variant is the fact of its name")]
 pub enum Fact {
     Endpoint(facts::Endpoint),
     Sighting(facts::Sighting),
     Binding(facts::Binding),
-    Connection(facts::Connection),
-    Operation(facts::Operation),
-    Claim(facts::Claim),
-    Change(facts::Change),
-    Event(facts::Event),
-    Violation(facts::Violation),
-    Payload(facts::Payload),
+    Connection(Box<facts::Connection>),
+    Operation(Box<facts::Operation>),
+    Claim(Box<facts::Claim>),
+    Change(Box<facts::Change>),
+    Event(Box<facts::Event>),
+    Violation(Box<facts::Violation>),
+    Payload(Box<facts::Payload>),
     Correction(facts::Correction),
     Observation(facts::Observation),
     /// Not a fact yet: the merger makes one of it where the holder is another than before.

@@ -21,7 +21,7 @@ use crate::canary::{self, Canary};
 use crate::conversation::{Connection, ConnectionKey, Operations, push_tight, spans};
 use crate::copies::{self, Copy, CopyCheck};
 use crate::facts::{self, Id, Span};
-use crate::flow::{CarrierId, Flow, FlowKey, Reader, Seen, Tap};
+use crate::flow::{CarrierId, Flow, FlowKey, Reader, Seen, Tap, Waiting};
 use crate::holders::Holding;
 use crate::keys;
 use crate::lanes::Lanes;
@@ -276,14 +276,14 @@ impl Shard {
         for index in std::mem::take(&mut self.dirty_operations) {
             let Some(state) = self.operations.get_mut(index) else { continue };
             state.dirty = false;
-            let count = std::mem::take(&mut state.count);
-            let unpaired = std::mem::take(&mut state.unpaired);
+            let count = u64::from(std::mem::take(&mut state.count));
+            let unpaired = u64::from(std::mem::take(&mut state.unpaired));
             self.output.operations.push((state.id, count, unpaired, state.last_ns));
         }
         for id in std::mem::take(&mut self.dirty_changes) {
             let Some(state) = self.changes.get_mut(&id) else { continue };
             state.dirty = false;
-            self.output.facts.push((u64::MAX, Fact::Change(state.fact.clone())));
+            self.output.facts.push((u64::MAX, Fact::Change(Box::new(state.fact.clone()))));
             state.fact.count = 0;
             (state.fact.min, state.fact.max) = (None, None);
         }
@@ -556,7 +556,7 @@ impl Shard {
                 _ => self.endpoint(at, source),
             };
             let host = host.unwrap_or(destination).to_compact_string();
-            self.attempt(source, name, host, 0, false, at.frame.clock_ns, flow.first_span);
+            self.attempt(source, name, host, 0, false, at.frame.clock_ns, flow.first_span.into());
         }
         if flow.reader.protocol().is_none() {
             self.unrecognised(flow, side, at, carrier);
@@ -569,14 +569,12 @@ impl Shard {
             self.undecoded(carrier);
             return;
         }
-        if let Some(waiting) = flow.waiting.get_mut(side as usize) {
-            waiting.0 += 1;
-            waiting.1 += u64::from(at.frame.original_length);
-        }
+        flow.wait(side, at.frame.original_length);
         if flow.attempt.is_none() && flow.first_sender == side {
             flow.attempt = Some(side);
         }
-        if flow.waiting.iter().all(|(frames, _)| *frames > 0) {
+        let both = |waiting: &Waiting| waiting.iter().all(|(frames, _)| *frames > 0);
+        if flow.waiting.as_deref().is_some_and(both) {
             flow.attempt = None;
             self.output.cause("undecoded-udp");
             self.waiting_frames(flow, "unknown", at);
@@ -587,7 +585,7 @@ impl Shard {
     fn waiting_frames(&mut self, flow: &mut Flow, protocol: &'static str, at: &Place<'_>) {
         let client = flow.decide_client(None);
         let index = self.connection(flow, protocol, &Child::None, &Child::None, at);
-        let waiting = std::mem::take(&mut flow.waiting);
+        let waiting = flow.waiting.take().map(|waiting| *waiting).unwrap_or_default();
         if let (Some(connection), Some(index)) =
             (index.and_then(|index| self.connections.get_mut(index as usize)), index)
         {
@@ -686,7 +684,7 @@ impl Shard {
                 self.finish_session(flow, at);
                 self.attempt_ended(flow, at);
                 flow.reader = Reader::Searching(0);
-                flow.own_reader = [None, None];
+                flow.own_reader = None;
                 flow.heard = [false; 2];
                 flow.payload = false;
                 flow.refused = false;
@@ -725,12 +723,8 @@ impl Shard {
         let Some(stream) = streams.get_mut(side as usize) else { return Arrival::InOrder };
         let mut out = std::mem::take(&mut self.out);
         let Flow { reader, own_reader, heard, ends, .. } = &mut *flow;
-        let (Some(own), Some(heard)) =
-            (own_reader.get_mut(side as usize), heard.get_mut(side as usize))
-        else {
-            return Arrival::InOrder;
-        };
-        let cap = own.as_ref().map_or_else(|| reader.cap(), |own| own.cap());
+        let Some(heard) = heard.get_mut(side as usize) else { return Arrival::InOrder };
+        let cap = own_of(own_reader, side).map_or_else(|| reader.cap(), |own| own.cap());
         let searching = matches!(reader, Reader::Searching(_));
         let held_before = stream.held();
         let mut read = |chunk: Chunk<'_>| {
@@ -741,13 +735,18 @@ impl Shard {
                 ..at.input(side, ends, Transport::Tcp, chunk.bytes, chunk.spans)
             };
             let first = !std::mem::replace(heard, true);
-            let known = own.as_deref_mut().unwrap_or(&mut *reader);
-            match known.other(&CarrierId::Tcp, &input, first) {
-                Some(other) if own.is_none() && !first => *reader = other,
-                Some(other) => *own = Some(Box::new(other)),
+            let own = own_of(own_reader, side);
+            let none = own.is_none();
+            match own.unwrap_or(&mut *reader).other(&CarrierId::Tcp, &input, first) {
+                Some(other) if none && !first => *reader = other,
+                Some(other) => {
+                    if let Some(own) = own_reader.get_or_insert_default().get_mut(side as usize) {
+                        *own = Some(other);
+                    }
+                }
                 None => {}
             }
-            let known = own.as_deref_mut().unwrap_or(reader);
+            let known = own_of(own_reader, side).unwrap_or(&mut *reader);
             known.read(&CarrierId::Tcp, &input, chunk.fresh, &mut out)
         };
         let arrival = match step {
@@ -799,23 +798,18 @@ impl Shard {
     fn count_unread(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>) {
         match &flow.reader {
             Reader::Unknown => {
-                if flow.waiting.iter().any(|(frames, _)| *frames > 0) {
+                if flow.waiting.is_some() {
                     self.output.cause("undecoded-tcp");
                     self.waiting_frames(flow, "unknown", at);
                 }
                 self.layer(flow, "unknown", side, &Child::None, &Child::None, at);
             }
             Reader::Searching(_) => {
-                if let Some(waiting) = flow.waiting.get_mut(side as usize) {
-                    waiting.0 += 1;
-                    waiting.1 += u64::from(at.frame.original_length);
-                }
+                flow.wait(side, at.frame.original_length);
             }
             Reader::Found(protocol, _) => {
                 let protocol = protocol.name;
-                if flow.waiting.iter().any(|(frames, _)| *frames > 0) {
-                    flow.waiting = [(0, 0); 2];
-                }
+                flow.waiting = None;
                 let last = flow.connections.get(flow.last_connection as usize).copied();
                 if let Some(index) = last {
                     // Mostly the dissector named the layer, and the frame is counted.
@@ -1001,8 +995,8 @@ impl Shard {
             (flow.end(client), flow.end(client.other()));
         let key = ConnectionKey {
             space: flow.space,
-            client: (client_address, client_child.clone()),
-            server: (server_address, server_child.clone()),
+            addresses: [client_address, server_address],
+            children: [client_child.clone(), server_child.clone()],
             transport: flow.transport,
             port,
             protocol,
@@ -1023,11 +1017,11 @@ impl Shard {
                 let space = at.shared.spaces.name(flow.space);
                 // A flow that is named only when it ends cites its first frame.
                 let span = match at.frame.number {
-                    0 => flow.first_span,
+                    0 => flow.first_span.into(),
                     _ => at.said(),
                 };
                 let first_ns = flow.first_ns.min(at.frame.clock_ns);
-                for (address, child) in [&key.client, &key.server] {
+                for (address, child) in key.addresses.iter().zip(&key.children) {
                     self.child(at, *address, child);
                 }
                 let index = self.connections.len() as u32;
@@ -1051,7 +1045,7 @@ impl Shard {
         if let Some(connection) = self.connections.get_mut(index as usize) {
             connection.generation = self.generation;
             let fact = connection.fact(at.shared.spaces.name(connection.key.space));
-            self.output.facts.push((at.frame.ordinal, Fact::Connection(fact)));
+            self.output.facts.push((at.frame.ordinal, Fact::Connection(Box::new(fact))));
         }
     }
 
@@ -1097,10 +1091,11 @@ impl Shard {
             self.output.cap(what);
         }
         let Some(state) = self.operations.get_mut(found.index) else { return };
+        // A batch has few enough frames for these counts.
         if paired {
-            state.count += 1;
+            state.count = state.count.saturating_add(1);
         } else {
-            state.unpaired += 1;
+            state.unpaired = state.unpaired.saturating_add(1);
         }
         state.last_ns = state.last_ns.max(operation.ts_ns);
         let announced = state.generation == self.generation;
@@ -1116,12 +1111,13 @@ impl Shard {
     /// Tells the operation in full, once a journal generation.
     #[cold]
     fn announce_operation(&mut self, index: u32, ordinal: u64) {
-        if let Some(state) = self.operations.get_mut(index) {
-            state.generation = self.generation;
-            let connection = self.connections.get(state.connection as usize);
-            if let Some(fact) = connection.map(|known| known.operation_fact(state)) {
-                self.output.facts.push((ordinal, Fact::Operation(fact)));
-            }
+        let Some(state) = self.operations.get_mut(index) else { return };
+        state.generation = self.generation;
+        let Some(state) = self.operations.get(index) else { return };
+        let connection = self.connections.get(state.connection as usize);
+        let fact = connection.and_then(|known| known.operation_fact(state, &self.operations));
+        if let Some(fact) = fact {
+            self.output.facts.push((ordinal, Fact::Operation(Box::new(fact))));
         }
     }
 
@@ -1167,7 +1163,7 @@ impl Shard {
                 decode: claim.evidence.decode.name(),
             },
         };
-        self.output.facts.push((at.frame.ordinal, Fact::Claim(fact)));
+        self.output.facts.push((at.frame.ordinal, Fact::Claim(Box::new(fact))));
     }
 
     fn is_new(&mut self, id: Id) -> bool {
@@ -1354,7 +1350,7 @@ impl Shard {
                 ts_ns: at.frame.clock_ns,
                 spans: spans(&event.evidence),
             };
-            self.output.facts.push((at.frame.ordinal, Fact::Event(fact)));
+            self.output.facts.push((at.frame.ordinal, Fact::Event(Box::new(fact))));
         }
     }
 
@@ -1376,7 +1372,7 @@ impl Shard {
                 ts_ns: at.frame.clock_ns,
                 spans: spans(&violation.evidence),
             };
-            self.output.facts.push((at.frame.ordinal, Fact::Violation(fact)));
+            self.output.facts.push((at.frame.ordinal, Fact::Violation(Box::new(fact))));
         }
     }
 
@@ -1411,7 +1407,7 @@ impl Shard {
                 ts_ns: at.frame.clock_ns,
                 spans: spans(&payload.evidence),
             };
-            self.output.facts.push((at.frame.ordinal, Fact::Payload(fact)));
+            self.output.facts.push((at.frame.ordinal, Fact::Payload(Box::new(fact))));
         }
     }
 
@@ -1423,7 +1419,8 @@ impl Shard {
         for row in old {
             let Some(known) = self.connections.get(row as usize) else { continue };
             let (before, key) = (known.id, known.key.clone());
-            let new = self.connection(flow, key.protocol, &key.server.1, &key.client.1, at);
+            let [client_child, server_child] = &key.children;
+            let new = self.connection(flow, key.protocol, server_child, client_child, at);
             let after =
                 new.and_then(|index| self.connections.get(index as usize)).map(|known| known.id);
             if let Some(after) = after.filter(|after| *after != before) {
@@ -1632,13 +1629,13 @@ impl Shard {
         });
         let failed = flow.refused || transport == "udp" || !answered;
         let host = target.to_compact_string();
-        self.attempt(source, transport, host, port, failed, flow.first_ns, flow.first_span);
+        self.attempt(source, transport, host, port, failed, flow.first_ns, flow.first_span.into());
     }
 
     /// Lets the flow's dissector report what it waits for.
     fn finish_session(&mut self, flow: &mut Flow, at: &Place<'_>) {
         let mut out = std::mem::take(&mut self.out);
-        let own = flow.own_reader.iter_mut().flatten().map(|own| &mut **own);
+        let own = flow.own_reader.iter_mut().flat_map(|own| own.iter_mut().flatten());
         for reader in std::iter::once(&mut flow.reader).chain(own) {
             if let Reader::Found(_, session) = reader {
                 session.finish(&mut out);
@@ -1695,7 +1692,7 @@ impl Shard {
             flow.streams = Some(streams);
         }
         self.finish_session(&mut flow, &at);
-        let waits = flow.waiting.iter().any(|(frames, _)| *frames > 0);
+        let waits = flow.waiting.is_some();
         match (&flow.reader, flow.transport) {
             (Reader::Found(protocol, _), _) if flow.connections.is_empty() && flow.payload => {
                 let name = protocol.name;
@@ -1709,6 +1706,12 @@ impl Shard {
         }
         self.attempt_ended(&mut flow, &at);
     }
+}
+
+/// The dissector that one side has of its own.
+#[inline]
+fn own_of(own: &mut Option<Box<[Option<Reader>; 2]>>, side: Side) -> Option<&mut Reader> {
+    own.as_deref_mut()?.get_mut(side as usize)?.as_mut()
 }
 
 /// What happens to a stream.

@@ -332,7 +332,7 @@ struct Block {
     space: &'static str,
     first: u16,
     count: u16,
-    data: Vec<u8>,
+    data: SmallVec<[u8; 16]>,
     seen: u64,
 }
 
@@ -355,11 +355,14 @@ impl Memory {
         };
         if let Some(block) = self.blocks.iter_mut().find(same) {
             block.seen = self.clock;
-            block.data.clear();
-            block.data.extend_from_slice(data);
+            if block.data.len() == data.len() {
+                block.data.copy_from_slice(data);
+            } else {
+                block.data = SmallVec::from_slice(data);
+            }
             return;
         }
-        let data = data.to_vec();
+        let data = SmallVec::from_slice(data);
         let block = Block { unit, space, first, count, data, seen: self.clock };
         if self.blocks.len() < Self::BLOCKS {
             if self.blocks.capacity() == 0 {

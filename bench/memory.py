@@ -1,8 +1,9 @@
 """Memory of a live sensor with a large plant: `python bench/memory.py [--seconds N]`.
 
 A made capture of so many devices and connections comes to the sensor over a pipe, over and over. A
-person is logged in and looks at the lists and the map. Prints the resident memory of capture,
-analysis and web, their sum, and the budget; exit code 1 above it. No rights are needed.
+person is logged in and looks at the lists and the map. Prints the memory of capture, analysis and
+web, their sum, and the budget; exit code 1 above it. What several processes share (libraries)
+counts once: each has its part. No rights are needed.
 """
 
 from __future__ import annotations
@@ -65,13 +66,12 @@ def feed(pipe: Path, frames: list[bytes], rate: int, stop: threading.Event) -> N
             time.sleep(max(0.0, begun + sent / rate - time.monotonic()))
 
 
-def resident_mb(process: int) -> tuple[float, float]:
-    """Resident memory of a process in megabytes, now and at most."""
-    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-    now, most = (re.search(rf"^{name}:\s+(\d+) kB", status, re.M) for name in ("VmRSS", "VmHWM"))
-    assert now is not None
-    assert most is not None
-    return int(now[1]) * 1024 / 1e6, int(most[1]) * 1024 / 1e6
+def memory_mb(process: int) -> float:
+    """Memory of a process in megabytes: pages of its own and its part of shared ones."""
+    rollup = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii")
+    found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.M)
+    assert found is not None
+    return int(found[1]) * 1024 / 1e6
 
 
 def person(sensor: Sensor) -> tuple[str, OpenerDirector]:
@@ -125,20 +125,20 @@ def measure(sensor: Sensor, options: argparse.Namespace) -> int:
     sensor.until(lambda: count("devices") >= options.devices, PATIENCE_S)
     address, opener = person(sensor)
     processes = {name: sensor.process_id(name) or 0 for name in PROCESSES}
-    sums = []
+    seen: list[list[float]] = []
     end = time.monotonic() + options.seconds
     while time.monotonic() < end:
         for path in PATHS:
             with opener.open(f"{address}api/{path}") as answer:
                 answer.read()
-            sums.append(sum(resident_mb(process)[0] for process in processes.values()))
+            seen.append([memory_mb(process) for process in processes.values()])
         time.sleep(LOOK_S)
     print(f"{count('devices'):,} devices, {count('connections'):,} connections")
     print(f"{sensor.frames():,} frames read, lost {sensor.drops()}")
     print("\n| process | MB now | MB at most |\n|---|---|---|")
-    for name, process in processes.items():
-        now, most = resident_mb(process)
-        print(f"| {name} | {now:.0f} | {most:.0f} |")
+    for name, told in zip(processes, zip(*seen, strict=True), strict=True):
+        print(f"| {name} | {told[-1]:.0f} | {max(told):.0f} |")
+    sums = [sum(told) for told in seen]
     print(f"| together | {sums[-1]:.0f} | {max(sums):.0f} |")
     within = max(sums) <= BUDGET_MB
     print(f"\nbudget {BUDGET_MB} MB: {'kept' if within else 'NOT kept'}")

@@ -54,7 +54,6 @@ IN_MEMORY = (
     "sightings",
     "bindings",
     "claims",
-    "attempts",
     "corrections",
     "epochs",
     "interfaces",

@@ -281,9 +281,9 @@ class State:
         """These ids one by one, each with its fact (and the connection that names) at hand."""
         for some in batched(ids, AT_ONCE):
             if name in KEPT:
-                self.keep.expect(name, some)  # type: ignore[arg-type]
+                self.keep.expect(name, some)
             if name == "connections":
-                self.keep.expect("observations", some)  # type: ignore[arg-type]
+                self.keep.expect("observations", some)
             if name in ON_CONNECTIONS:
                 facts = getattr(self, name)
                 named = {facts[id_].connection for id_ in some}

@@ -17,6 +17,7 @@ from otic.detect.alerts import Alert
 from otic.errors import StoreError
 from otic.facts import Span
 from otic.inventory.devices import Device, Inventory
+from otic.inventory.several import Several
 from otic.journal.fold import State
 from otic.store import tables
 from otic.store.engine import open_engine
@@ -37,7 +38,7 @@ class Results:
         self._own = own
         self._upsert = upsert
         self._members: dict[bytes, bytes] = {}
-        self._members_of: dict[bytes, set[bytes]] = {}
+        self._members_of: Several[bytes, bytes] = Several()
         for row in self._all(tables.memberships, tables.memberships.c.valid_to.is_(None)):
             self._member(row.endpoint, row.device)
         transaction.rollback()
@@ -50,13 +51,13 @@ class Results:
         self._delete(tables.devices, changed - inventory.devices.keys())
         endpoints = set(chain.from_iterable(device.endpoints for device in present))
         for id_ in changed:
-            endpoints |= self._members_of.get(id_, set())
+            endpoints.update(self._members_of[id_])
         self._memberships(state, inventory, endpoints)
 
     def whole_inventory(self, state: State, inventory: Inventory) -> None:
         """Makes the tables hold exactly these devices."""
         stored = set(self._transaction.scalars(self._ids(tables.devices)))
-        self.devices(state, inventory, stored | inventory.devices.keys() | self._members_of.keys())
+        self.devices(state, inventory, {*stored, *inventory.devices, *self._members_of})
 
     def alerts(self, changed: list[Alert], gone: Iterable[bytes]) -> None:
         """Writes these alerts with their parties, and takes away those that are gone."""
@@ -84,10 +85,10 @@ class Results:
     def _member(self, endpoint: bytes, device: bytes | None) -> None:
         before = self._members.pop(endpoint, None)
         if before is not None:
-            self._members_of[before].discard(endpoint)
+            self._members_of.discard(before, endpoint)
         if device is not None:
             self._members[endpoint] = device
-            self._members_of.setdefault(device, set()).add(endpoint)
+            self._members_of.add(device, endpoint)
 
     def _memberships(self, state: State, inventory: Inventory, endpoints: set[bytes]) -> None:
         """Opens and closes the memberships of these endpoints at the clock of this look.

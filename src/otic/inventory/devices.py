@@ -90,7 +90,9 @@ class Inventory:
         self._bases: dict[tuple[str, str], bytes] = {}
         self._behind: Several[Place, bytes] = Several()
         self._built: Several[bytes, bytes] = Several()
+        self._unread = Novelty()
         self._news = Novelty()
+        self._dirty: set[bytes] = set()
 
     def device(self, endpoint: bytes) -> Device | None:
         """The device this endpoint belongs to."""
@@ -98,19 +100,44 @@ class Inventory:
         return self.devices.get(id_) if id_ is not None else None
 
     def note(self, new: Novelty) -> None:
-        """Remembers what a batch changed until the next `update`."""
-        self._news.add(new)
+        """Remembers what a batch changed until it is read."""
+        self._unread.add(new)
+
+    def read(self, state: State) -> None:
+        """Reads what was noted, so that what there is much of need not wait for the next `update`.
+
+        What endpoints did is known then; which machines they are waits.
+        """
+        new, self._unread = self._unread, Novelty()
+        self._dirty |= self._activities.update(state, new) | self._payloads.update(state, new)
+        layer_2 = {
+            id_
+            for id_ in state.in_turn("connections", new.connections)
+            if addresses.is_mac(state.connections[id_].client)
+        }
+        self._news.add(
+            Novelty(
+                endpoints=new.endpoints,
+                sightings=new.sightings,
+                bindings=new.bindings,
+                connections=layer_2,
+                claims=new.claims,
+                events=new.events,
+                buckets=new.buckets,
+            )
+        )
 
     def update(self, state: State) -> set[bytes]:
         """Works out the devices as the state is now; gives the ids of those changed or gone."""
+        self.read(state)
         new, self._news = self._news, Novelty()
+        dirty, self._dirty = self._dirty, set()
         for id_ in new.endpoints:
             fact = state.endpoints[id_]
             if fact.child:
                 self._behind.add((fact.space, fact.address), id_)
             else:
                 self._bases[fact.space, fact.address] = id_
-        dirty = self._activities.update(state, new) | self._payloads.update(state, new)
         dirty |= {state.claims[id_].endpoint for id_ in new.claims} | new.endpoints
         dirty = {base for id_ in dirty if (base := self._base(state, id_)) is not None}
         dirty |= self._merger.update(state, new)
@@ -212,7 +239,7 @@ class _Builder:
         self.answered = whole._activities.answered
         self.devices: dict[bytes, Device] = {}
         self.device_of: dict[bytes, bytes] = {}
-        self.reasons: dict[bytes, dict[str, dict[str, Any]]] = {}
+        self.unnamed: set[bytes] = set()
         self.made_of: dict[bytes, tuple[bytes, ...]] = {}
 
     def build(self, groups: list[Group], contests: list[Contest]) -> None:
@@ -224,9 +251,8 @@ class _Builder:
         for device in self.devices.values():
             self._describe(device)
         for device in self.devices.values():
-            if device.parent is not None:
+            if device.parent is not None and device.id in self.unnamed:
                 self._name_child(device)
-            device.packed_reasons = _pack(self.reasons[device.id])
 
     def _claims(self, endpoint: bytes) -> list[Claim]:
         return [*self.state.claims_of(endpoint), *self.whole._payloads.of(endpoint)]
@@ -382,7 +408,6 @@ class _Builder:
         own = [claim for claim in device.claims if claim.endpoint not in contested]
         on_link = [] if device.routes and not device.ips else device.macs
         device.attributes, reasons = resolve(own, on_link if not device.virtual else [])
-        self.reasons[device.id] = reasons
         known = [
             entry
             for address in (*device.ips, *device.macs)
@@ -396,6 +421,7 @@ class _Builder:
             address = (device.ips or device.macs or [""])[0]
             device.attributes["name"] = device.child_address if parent else address
             reasons["name"] = {"rule": "address"}
+            self.unnamed.add(device.id)
         for id_, reason in device.basis.items():
             fact = self.state.endpoints.get(id_)
             if fact is not None and id_ in self.device_of:
@@ -405,12 +431,13 @@ class _Builder:
         for address in device.contested:
             entry_of = reasons.setdefault("ips", {"rule": "joined", "by": {}})
             entry_of["by"][address] = "address conflict: several machines hold it"
-        device.type, reason = classify(device, named=reasons["name"]["rule"] != "address")
+        device.type, reason = classify(device, named=device.id not in self.unnamed)
         reasons["type"] = {"rule": reason}
         for entry in known:
             if entry.type:
                 device.type = entry.type
                 reasons["type"] = {"rule": "told-by-a-person"}
+        device.packed_reasons = _pack(reasons)
         device.level = _level(device.type)
         roles = set()
         for name in device.activity.serves & device.activity.protocols:
@@ -421,8 +448,6 @@ class _Builder:
 
     def _name_child(self, device: Device) -> None:
         """A child without a name of its own is called after what it is behind."""
-        if self.reasons[device.id]["name"]["rule"] != "address":
-            return
         names = [device.child_address]
         above = self.devices.get(device.parent or b"")
         while above is not None and above.parent is not None:

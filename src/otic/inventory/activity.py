@@ -47,13 +47,11 @@ class Activity(msgspec.Struct, frozen=True, gc=False):
             return self
         if self == NOTHING_DONE:
             return other
-        sets = {
-            name: getattr(self, name) | getattr(other, name)
-            for name in self.__struct_fields__
-            if name != "targets"
-        }
+        sets = {name: getattr(self, name) | getattr(other, name) for name in SETS}
         return Activity(**sets, targets=tuple(sorted({*self.targets, *other.targets})))
 
+
+SETS = tuple(name for name in Activity.__struct_fields__ if name != "targets")
 
 NOTHING_DONE = Activity()
 
@@ -67,7 +65,7 @@ class Activities:
     def __init__(self) -> None:
         self.of: dict[bytes, Activity] = {}
         self.answered: set[bytes] = set()
-        self._address: dict[tuple[str, str], bytes] = {}
+        self.addresses: dict[tuple[str, str], bytes] = {}
         self._child: dict[tuple[str, str, str], bytes] = {}
         self._base: dict[bytes, bytes] = {}
         self._behind: Several[bytes, bytes] = Several()
@@ -100,10 +98,18 @@ class Activities:
         return dirty
 
     def same(self, activity: Activity) -> Activity:
-        """One object for equal activities without targets, which most machines of a kind share."""
-        if activity.targets:
-            return activity
-        kept: Activity = self._alike.setdefault(activity, activity)
+        """The same of sets that are one object where they are equal.
+
+        Activities without targets, which most machines of a kind share, are one object too.
+        """
+        known = self._alike.get(activity)
+        if known is None:
+            sets = {name: getattr(activity, name) for name in SETS}
+            alike = {name: self._alike.setdefault(some, some) for name, some in sets.items()}
+            known = Activity(**alike, targets=activity.targets)
+            if not activity.targets:
+                self._alike[known] = known
+        kept: Activity = known
         return kept
 
     def base(self, endpoint: bytes) -> bytes:
@@ -125,16 +131,16 @@ class Activities:
             key = (*place, fact.child)
             self._child[key] = id_
             operations.update(self._before_child.pop(key))
-            if place not in self._address:
+            if place not in self.addresses:
                 self._before_base.add(place, id_)
                 return
             children: Collection[bytes] = (id_,)
         else:
-            self._address[place] = id_
+            self.addresses[place] = id_
             children = self._before_base.pop(place)
         for child in children:
-            self._base[child] = self._address[place]
-            self._behind.add(self._address[place], child)
+            self._base[child] = self.addresses[place]
+            self._behind.add(self.addresses[place], child)
             connections.update(self._before_end.pop(child))
 
     def _corrected(self, state: State, new: Novelty) -> set[bytes]:
@@ -241,8 +247,7 @@ class Activities:
         for name, values in more.items():
             known = getattr(activity, name)
             if not known.issuperset(values):
-                both = known.union(values)
-                now[name] = self._alike.setdefault(both, both)
+                now[name] = known.union(values)
         if not set(activity.targets).issuperset(targets) and len(activity.targets) < MOST_TARGETS:
             now["targets"] = tuple(sorted({*activity.targets, *targets}))
         if now:

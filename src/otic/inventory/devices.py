@@ -87,7 +87,7 @@ class Inventory:
         self._merger = Merger()
         self._activities = Activities()
         self._payloads = PayloadReader()
-        self._bases: dict[tuple[str, str], bytes] = {}
+        self._bases = self._activities.addresses
         self._behind: Several[Place, bytes] = Several()
         self._built: Several[bytes, bytes] = Several()
         self._unread = Novelty()
@@ -136,8 +136,6 @@ class Inventory:
             fact = state.endpoints[id_]
             if fact.child:
                 self._behind.add((fact.space, fact.address), id_)
-            else:
-                self._bases[fact.space, fact.address] = id_
         dirty |= {state.claims[id_].endpoint for id_ in new.claims} | new.endpoints
         dirty = {base for id_ in dirty if (base := self._base(state, id_)) is not None}
         dirty |= self._merger.update(state, new)

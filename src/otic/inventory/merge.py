@@ -46,6 +46,9 @@ SERIAL = ("serial", "vendor_id", "vendor", "model")
 
 _USELESS_SERIALS = {"", "0", "0x00000000", "0xffffffff", "none", "unknown", "n/a", "-"}
 
+NO_IDS: frozenset[bytes] = frozenset()
+"""One object: each empty set takes as much room as one of five."""
+
 Product = tuple[str, str, str, str]
 """Space, serial number, maker and model."""
 
@@ -72,7 +75,7 @@ class Group(msgspec.Struct):
     routes: tuple[bytes, ...] = ()
     contested: tuple[bytes, ...] = ()
     virtual: bool = False
-    members: frozenset[bytes] = frozenset()
+    members: frozenset[bytes] = NO_IDS
 
 
 class _Presumed(msgspec.Struct):
@@ -89,9 +92,9 @@ class _Holding(msgspec.Struct):
 
     mac: bytes | None = None
     reason: str = ""
-    contest: frozenset[bytes] = frozenset()
-    far: frozenset[bytes] = frozenset()
-    members: frozenset[bytes] = frozenset()
+    contest: frozenset[bytes] = NO_IDS
+    far: frozenset[bytes] = NO_IDS
+    members: frozenset[bytes] = NO_IDS
 
 
 _NOTHING_PRESUMED = _Presumed({}, set())
@@ -417,7 +420,7 @@ class Merger:
         hops = {mac: max(self._sightings[mac, ip].hop_limits, default=0) for mac in found}
         near = {mac for mac in found if hops[mac] == max(hops.values())}
         near = {mac for mac in near if found[mac] != "presumed on-link"} or near
-        far = frozenset(found.keys() - near)
+        far = frozenset(found.keys() - near) or NO_IDS
         if len(near) > 1:
             return _Holding(contest=frozenset(near), far=far)
         (mac,) = near
@@ -601,7 +604,7 @@ class Merger:
             tuple(sorted(contested)),
             bool(members)
             or any(id_ in self.macs and is_virtual_mac(self.macs[id_].address) for id_ in ids),
-            frozenset(members),
+            frozenset(members) or NO_IDS,
         )
 
     def _by_serial(self, ids: list[bytes], basis: dict[bytes, str]) -> None:

@@ -9,6 +9,10 @@ _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V", bound=Hashable)
 
 
+FEW = 8
+"""Up to so many values are in a list, which is smaller than a set."""
+
+
 class Several(Generic[_K, _V]):
     """Sets of values by key. A key without values takes no room, one value takes no set.
 
@@ -16,14 +20,15 @@ class Several(Generic[_K, _V]):
     """
 
     def __init__(self) -> None:
-        self._known: dict[_K, _V | set[_V]] = {}
+        # Values can be hashed: a list or a set is never one of them.
+        self._known: dict[_K, _V | list[_V] | set[_V]] = {}
 
     def __getitem__(self, key: _K) -> Collection[_V]:
         """The values of a key, as they are now: not to be kept while values are added."""
         found = self._known.get(key)
         if found is None:
             return ()
-        return found if isinstance(found, set) else (found,)
+        return found if isinstance(found, list | set) else (found,)
 
     def __contains__(self, key: _K) -> bool:
         return key in self._known
@@ -36,20 +41,32 @@ class Several(Generic[_K, _V]):
 
     def add(self, key: _K, value: _V) -> None:
         """One more value of a key."""
-        found = self._known.setdefault(key, value)
-        if isinstance(found, set):
-            found.add(value)
-        elif found != value:
-            self._known[key] = {found, value}
+        known = self[key]
+        if value in known:
+            return
+        if isinstance(known, set):
+            known.add(value)
+        elif len(known) >= FEW:
+            self._known[key] = {*known, value}
+        else:
+            self._known[key] = [*known, value] if known else value
 
     def discard(self, key: _K, value: _V) -> None:
         """One value less, where it is there."""
-        found = self._known.get(key)
-        if isinstance(found, set):
-            found.discard(value)
-            if len(found) == 1:
-                (self._known[key],) = found
-        elif found is not None and found == value:
+        known = self[key]
+        if value not in known:
+            return
+        if isinstance(known, set):
+            known.remove(value)
+            if len(known) <= FEW // 2:
+                self._known[key] = list(known)
+            return
+        left = [other for other in known if other != value]
+        if len(left) > 1:
+            self._known[key] = left
+        elif left:
+            self._known[key] = left[0]
+        else:
             del self._known[key]
 
     def pop(self, key: _K) -> Collection[_V]:

@@ -67,6 +67,7 @@ _TEXTS: dict[type, tuple[str, ...]] = {
         "transport",
         "protocol",
     ),
+    Binding: ("protocol", "message"),
     Operation: (
         "protocol",
         "name",
@@ -329,6 +330,7 @@ class State:
         for sighting in batch.sightings:
             self._sighting(sighting, new)
         for binding in batch.bindings:
+            self._share(binding, ("first", "second"), self.endpoints)
             key = (binding.first, binding.second, binding.protocol, binding.message)
             self._first(self.bindings, key, binding, new.bindings)
         for connection in batch.connections:

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from otic.inventory.several import Several
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(("add", "discard", "pop")), st.integers(0, 2), st.integers(0, 3))
+    st.tuples(
+        st.sampled_from(("add", "add", "discard", "pop")), st.integers(0, 2), st.integers(0, 12)
+    ),
+    max_size=120,
 )
 
 

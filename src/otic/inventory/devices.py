@@ -51,18 +51,27 @@ class Device(msgspec.Struct, kw_only=True):
     virtual: bool = False
     internet: bool = False
     members: list[bytes] = []
-    claims: list[Claim] = []
+    claims: tuple[Claim, ...] = ()
     attributes: dict[str, str] = {}
     packed_reasons: bytes = b""
     type: str = "Unknown"
     level: int | None = None
-    roles: list[str] = []
     activity: Activity = NOTHING_DONE
 
     @property
     def name(self) -> str:
         """The name for people: what it is called, else its address."""
         return self.attributes["name"]
+
+    @property
+    def roles(self) -> list[str]:
+        """What it is in the conversations of its protocols, in the words of their standards."""
+        found: set[str] = set()
+        for name in self.activity.serves & self.activity.protocols:
+            found |= set(protocol(name).roles[1:2])
+        for name in (self.activity.uses | self.activity.publishes) & self.activity.protocols:
+            found |= set(protocol(name).roles[:1])
+        return sorted(found)
 
     @property
     def reasons(self) -> dict[str, dict[str, Any]]:
@@ -296,7 +305,7 @@ class _Builder:
         )
         for fact in own:
             self.device_of[fact.id] = device.id
-            device.claims += self._claims(fact.id)
+            device.claims += tuple(self._claims(fact.id))
             device.activity |= self.activity.get(fact.id, NOTHING_DONE)
             vlans = {
                 vlan
@@ -348,7 +357,7 @@ class _Builder:
             machine = self.device_of.get(base)
             if machine is None:
                 continue
-            claims = self._claims(fact.id)
+            claims = tuple(self._claims(fact.id))
             if not own:
                 device = self.devices[machine]
                 device.claims += claims
@@ -367,7 +376,7 @@ class _Builder:
                 first_ns=fact.ts_ns,
                 parent=parent,
                 child_address=fact.child,
-                claims=list(claims),
+                claims=claims,
                 activity=self.activity.get(fact.id, NOTHING_DONE),
             )
             self.devices[fact.id] = device
@@ -387,7 +396,7 @@ class _Builder:
                 holder.ips = sorted([*holder.ips, address], key=addresses.sort_key)
             holder.contested = (*holder.contested, address)
             if device is not None:
-                holder.claims = [*holder.claims, *device.claims]
+                holder.claims += device.claims
                 holder.activity |= device.activity
                 self.device_of.setdefault(contest.ip, holder.id)
         if device is not None:
@@ -402,7 +411,7 @@ class _Builder:
             for address in device.contested
             if (id_ := self.whole._bases.get((device.space, address))) is not None
         }
-        device.claims.sort(key=lambda claim: claim.id)
+        device.claims = tuple(sorted(device.claims, key=lambda claim: claim.id))
         own = [claim for claim in device.claims if claim.endpoint not in contested]
         on_link = [] if device.routes and not device.ips else device.macs
         device.attributes, reasons = resolve(own, on_link if not device.virtual else [])
@@ -437,12 +446,6 @@ class _Builder:
                 reasons["type"] = {"rule": "told-by-a-person"}
         device.packed_reasons = _pack(reasons)
         device.level = _level(device.type)
-        roles = set()
-        for name in device.activity.serves & device.activity.protocols:
-            roles |= set(protocol(name).roles[1:2])
-        for name in (device.activity.uses | device.activity.publishes) & device.activity.protocols:
-            roles |= set(protocol(name).roles[:1])
-        device.roles = sorted(roles)
 
     def _name_child(self, device: Device) -> None:
         """A child without a name of its own is called after what it is behind."""

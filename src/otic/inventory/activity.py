@@ -47,13 +47,18 @@ class Activity(msgspec.Struct, frozen=True, gc=False):
             return self
         if self == NOTHING_DONE:
             return other
-        sets = {name: getattr(self, name) | getattr(other, name) for name in SETS}
+        sets = {name: _either(getattr(self, name), getattr(other, name)) for name in SETS}
         return Activity(**sets, targets=tuple(sorted({*self.targets, *other.targets})))
 
 
 SETS = tuple(name for name in Activity.__struct_fields__ if name != "targets")
 
 NOTHING_DONE = Activity()
+
+
+def _either(one: frozenset[Any], other: frozenset[Any]) -> frozenset[Any]:
+    """What is in either; one of these objects where it holds the other's."""
+    return one if one >= other else other if other >= one else one | other
 
 
 class Activities:
@@ -98,18 +103,10 @@ class Activities:
         return dirty
 
     def same(self, activity: Activity) -> Activity:
-        """The same of sets that are one object where they are equal.
-
-        Activities without targets, which most machines of a kind share, are one object too.
-        """
-        known = self._alike.get(activity)
-        if known is None:
-            sets = {name: getattr(activity, name) for name in SETS}
-            alike = {name: self._alike.setdefault(some, some) for name, some in sets.items()}
-            known = Activity(**alike, targets=activity.targets)
-            if not activity.targets:
-                self._alike[known] = known
-        kept: Activity = known
+        """One object for equal activities without targets, which most machines of a kind share."""
+        if activity.targets:
+            return activity
+        kept: Activity = self._alike.setdefault(activity, activity)
         return kept
 
     def base(self, endpoint: bytes) -> bytes:
@@ -247,9 +244,11 @@ class Activities:
         for name, values in more.items():
             known = getattr(activity, name)
             if not known.issuperset(values):
-                now[name] = known.union(values)
-        if not set(activity.targets).issuperset(targets) and len(activity.targets) < MOST_TARGETS:
-            now["targets"] = tuple(sorted({*activity.targets, *targets}))
+                both = known.union(values)
+                now[name] = self._alike.setdefault(both, both)
+        known_targets = activity.targets
+        if len(known_targets) < MOST_TARGETS and any(one not in known_targets for one in targets):
+            now["targets"] = tuple(sorted({*known_targets, *targets}))
         if now:
             self.of[endpoint] = self.same(msgspec.structs.replace(activity, **now))
             self._dirty.add(endpoint)

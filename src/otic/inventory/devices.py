@@ -313,7 +313,8 @@ class _Builder:
                 for stack in sight.vlans
                 for vlan in stack
             }
-            device.activity |= Activity(vlans=frozenset(vlans))
+            if not device.activity.vlans >= vlans:
+                device.activity |= Activity(vlans=frozenset(vlans))
         device.activity = self.whole._activities.same(device.activity)
         self.devices[device.id] = device
         self.made_of[device.id] = group.endpoints

@@ -12,6 +12,8 @@ _V = TypeVar("_V", bound=Hashable)
 FEW = 8
 """Up to so many values are in a list, which is smaller than a set."""
 
+_HELD = (list, set)
+
 
 class Several(Generic[_K, _V]):
     """Sets of values by key. A key without values takes no room, one value takes no set.
@@ -28,7 +30,7 @@ class Several(Generic[_K, _V]):
         found = self._known.get(key)
         if found is None:
             return ()
-        return found if isinstance(found, list | set) else (found,)
+        return found if isinstance(found, _HELD) else (found,)
 
     def __contains__(self, key: _K) -> bool:
         return key in self._known

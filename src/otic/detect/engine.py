@@ -10,7 +10,7 @@ import ipaddress
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 import msgspec
@@ -27,8 +27,8 @@ from otic.detect.alerts import (
 )
 from otic.detect.matches import Key, Match, Matches, parties_of
 from otic.detect.rules import Compiled
-from otic.facts import Event
-from otic.journal.fold import BUCKET_NS, Novelty, State
+from otic.facts import Attempts, Endpoint, Event, Spans
+from otic.journal.fold import BUCKET_NS, FIRST_NS, LAST_NS, Novelty, State
 from otic.journal.keep import batched
 
 SECOND_NS = 1_000_000_000
@@ -44,6 +44,12 @@ INDUSTRIAL_PORTS = frozenset((
 
 RECOUNTED_AT_ONCE = 500
 """Alerts whose counts are asked for together."""
+
+ITEMS = 65536
+"""Distinct targets counted in one alert of attempts; further ones are left out."""
+
+BUCKETS_AT_ONCE = 256
+"""Buckets of one source's attempts looked at together, beside those that share a window."""
 
 TELLING = {
     "operation": "connection_protocol",
@@ -97,9 +103,11 @@ class Detector:
         self._retold: dict[tuple[bytes, str, str, str], set[bytes]] = defaultdict(set)
         self._waiting: set[tuple[str, bytes]] = set()
         self._early_claims: set[bytes] = set()
-        self._early_attempts: set[tuple[bytes, str]] = set()
         self._alike: dict[Key, set[bytes]] = defaultdict(set)
-        self._tried: dict[tuple[bytes, str], set[int]] = defaultdict(set)
+        self._scans: dict[tuple[Key, Any], _Scan] = {}
+        self._widest_ns = SECOND_NS * max(
+            (compiled.rule.trigger.within_s for compiled in self._windows["attempts"]), default=0
+        )
         self._steps: dict[str, dict[Any, tuple[dict[Any, Match], dict[Any, Match]]]] = {}
 
     def guarded(self, kind: str, fields: dict[str, Any]) -> bool:
@@ -122,10 +130,7 @@ class Detector:
             self._look(state, kind, id_)
         for id_ in new.claims | self._early_claims:
             self._claim(state, id_)
-        for source, transport, start in new.attempts:
-            self._tried[source, transport].add(start)
-        for source, transport in {key[:2] for key in new.attempts} | self._early_attempts:
-            self._attempts(state, source, transport)
+        self._look_at_attempts(state, new)
         for id_ in {id_ for id_, _ in new.buckets}:
             self._occurrences(state, id_)
 
@@ -508,32 +513,83 @@ class Detector:
             match = Match("event", key, shown, first, spans, last, total, members)
             self.matches.put(key, key, match, fields)
 
-    def _attempts(self, state: State, source: bytes, transport: str) -> None:
-        """Attempts of one source in sliding windows."""
-        owner = state.endpoints.get(source)
-        if owner is None:
-            self._early_attempts.add((source, transport))
+    def _look_at_attempts(self, state: State, new: Novelty) -> None:
+        """Looks at what shares a window with new attempts, and at all of new sources."""
+        if not self._windows["attempts"]:
             return
-        self._early_attempts.discard((source, transport))
-        rows = [
-            state.attempts[source, transport, start]
-            for start in sorted(self._tried[source, transport])
-        ]
+        again: dict[str, set[bytes]] = defaultdict(set)
+        for source, transport, _ in new.attempts:
+            if source in state.endpoints and source not in new.endpoints:
+                again[transport].add(source)
+        starts = [start for _, _, start in new.attempts]
+        first_ns = min(starts, default=0) - self._widest_ns
+        last_ns = max(starts, default=0) + self._widest_ns
+        rows = chain(
+            state.attempts_of(new.endpoints),
+            *(state.attempts_of(some, name, first_ns, last_ns) for name, some in again.items()),
+        )
+        for (source, _), some in groupby(rows, lambda row: (row.source, row.transport)):
+            for piece in _pieces(some, self._widest_ns):
+                self._attempts(state.endpoints[source], piece)
+
+    def _attempts(self, owner: Endpoint, rows: list[Attempts]) -> None:
+        """Attempts of one source and transport in sliding windows."""
         fields = self.fields.attempts(rows[0], owner)
         for compiled in self._windows["attempts"]:
             if not compiled.fits(fields):
                 continue
             trigger = compiled.rule.trigger
+            key = self._key(compiled, fields)
             for subnet, items in _items(rows, trigger.measure, trigger.subnet_prefix).items():
                 fired = _distinct(items, trigger.within_s, trigger.count)
                 if fired is None:
                     continue
-                first, last, total, what = fired
-                spans = next(row.spans for row in rows if row.start_ns >= first)
-                shown = fields | {"subnet": subnet, "targets": what}
-                id_ = transport, subnet
-                match = Match("attempts", id_, shown, first, spans, last + BUCKET_NS, total)
-                self.matches.put(self._key(compiled, fields), id_, match, fields)
+                id_ = rows[0].transport, subnet
+                scan = self._scans.setdefault((key, id_), _Scan())
+                scan.add(rows, *fired)
+                shown = fields | {"subnet": subnet, "targets": scan.targets()}
+                match = Match(
+                    "attempts",
+                    id_,
+                    shown,
+                    scan.first_ns,
+                    scan.spans,
+                    scan.last_ns + BUCKET_NS,
+                    len(scan.items),
+                )
+                self.matches.put(key, id_, match, fields)
+
+
+class _Scan(msgspec.Struct):
+    """All windows so far in which attempts reached what a rule asks for, and what was in them."""
+
+    first_ns: int = LAST_NS
+    last_ns: int = FIRST_NS
+    spans: Spans = b""
+    items: set[Any] = msgspec.field(default_factory=set)
+
+    def add(self, rows: list[Attempts], first_ns: int, last_ns: int, items: set[Any]) -> None:
+        """Takes in more such windows; `rows` are the attempts in them."""
+        if first_ns <= self.first_ns:
+            self.first_ns = first_ns
+            self.spans = next(row.spans for row in rows if row.start_ns >= first_ns)
+        self.last_ns = max(self.last_ns, last_ns)
+        more = items - self.items
+        if len(self.items) + len(more) > ITEMS:
+            more = set(sorted(more)[: ITEMS - len(self.items)])
+        self.items |= more
+
+    def targets(self) -> set[str]:
+        """The addresses in these windows."""
+        return {str(item[0] if isinstance(item, tuple) else item) for item in self.items}
+
+
+def _pieces(rows: Iterable[Attempts], width_ns: int) -> Iterator[list[Attempts]]:
+    """Attempts in time order in pieces of bounded length that have each window in one of them."""
+    piece: list[Attempts] = []
+    for some in batched(rows, BUCKETS_AT_ONCE):
+        piece = [row for row in piece if row.start_ns > some[0].start_ns - width_ns] + some
+        yield piece
 
 
 def _near(ts_ns: int, times: list[int], within_ns: int) -> bool:
@@ -563,7 +619,7 @@ def _sliding(counts: dict[int, int], within_s: int, wanted: int) -> tuple[int, i
 
 def _distinct(
     items: dict[int, set[Any]], within_s: int, wanted: int
-) -> tuple[int, int, int, set[str]] | None:
+) -> tuple[int, int, set[Any]] | None:
     """The same for distinct items a window; also the items themselves."""
     starts = sorted(items)
     width = within_s * SECOND_NS
@@ -583,9 +639,7 @@ def _distinct(
             inside.update(starts[low : high + 1])
     if not inside:
         return None
-    found = set().union(*(items[start] for start in inside))
-    targets = {str(item[0] if isinstance(item, tuple) else item) for item in found}
-    return min(inside), max(inside), len(found), targets
+    return min(inside), max(inside), set().union(*(items[start] for start in inside))
 
 
 def _items(rows: list[Any], measure: str, prefix: int) -> dict[str, dict[int, set[Any]]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection
+from typing import Any
 
 import msgspec
 
 from otic.facts import Connection, Operation
 from otic.inventory.protocols import is_industrial
+from otic.inventory.several import Several
 from otic.journal.fold import Novelty, State
 
 PUBLISHED = {"goose", "sampled-values", "c37.118"}
@@ -28,8 +29,8 @@ def transfer_by_client(connection_protocol: str, action: str) -> bool:
     return connection_protocol == "s7comm" and action.startswith("program-")
 
 
-class Activity(msgspec.Struct):
-    """What the endpoints of one device were seen to do."""
+class Activity(msgspec.Struct, frozen=True, gc=False):
+    """What the endpoints of one device were seen to do; equal ones may be one object."""
 
     protocols: frozenset[str] = NOTHING
     serves: frozenset[str] = NOTHING
@@ -37,16 +38,27 @@ class Activity(msgspec.Struct):
     publishes: frozenset[str] = NOTHING
     does: frozenset[str] = NOTHING
     receives: frozenset[str] = NOTHING
-    targets: frozenset[bytes] = frozenset()
+    targets: tuple[bytes, ...] = ()
     vlans: frozenset[int] = frozenset()
 
-    def add(self, other: Activity) -> None:
-        """Takes over what another one did."""
-        for name in self.__struct_fields__:
-            more = getattr(other, name)
-            if more:
-                mine = getattr(self, name)
-                setattr(self, name, mine | more if mine else more)
+    def __or__(self, other: Activity) -> Activity:
+        """What either of them did."""
+        if other == NOTHING_DONE or self == other:
+            return self
+        if self == NOTHING_DONE:
+            return other
+        sets = {name: _either(getattr(self, name), getattr(other, name)) for name in SETS}
+        return Activity(**sets, targets=tuple(sorted({*self.targets, *other.targets})))
+
+
+SETS = tuple(name for name in Activity.__struct_fields__ if name != "targets")
+
+NOTHING_DONE = Activity()
+
+
+def _either(one: frozenset[Any], other: frozenset[Any]) -> frozenset[Any]:
+    """What is in either; one of these objects where it holds the other's."""
+    return one if one >= other else other if other >= one else one | other
 
 
 class Activities:
@@ -58,20 +70,19 @@ class Activities:
     def __init__(self) -> None:
         self.of: dict[bytes, Activity] = {}
         self.answered: set[bytes] = set()
-        self._address: dict[tuple[str, str], bytes] = {}
+        self.addresses: dict[tuple[str, str], bytes] = {}
         self._child: dict[tuple[str, str, str], bytes] = {}
         self._base: dict[bytes, bytes] = {}
-        self._behind: dict[bytes, set[bytes]] = defaultdict(set)
-        self._before_base: dict[tuple[str, str], set[bytes]] = defaultdict(set)
-        self._before_end: dict[bytes, set[bytes]] = defaultdict(set)
-        self._before_connection: dict[bytes, set[bytes]] = defaultdict(set)
-        self._before_child: dict[tuple[str, str, str], set[bytes]] = defaultdict(set)
+        self._behind: Several[bytes, bytes] = Several()
+        self._before_base: Several[tuple[str, str], bytes] = Several()
+        self._before_end: Several[bytes, bytes] = Several()
+        self._before_connection: Several[bytes, bytes] = Several()
+        self._before_child: Several[tuple[str, str, str], bytes] = Several()
         self._dirty: set[bytes] = set()
-        self._alike: dict[frozenset[str] | frozenset[int], frozenset[str] | frozenset[int]] = {}
+        self._alike: dict[Any, Any] = {}
 
     def update(self, state: State, new: Novelty) -> set[bytes]:
         """Takes in what changed; gives the endpoints that now did something else."""
-        self._dirty = set()
         connections = new.connections | new.observations | new.answered
         operations = set(new.operations)
         for id_ in new.endpoints:
@@ -82,13 +93,21 @@ class Activities:
             named = more | {old for old in state.corrections if state.stands_for(old)[0] in more}
             operations |= {id_ for name, id_ in state.facts_on(named) if name == "operations"}
             for old in new.corrections:
-                operations |= self._before_connection.pop(old, set())
+                operations.update(self._before_connection.pop(old))
         for id_ in state.in_turn("connections", connections):
             if self._connection(state, id_):
-                operations |= self._before_connection.pop(id_, set())
+                operations.update(self._before_connection.pop(id_))
         for id_ in state.in_turn("operations", operations):
             self._operation(state, id_)
-        return self._dirty
+        dirty, self._dirty = self._dirty, set()
+        return dirty
+
+    def same(self, activity: Activity) -> Activity:
+        """One object for equal activities without targets, which most machines of a kind share."""
+        if activity.targets:
+            return activity
+        kept: Activity = self._alike.setdefault(activity, activity)
+        return kept
 
     def base(self, endpoint: bytes) -> bytes:
         """The endpoint of the address itself, for a child behind it."""
@@ -108,18 +127,18 @@ class Activities:
         if fact.child:
             key = (*place, fact.child)
             self._child[key] = id_
-            operations |= self._before_child.pop(key, set())
-            if place not in self._address:
-                self._before_base[place].add(id_)
+            operations.update(self._before_child.pop(key))
+            if place not in self.addresses:
+                self._before_base.add(place, id_)
                 return
-            children = {id_}
+            children: Collection[bytes] = (id_,)
         else:
-            self._address[place] = id_
-            children = self._before_base.pop(place, set())
+            self.addresses[place] = id_
+            children = self._before_base.pop(place)
         for child in children:
-            self._base[child] = self._address[place]
-            self._behind[self._address[place]].add(child)
-            connections |= self._before_end.pop(child, set())
+            self._base[child] = self.addresses[place]
+            self._behind.add(self.addresses[place], child)
+            connections.update(self._before_end.pop(child))
 
     def _corrected(self, state: State, new: Novelty) -> set[bytes]:
         """Forgets what the parties of exchanged connections did; gives all their connections."""
@@ -130,7 +149,7 @@ class Activities:
                 if connection is not None:
                     parties |= {self.base(connection.client_id), self.base(connection.server_id)}
         self._dirty |= parties
-        ends = {end for base in parties for end in (base, *self._behind.get(base, ()))}
+        ends = {end for base in parties for end in (base, *self._behind[base])}
         for end in ends:
             self.of.pop(end, None)
         self.answered -= ends
@@ -143,7 +162,7 @@ class Activities:
             (connection.server_id, connection.server_child),
         ):
             if child and endpoint not in self._base:
-                self._before_end[endpoint].add(id_)
+                self._before_end.add(endpoint, id_)
                 return False
         return True
 
@@ -156,17 +175,14 @@ class Activities:
             return True
         name = connection.protocol
         seen = state.observations.get(id_)
-        vlans = {vlan for stack in seen.vlans for vlan in stack} if seen else set()
+        vlans = {vlan for stack in seen.vlans for vlan in stack} if seen else ()
         known = {name} if name != "unknown" else set()
         ends = (
             (connection.client_id, connection.client_child),
             (connection.server_id, connection.server_child),
         )
         for endpoint, child in ends:
-            base = self.base(endpoint)
-            self._add(base, protocols=known)
-            if vlans:
-                self._vlans(base, vlans)
+            self._add(self.base(endpoint), protocols=known, vlans=vlans)
             if child:
                 self._add(endpoint, protocols=known)
         published = {name} if name in PUBLISHED else ()
@@ -180,7 +196,7 @@ class Activities:
         operation = state.operations[id_]
         connection, exchanged = state.resolve(operation.connection)
         if connection is None or not self._all_known(connection.id, connection):
-            self._before_connection[state.stands_for(operation.connection)[0]].add(id_)
+            self._before_connection.add(state.stands_for(operation.connection)[0], id_)
             return
         turned = operation.reversed != exchanged
         client, server = connection.client_id, connection.server_id
@@ -191,11 +207,12 @@ class Activities:
         child = self.child(state, server, operation.server_child)
         fact = state.endpoints.get(server)
         if child is None and operation.server_child and fact is not None:
-            self._before_child[fact.space, fact.address, operation.server_child].add(id_)
+            self._before_child.add((fact.space, fact.address, operation.server_child), id_)
         elif answered and child is not None and child not in self.answered:
             self.answered.add(child)
             self._dirty.add(child)
         if is_industrial(connection.protocol):
+            server = server if fact is None else fact.id  # the id that is kept anyway
             self._industrial(operation, connection, (client, server, child), answered, turned)
 
     def _industrial(
@@ -215,26 +232,23 @@ class Activities:
             if child is not None:
                 self._add(child, receives=action, serves=name, protocols=name)
 
-    def _add(self, endpoint: bytes, **more: Iterable[str] | Iterable[bytes]) -> None:
-        activity = self.of.get(endpoint)
-        if activity is None:
-            activity = self.of[endpoint] = Activity()
+    def _add(
+        self,
+        endpoint: bytes,
+        *,
+        targets: Collection[bytes] = (),
+        **more: Collection[str] | Collection[int],
+    ) -> None:
+        activity = self.of.get(endpoint, NOTHING_DONE)
+        now: dict[str, Any] = {}
         for name, values in more.items():
             known = getattr(activity, name)
-            if known.issuperset(values):
-                continue
-            both = known.union(values)
-            if name == "targets":
-                if len(known) >= MOST_TARGETS:
-                    continue
-            else:
-                both = self._alike.setdefault(both, both)
-            setattr(activity, name, both)
-            self._dirty.add(endpoint)
-
-    def _vlans(self, endpoint: bytes, vlans: set[int]) -> None:
-        activity = self.of[endpoint]
-        if not activity.vlans >= vlans:
-            both = activity.vlans | vlans
-            activity.vlans = self._alike.setdefault(both, both)  # type: ignore[assignment]
+            if not known.issuperset(values):
+                both = known.union(values)
+                now[name] = self._alike.setdefault(both, both)
+        known_targets = activity.targets
+        if len(known_targets) < MOST_TARGETS and any(one not in known_targets for one in targets):
+            now["targets"] = tuple(sorted({*known_targets, *targets}))
+        if now:
+            self.of[endpoint] = self.same(msgspec.structs.replace(activity, **now))
             self._dirty.add(endpoint)

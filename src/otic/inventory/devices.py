@@ -12,12 +12,13 @@ import msgspec
 
 from otic.facts import Claim, Endpoint
 from otic.inventory import addresses
-from otic.inventory.activity import Activities, Activity
+from otic.inventory.activity import NOTHING_DONE, Activities, Activity
 from otic.inventory.attributes import resolve
 from otic.inventory.merge import Contest, Group, Merger
-from otic.inventory.moves import SwitchOver
+from otic.inventory.moves import Place, SwitchOver
 from otic.inventory.payloads import PayloadReader
 from otic.inventory.protocols import is_industrial, protocol
+from otic.inventory.several import Several
 from otic.inventory.types import classify
 from otic.journal.fold import Novelty, Sight, State
 from otic.settings import Settings
@@ -27,6 +28,10 @@ ONE_OF_ITS_KIND = {"modbus-unit", "dnp3", "iec104-ca"}
 
 GATEWAY_UNITS = {"modbus-unit 0", "modbus-unit 1", "modbus-unit 255"}
 """Modbus units by which a server without anything behind it is addressed."""
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_reasons = msgspec.msgpack.Decoder(dict[str, dict[str, Any]]).decode
 
 
 class Device(msgspec.Struct, kw_only=True):
@@ -41,23 +46,37 @@ class Device(msgspec.Struct, kw_only=True):
     first_ns: int
     parent: bytes | None = None
     child_address: str = ""
-    contested: list[str] = []
+    contested: tuple[str, ...] = ()
     routes: int = 0
     virtual: bool = False
     internet: bool = False
     members: list[bytes] = []
-    claims: list[Claim] = []
+    claims: tuple[Claim, ...] = ()
     attributes: dict[str, str] = {}
-    reasons: dict[str, dict[str, Any]] = {}
+    packed_reasons: bytes = b""
     type: str = "Unknown"
     level: int | None = None
-    roles: list[str] = []
-    activity: Activity = msgspec.field(default_factory=Activity)
+    activity: Activity = NOTHING_DONE
 
     @property
     def name(self) -> str:
         """The name for people: what it is called, else its address."""
         return self.attributes["name"]
+
+    @property
+    def roles(self) -> list[str]:
+        """What it is in the conversations of its protocols, in the words of their standards."""
+        found: set[str] = set()
+        for name in self.activity.serves & self.activity.protocols:
+            found |= set(protocol(name).roles[1:2])
+        for name in (self.activity.uses | self.activity.publishes) & self.activity.protocols:
+            found |= set(protocol(name).roles[:1])
+        return sorted(found)
+
+    @property
+    def reasons(self) -> dict[str, dict[str, Any]]:
+        """Why each attribute is what it is; packed, since few look."""
+        return _reasons(self.packed_reasons)
 
 
 class Inventory:
@@ -77,10 +96,12 @@ class Inventory:
         self._merger = Merger()
         self._activities = Activities()
         self._payloads = PayloadReader()
-        self._bases: dict[tuple[str, str], bytes] = {}
-        self._behind: dict[tuple[str, str], set[bytes]] = defaultdict(set)
-        self._built: dict[bytes, list[bytes]] = {}
+        self._bases = self._activities.addresses
+        self._behind: Several[Place, bytes] = Several()
+        self._built: Several[bytes, bytes] = Several()
+        self._unread = Novelty()
         self._news = Novelty()
+        self._dirty: set[bytes] = set()
 
     def device(self, endpoint: bytes) -> Device | None:
         """The device this endpoint belongs to."""
@@ -88,19 +109,42 @@ class Inventory:
         return self.devices.get(id_) if id_ is not None else None
 
     def note(self, new: Novelty) -> None:
-        """Remembers what a batch changed until the next `update`."""
-        self._news.add(new)
+        """Remembers what a batch changed until it is read."""
+        self._unread.add(new)
+
+    def read(self, state: State) -> None:
+        """Reads what was noted, so that what there is much of need not wait for the next `update`.
+
+        What endpoints did is known then; which machines they are waits.
+        """
+        new, self._unread = self._unread, Novelty()
+        self._dirty |= self._activities.update(state, new) | self._payloads.update(state, new)
+        layer_2 = {
+            id_
+            for id_ in state.in_turn("connections", new.connections)
+            if addresses.is_mac(state.connections[id_].client)
+        }
+        self._news.add(
+            Novelty(
+                endpoints=new.endpoints,
+                sightings=new.sightings,
+                bindings=new.bindings,
+                connections=layer_2,
+                claims=new.claims,
+                events=new.events,
+                buckets=new.buckets,
+            )
+        )
 
     def update(self, state: State) -> set[bytes]:
         """Works out the devices as the state is now; gives the ids of those changed or gone."""
+        self.read(state)
         new, self._news = self._news, Novelty()
+        dirty, self._dirty = self._dirty, set()
         for id_ in new.endpoints:
             fact = state.endpoints[id_]
             if fact.child:
-                self._behind[fact.space, fact.address].add(id_)
-            else:
-                self._bases[fact.space, fact.address] = id_
-        dirty = self._activities.update(state, new) | self._payloads.update(state, new)
+                self._behind.add((fact.space, fact.address), id_)
         dirty |= {state.claims[id_].endpoint for id_ in new.claims} | new.endpoints
         dirty = {base for id_ in dirty if (base := self._base(state, id_)) is not None}
         dirty |= self._merger.update(state, new)
@@ -128,7 +172,7 @@ class Inventory:
     def _build(self, state: State, dirty: set[bytes]) -> set[bytes]:
         old: dict[bytes, Device] = {}
         for id_ in dirty:
-            for made in self._built.pop(id_, ()):
+            for made in self._built.pop(id_):
                 if made in self.devices:
                     old[made] = self.devices.pop(made)
         for device in old.values():
@@ -139,7 +183,7 @@ class Inventory:
         work.build(list(groups.values()), [c for c in self.contests if c.ip in dirty])
         for device in work.devices.values():
             for id_ in work.made_of[device.id]:
-                self._built.setdefault(id_, []).append(device.id)
+                self._built.add(id_, device.id)
         self.devices |= work.devices
         self.device_of |= work.device_of
         changed = {
@@ -164,7 +208,7 @@ class Inventory:
                 continue
             members: set[bytes] = set()
             for mac in device.endpoints:
-                for ip in self._merger.sights.get(mac, ()):
+                for ip in self._merger.sent_as[mac]:
                     owner = self.device(ip)
                     if owner is not None and owner.id != device.id and owner.macs:
                         members.add(owner.id)
@@ -202,7 +246,8 @@ class _Builder:
         self.answered = whole._activities.answered
         self.devices: dict[bytes, Device] = {}
         self.device_of: dict[bytes, bytes] = {}
-        self.made_of: dict[bytes, list[bytes]] = {}
+        self.unnamed: set[bytes] = set()
+        self.made_of: dict[bytes, tuple[bytes, ...]] = {}
 
     def build(self, groups: list[Group], contests: list[Contest]) -> None:
         for group in groups:
@@ -213,7 +258,7 @@ class _Builder:
         for device in self.devices.values():
             self._describe(device)
         for device in self.devices.values():
-            if device.parent is not None:
+            if device.parent is not None and device.id in self.unnamed:
                 self._name_child(device)
 
     def _claims(self, endpoint: bytes) -> list[Claim]:
@@ -260,19 +305,25 @@ class _Builder:
         )
         for fact in own:
             self.device_of[fact.id] = device.id
-            device.claims += self._claims(fact.id)
-            if fact.id in self.activity:
-                device.activity.add(self.activity[fact.id])
-            for sight in self._sights_of(fact.id):
-                device.activity.vlans |= {vlan for stack in sight.vlans for vlan in stack}
+            device.claims += tuple(self._claims(fact.id))
+            device.activity |= self.activity.get(fact.id, NOTHING_DONE)
+            vlans = {
+                vlan
+                for sight in self._sights_of(fact.id)
+                for stack in sight.vlans
+                for vlan in stack
+            }
+            if not device.activity.vlans >= vlans:
+                device.activity |= Activity(vlans=frozenset(vlans))
+        device.activity = self.whole._activities.same(device.activity)
         self.devices[device.id] = device
         self.made_of[device.id] = group.endpoints
 
     def _sights_of(self, mac: bytes) -> list[Sight]:
         """All sightings of a MAC, also of frames without IP."""
         alone = self.state.sightings.get((mac, None))
-        with_ip = self.whole._merger.sights.get(mac, {}).values()
-        return [*with_ip] if alone is None else [alone, *with_ip]
+        with_ip = [self.state.sightings[mac, ip] for ip in self.whole._merger.sent_as[mac]]
+        return with_ip if alone is None else [alone, *with_ip]
 
     def _is_internet(self, address: str) -> bool:
         ip = addresses.parse(address)
@@ -287,7 +338,7 @@ class _Builder:
         behind: dict[tuple[str, str, str], list[Endpoint]] = defaultdict(list)
         for base in (id_ for group in groups for id_ in group.endpoints):
             place = self.state.endpoints[base]
-            for id_ in self.whole._behind.get((place.space, place.address), ()):
+            for id_ in self.whole._behind[place.space, place.address]:
                 fact = self.state.endpoints[id_]
                 if fact.spoke or id_ in self.answered or self._claims(id_):
                     kind = fact.child.partition(" ")[0]
@@ -307,7 +358,7 @@ class _Builder:
             machine = self.device_of.get(base)
             if machine is None:
                 continue
-            claims = self._claims(fact.id)
+            claims = tuple(self._claims(fact.id))
             if not own:
                 device = self.devices[machine]
                 device.claims += claims
@@ -326,8 +377,8 @@ class _Builder:
                 first_ns=fact.ts_ns,
                 parent=parent,
                 child_address=fact.child,
-                claims=list(claims),
-                activity=msgspec.structs.replace(self.activity.get(fact.id, Activity())),
+                claims=claims,
+                activity=self.activity.get(fact.id, NOTHING_DONE),
             )
             self.devices[fact.id] = device
             self.device_of[fact.id] = fact.id
@@ -344,10 +395,10 @@ class _Builder:
                 continue
             if address not in holder.ips:
                 holder.ips = sorted([*holder.ips, address], key=addresses.sort_key)
-            holder.contested = [*holder.contested, address]
+            holder.contested = (*holder.contested, address)
             if device is not None:
-                holder.claims = [*holder.claims, *device.claims]
-                holder.activity.add(device.activity)
+                holder.claims += device.claims
+                holder.activity |= device.activity
                 self.device_of.setdefault(contest.ip, holder.id)
         if device is not None:
             for child in self.devices.values():
@@ -361,10 +412,10 @@ class _Builder:
             for address in device.contested
             if (id_ := self.whole._bases.get((device.space, address))) is not None
         }
-        device.claims.sort(key=lambda claim: claim.id)
+        device.claims = tuple(sorted(device.claims, key=lambda claim: claim.id))
         own = [claim for claim in device.claims if claim.endpoint not in contested]
         on_link = [] if device.routes and not device.ips else device.macs
-        device.attributes, device.reasons = resolve(own, on_link if not device.virtual else [])
+        device.attributes, reasons = resolve(own, on_link if not device.virtual else [])
         known = [
             entry
             for address in (*device.ips, *device.macs)
@@ -373,38 +424,32 @@ class _Builder:
         for entry in known:
             if entry.name:
                 device.attributes["name"] = entry.name
-                device.reasons["name"] = {"rule": "told-by-a-person"}
+                reasons["name"] = {"rule": "told-by-a-person"}
         if "name" not in device.attributes:
             address = (device.ips or device.macs or [""])[0]
             device.attributes["name"] = device.child_address if parent else address
-            device.reasons["name"] = {"rule": "address"}
+            reasons["name"] = {"rule": "address"}
+            self.unnamed.add(device.id)
         for id_, reason in device.basis.items():
             fact = self.state.endpoints.get(id_)
             if fact is not None and id_ in self.device_of:
                 key = "macs" if addresses.is_mac(fact.address) else "ips"
-                entry_of = device.reasons.setdefault(key, {"rule": "joined", "by": {}})
+                entry_of = reasons.setdefault(key, {"rule": "joined", "by": {}})
                 entry_of["by"][fact.address] = reason
         for address in device.contested:
-            entry_of = device.reasons.setdefault("ips", {"rule": "joined", "by": {}})
+            entry_of = reasons.setdefault("ips", {"rule": "joined", "by": {}})
             entry_of["by"][address] = "address conflict: several machines hold it"
-        device.type, reason = classify(device)
-        device.reasons["type"] = {"rule": reason}
+        device.type, reason = classify(device, named=device.id not in self.unnamed)
+        reasons["type"] = {"rule": reason}
         for entry in known:
             if entry.type:
                 device.type = entry.type
-                device.reasons["type"] = {"rule": "told-by-a-person"}
+                reasons["type"] = {"rule": "told-by-a-person"}
+        device.packed_reasons = _pack(reasons)
         device.level = _level(device.type)
-        roles = set()
-        for name in device.activity.serves & device.activity.protocols:
-            roles |= set(protocol(name).roles[1:2])
-        for name in (device.activity.uses | device.activity.publishes) & device.activity.protocols:
-            roles |= set(protocol(name).roles[:1])
-        device.roles = sorted(roles)
 
     def _name_child(self, device: Device) -> None:
         """A child without a name of its own is called after what it is behind."""
-        if device.reasons["name"]["rule"] != "address":
-            return
         names = [device.child_address]
         above = self.devices.get(device.parent or b"")
         while above is not None and above.parent is not None:

@@ -9,8 +9,10 @@ theirs.
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +26,7 @@ from otic.inventory.addresses import (
     parse,
 )
 from otic.inventory.moves import Moves, Place, SwitchOver
+from otic.inventory.several import Several
 from otic.journal.fold import Novelty, Sight, State
 
 PROXY_ADDRESSES = 8
@@ -43,8 +46,14 @@ SERIAL = ("serial", "vendor_id", "vendor", "model")
 
 _USELESS_SERIALS = {"", "0", "0x00000000", "0xffffffff", "none", "unknown", "n/a", "-"}
 
+NO_IDS: frozenset[bytes] = frozenset()
+"""One object: each empty set takes as much room as one of five."""
+
 Product = tuple[str, str, str, str]
 """Space, serial number, maker and model."""
+
+Proof = tuple[bytes, bytes, str, str]
+"""Key of a binding: both endpoints, protocol and message."""
 
 
 class Contest(msgspec.Struct, frozen=True):
@@ -61,12 +70,12 @@ class Contest(msgspec.Struct, frozen=True):
 class Group(msgspec.Struct):
     """Endpoints of one machine, and why each belongs to it."""
 
-    endpoints: list[bytes]
+    endpoints: tuple[bytes, ...]
     basis: dict[bytes, str]
-    routes: list[bytes] = []
-    contested: list[bytes] = []
+    routes: tuple[bytes, ...] = ()
+    contested: tuple[bytes, ...] = ()
     virtual: bool = False
-    members: frozenset[bytes] = frozenset()
+    members: frozenset[bytes] = NO_IDS
 
 
 class _Presumed(msgspec.Struct):
@@ -83,9 +92,13 @@ class _Holding(msgspec.Struct):
 
     mac: bytes | None = None
     reason: str = ""
-    contest: frozenset[bytes] = frozenset()
-    far: frozenset[bytes] = frozenset()
-    members: frozenset[bytes] = frozenset()
+    contest: frozenset[bytes] = NO_IDS
+    far: frozenset[bytes] = NO_IDS
+    members: frozenset[bytes] = NO_IDS
+
+
+_NOTHING_PRESUMED = _Presumed({}, set())
+_HELD_BY_NONE = _Holding()
 
 
 class Merger:
@@ -95,33 +108,35 @@ class Merger:
         self.group_of: dict[bytes, Group] = {}
         self.macs: dict[bytes, Endpoint] = {}
         self.ips: dict[bytes, Endpoint] = {}
-        self.sights: dict[bytes, dict[bytes, Sight]] = defaultdict(dict)
-        self._seen_from: dict[bytes, set[bytes]] = defaultdict(set)
-        self._proofs: dict[bytes, dict[bytes, set[tuple[str, str]]]] = defaultdict(dict)
+        self.sent_as: Several[bytes, bytes] = Several()
+        self._seen_from: Several[bytes, bytes] = Several()
+        self._sightings: dict[tuple[bytes, bytes | None], Sight] = {}
+        self._proofs: Several[bytes, Proof] = Several()
         self._proven: dict[bytes, dict[bytes, str]] = {}
         self._proxied: dict[bytes, set[bytes]] = {}
-        self._holders: dict[bytes, set[bytes]] = defaultdict(set)
+        self._holders: Several[bytes, bytes] = Several()
         self._partners: dict[bytes, dict[bytes, str]] = defaultdict(dict)
         self._router_macs: set[bytes] = set()
         self._presumed: dict[bytes, _Presumed] = {}
-        self._candidates: dict[bytes, set[bytes]] = defaultdict(set)
+        self._candidates: Several[bytes, bytes] = Several()
         self._holding: dict[bytes, _Holding] = {}
-        self._held: dict[bytes, set[bytes]] = defaultdict(set)
-        self._contested: dict[bytes, set[bytes]] = defaultdict(set)
-        self._far: dict[bytes, set[bytes]] = defaultdict(set)
-        self._products: dict[bytes, set[Product]] = {}
-        self._told_product: dict[Product, set[bytes]] = defaultdict(set)
-        self._mac_connections: dict[bytes, set[bytes]] = defaultdict(set)
-        self._early: dict[bytes, set[tuple[str, object]]] = defaultdict(set)
+        self._held: Several[bytes, bytes] = Several()
+        self._contested: Several[bytes, bytes] = Several()
+        self._far: Several[bytes, bytes] = Several()
+        self._products: dict[bytes, frozenset[Product]] = {}
+        self._told_product: Several[Product, bytes] = Several()
+        self._mac_connections: Several[bytes, bytes] = Several()
+        self._early: Several[bytes, tuple[str, Any]] = Several()
         self._moves = Moves()
         self._ip_at: dict[Place, bytes] = {}
-        self._own_of: dict[bytes, set[bytes]] = defaultdict(set)
-        self._groups_of: dict[bytes, set[bytes]] = defaultdict(set)
-        self._floating: dict[frozenset[bytes], set[bytes]] = defaultdict(set)
+        self._own_of: Several[bytes, bytes] = Several()
+        self._groups_of: Several[bytes, bytes] = Several()
+        self._floating: Several[frozenset[bytes], bytes] = Several()
 
     def update(self, state: State, new: Novelty) -> set[bytes]:
         """Takes in what changed; gives all endpoints whose group may look different now."""
         dirty: set[bytes] = set()
+        self._sightings = state.sightings
         macs = self._take(state, new, dirty)
         moved = self._moves.update(state, new)
         takers = {move.to for place in moved for move in self._moves.of(place)}
@@ -132,7 +147,7 @@ class Merger:
             moved |= self._moves.of_mac(mac)
             for ip in self._prove(mac):
                 ips.add(ip)
-                represume |= self._seen_from[ip]
+                represume.update(self._seen_from[ip])
         for mac in represume:
             ips |= self._presume(mac, seen_again=mac in macs)
             dirty.add(mac)
@@ -144,23 +159,22 @@ class Merger:
     def _of_groups(self, macs: set[bytes], ips: set[bytes]) -> set[bytes]:
         """IPs of the groups whose MACs these are, or whose members hold these IPs."""
         shared = {mac for mac in macs if mac in self._own_of}
-        for ip in ips | {ip for mac in macs for ip in self.sights.get(mac, ())}:
-            shared |= self._groups_of.get(ip, set())
-        return {ip for mac in shared for ip in self._proofs.get(mac, ())}
+        for ip in ips | {ip for mac in macs for ip in self.sent_as[mac]}:
+            shared.update(self._groups_of[ip])
+        return {_ip_of(mac, proof) for mac in shared for proof in self._proofs[mac]}
 
     def members_of(self, endpoint: bytes) -> set[bytes]:
         """Endpoints of the machines that a group's address floats between."""
-        members = set(self._own_of.get(endpoint, ()))
+        members = set(self._own_of[endpoint])
         holding = self._holding.get(endpoint)
         return members if holding is None else members | holding.members
 
     def switch_overs(self) -> list[SwitchOver]:
         """The takeovers within groups whose addresses move, in time order."""
         found = []
-        for ips in self._floating.values():
-            if ips:
-                places = [(self.ips[ip].space, self.ips[ip].address) for ip in ips]
-                found += self._moves.switch_overs(places[0][0], [place[1] for place in places])
+        for members in self._floating:
+            places = [(self.ips[ip].space, self.ips[ip].address) for ip in self._floating[members]]
+            found += self._moves.switch_overs(places[0][0], [place[1] for place in places])
         return sorted(found, key=lambda one: (one.ts_ns, one.space, one.addresses))
 
     def contests(self, state: State) -> list[Contest]:
@@ -183,8 +197,8 @@ class Merger:
                 continue
             known = self.macs if is_mac(fact.address) else self.ips
             if id_ not in known:
-                for kind, key in self._early.pop(id_, ()):
-                    (sightings if kind == "sighting" else bindings).add(key)  # type: ignore[arg-type]
+                for kind, key in self._early.pop(id_):
+                    (sightings if kind == "sighting" else bindings).add(key)
             known[id_] = fact
             dirty.add(id_)
             if known is self.macs:
@@ -196,8 +210,8 @@ class Merger:
             if ip is None or not self._both_known((mac, ip), ("sighting", (mac, ip))):
                 continue
             if mac in self.macs and ip in self.ips:
-                self.sights[mac][ip] = state.sightings[mac, ip]
-                self._seen_from[ip].add(mac)
+                self.sent_as.add(mac, ip)
+                self._seen_from.add(ip, mac)
                 macs.add(mac)
         for proof in bindings:
             if self._both_known(proof[:2], ("binding", proof)):
@@ -205,7 +219,7 @@ class Merger:
         for id_ in state.in_turn("connections", new.connections):
             connection = state.connections[id_]
             if connection.client_id in self.macs or is_mac(connection.client):
-                self._mac_connections[connection.client_id].add(id_)
+                self._mac_connections.add(connection.client_id, id_)
         tellers = {
             claim.endpoint for id_ in new.claims if (claim := state.claims[id_]).attribute in SERIAL
         }
@@ -213,17 +227,15 @@ class Merger:
             self._product(state, endpoint, dirty)
         return macs
 
-    def _both_known(self, ends: tuple[bytes, bytes], waiting: tuple[str, object]) -> bool:
+    def _both_known(self, ends: tuple[bytes, bytes], waiting: tuple[str, Any]) -> bool:
         """Whether both endpoints were told; else the fact waits for the one that was not."""
         for end in ends:
             if end not in self.macs and end not in self.ips:
-                self._early[end].add(waiting)
+                self._early.add(end, waiting)
                 return False
         return True
 
-    def _binding(
-        self, proof: tuple[bytes, bytes, str, str], macs: set[bytes], dirty: set[bytes]
-    ) -> None:
+    def _binding(self, proof: Proof, macs: set[bytes], dirty: set[bytes]) -> None:
         first, second, protocol, message = proof
         if first in self.macs and second in self.macs:
             if protocol == "routed-copy":
@@ -236,12 +248,12 @@ class Merger:
             return
         mac, ip = (first, second) if first in self.macs else (second, first)
         if message == MEMBER and mac in self.macs and ip in self.ips:
-            self._own_of[mac].add(ip)
-            self._groups_of[ip].add(mac)
+            self._own_of.add(mac, ip)
+            self._groups_of.add(ip, mac)
             macs.add(mac)
             dirty |= {mac, ip}
         elif mac in self.macs and ip in self.ips:
-            self._proofs[mac].setdefault(ip, set()).add((protocol, message))
+            self._proofs.add(mac, proof)
             macs.add(mac)
 
     def _product(self, state: State, endpoint: bytes, dirty: set[bytes]) -> None:
@@ -251,38 +263,35 @@ class Merger:
         for claim in state.claims_of(endpoint):
             if claim.attribute in SERIAL and claim.confidence == "high":
                 told[claim.attribute].add(claim.value)
-        now: set[Product] = set()
+        now: frozenset[Product] = frozenset()
         if fact is not None and not fact.child and fact.spoke:
-            now = {
+            now = frozenset(
                 (fact.space, serial, maker, model)
                 for serial in told["serial"]
                 if serial.strip().lower() not in _USELESS_SERIALS
                 for maker in told["vendor_id"] | told["vendor"]
                 for model in told["model"]
-            }
-        before = self._products.get(endpoint, set())
+            )
+        before = self._products.get(endpoint, frozenset())
         self._products[endpoint] = now
         for product in before ^ now:
-            dirty |= self._told_product[product]
+            dirty.update(self._told_product[product])
         for product in before - now:
-            self._told_product[product].discard(endpoint)
+            self._told_product.discard(product, endpoint)
         for product in now - before:
-            self._told_product[product].add(endpoint)
+            self._told_product.add(product, endpoint)
         if before != now:
             dirty.add(endpoint)
 
     def _prove(self, mac: bytes) -> set[bytes]:
         """Works out which IPs this MAC proves to hold; gives those for which that changed."""
         proofs: dict[bytes, set[str]] = {}
-        for ip, told in self._proofs.get(mac, {}).items():
+        for proof in self._proofs[mac]:
+            _, _, protocol, message = proof
             # A MAC that only stands inside others' ARP and ND messages proves nothing.
-            reasons = {
-                f"{protocol} {message}".strip()
-                for protocol, message in told
-                if self.macs[mac].spoke or protocol not in ("arp", "icmpv6")
-            }
-            if reasons:
-                proofs[ip] = reasons
+            if self.macs[mac].spoke or protocol not in ("arp", "icmpv6"):
+                reason = sys.intern(f"{protocol} {message}".strip())
+                proofs.setdefault(_ip_of(mac, proof), set()).add(reason)
         by_arp = {
             ip
             for ip, reasons in proofs.items()
@@ -293,48 +302,47 @@ class Merger:
         proxied = by_arp if len(by_arp) > PROXY_ADDRESSES and not takes else set()
         proven = {ip: min(reasons) for ip, reasons in proofs.items() if ip not in proxied}
         before = self._proven.get(mac, {})
-        self._proven[mac], self._proxied[mac] = proven, proxied
+        _keep(self._proven, mac, proven)
+        _keep(self._proxied, mac, proxied)
         changed = {ip for ip in before.keys() | proven.keys() if before.get(ip) != proven.get(ip)}
         for ip in changed:
-            (self._holders[ip].add if ip in proven else self._holders[ip].discard)(mac)
+            (self._holders.add if ip in proven else self._holders.discard)(ip, mac)
         return changed
 
     def _presume(self, mac: bytes, *, seen_again: bool) -> set[bytes]:
         """Works out what frame headers alone suggest; gives the IPs whose holder may change."""
-        before = self._presumed.get(mac)
-        now = self._presumed[mac] = self._suggested(mac)
-        earlier = before.candidates if before is not None else {}
+        earlier = self._presumed.get(mac, _NOTHING_PRESUMED).candidates
+        now = self._suggested(mac)
+        _keep(self._presumed, mac, now if now != _NOTHING_PRESUMED else None)
         changed = {
             ip
             for ip in earlier.keys() | now.candidates.keys()
             if seen_again or earlier.get(ip) != now.candidates.get(ip)
         }
         for ip in changed:
-            (self._candidates[ip].add if ip in now.candidates else self._candidates[ip].discard)(
-                mac
-            )
+            (self._candidates.add if ip in now.candidates else self._candidates.discard)(ip, mac)
         return changed
 
     def _suggested(self, mac: bytes) -> _Presumed:
-        sights = self.sights.get(mac, {})
+        sent_as = self.sent_as[mac]
         own = self._proven.get(mac, {})
         if is_virtual_mac(self.macs[mac].address):
-            return _Presumed({}, sights.keys() - own.keys())
+            return _Presumed({}, set(sent_as) - own.keys())
         candidates: dict[bytes, str] = {}
         four: list[bytes] = []
         six: list[bytes] = []
-        for ip in sights:
+        for ip in sent_as:
             if ip in own:
                 continue
             address = parse(self.ips[ip].address)
             if address is None or address.is_loopback:
                 continue
             if address.is_link_local:
-                if not self._holders.get(ip):
+                if ip not in self._holders:
                     candidates[ip] = "link-local"
             elif address.version == 4:
                 four.append(ip)
-            elif address.packed[8:] == eui64(self.macs[mac].address) and not self._holders.get(ip):
+            elif address.packed[8:] == eui64(self.macs[mac].address) and ip not in self._holders:
                 candidates[ip] = "interface id of the MAC"
             else:
                 six.append(ip)
@@ -343,11 +351,14 @@ class Merger:
             return _Presumed(candidates, {*four, *six})
         forwarded = set()
         for ip in four + six if len(six) <= 1 else four:
-            if self._holders.get(ip) or self._looks_routed(ip, sights[ip]):
+            if ip in self._holders or self._looks_routed(ip, self._sightings[mac, ip]):
                 forwarded.add(ip)
             else:
                 candidates[ip] = "presumed on-link"
         return _Presumed(candidates, forwarded)
+
+    def _sight(self, mac: bytes, ip: bytes) -> Sight | None:
+        return self._sightings[mac, ip] if ip in self.sent_as[mac] else None
 
     def _looks_routed(self, ip: bytes, sight: Sight) -> bool:
         """Whether the hop limit says that the IP's host is some routers away."""
@@ -362,18 +373,18 @@ class Merger:
 
     def _decide(self, ip: bytes, dirty: set[bytes]) -> None:
         """Decides who holds an IP."""
-        before = self._holding.get(ip, _Holding())
-        now = self._holding[ip] = self._holder(ip)
+        before, now = self._holding.get(ip, _HELD_BY_NONE), self._holder(ip)
+        _keep(self._holding, ip, now if now != _HELD_BY_NONE else None)
         dirty |= {ip, *before.contest, *now.contest, *before.far, *now.far}
         if before.members != now.members:
             dirty |= before.members | now.members
-            dirty |= self._floating[before.members] | self._floating[now.members]
+            dirty.update(self._floating[before.members], self._floating[now.members])
             for product in self._products.get(ip, ()):
-                dirty |= self._told_product[product]
+                dirty.update(self._told_product[product])
             if before.members:
-                self._floating[before.members].discard(ip)
+                self._floating.discard(before.members, ip)
             if now.members:
-                self._floating[now.members].add(ip)
+                self._floating.add(now.members, ip)
         for mac in (before.mac, now.mac):
             if mac is not None:
                 dirty.add(mac)
@@ -383,12 +394,12 @@ class Merger:
             (self._far, before.far, now.far),
         ):
             for mac in earlier - later:
-                index[mac].discard(ip)  # type: ignore[index]
+                index.discard(mac, ip)  # type: ignore[arg-type]
             for mac in later - earlier:
-                index[mac].add(ip)  # type: ignore[index]
+                index.add(mac, ip)  # type: ignore[arg-type]
 
     def _holder(self, ip: bytes) -> _Holding:
-        if holders := self._holders.get(ip):
+        if holders := set(self._holders[ip]):
             real = {mac for mac in holders if not is_virtual_mac(self.macs[mac].address)}
             shared = holders - real
             if shared and real and (own := self._macs_of_members(shared, ip)):
@@ -403,13 +414,13 @@ class Merger:
                 return _Holding(contest=frozenset(real))
             (mac,) = real
             return _Holding(mac, self._proven[mac][ip])
-        found = {mac: self._presumed[mac].candidates[ip] for mac in self._candidates.get(ip, ())}
+        found = {mac: self._presumed[mac].candidates[ip] for mac in self._candidates[ip]}
         if not found:
             return _Holding()
-        hops = {mac: max(self.sights[mac][ip].hop_limits, default=0) for mac in found}
+        hops = {mac: max(self._sightings[mac, ip].hop_limits, default=0) for mac in found}
         near = {mac for mac in found if hops[mac] == max(hops.values())}
         near = {mac for mac in near if found[mac] != "presumed on-link"} or near
-        far = frozenset(found.keys() - near)
+        far = frozenset(found.keys() - near) or NO_IDS
         if len(near) > 1:
             return _Holding(contest=frozenset(near), far=far)
         (mac,) = near
@@ -417,12 +428,8 @@ class Merger:
 
     def _macs_of_members(self, shared: Iterable[bytes], ip: bytes) -> set[bytes]:
         """MACs of the members of the groups with these MACs, told by their own addresses."""
-        own = {member for mac in shared for member in self._own_of.get(mac, ())} - {ip}
-        return {
-            mac
-            for member in own
-            for mac in self._holders.get(member, set()) | self._seen_from.get(member, set())
-        }
+        own = {member for mac in shared for member in self._own_of[mac]} - {ip}
+        return {mac for member in own for mac in (*self._holders[member], *self._seen_from[member])}
 
     def _floats(self, ip: bytes, macs: Iterable[bytes]) -> bool:
         """Whether an IP went cleanly between machines that may take over from each other."""
@@ -452,12 +459,11 @@ class Merger:
         spans: dict[bytes, Spans] = {}
         for mac in macs:
             told = [
-                (binding.ts_ns, binding.spans)
-                for protocol, message in self._proofs.get(mac, {}).get(ip, ())
-                for ends in ((mac, ip), (ip, mac))
-                if (binding := state.bindings.get((*ends, protocol, message))) is not None
+                ((binding := state.bindings[proof]).ts_ns, binding.spans)
+                for proof in self._proofs[mac]
+                if _ip_of(mac, proof) == ip
             ]
-            if (sight := self.sights.get(mac, {}).get(ip)) is not None:
+            if (sight := self._sight(mac, ip)) is not None:
                 told.append((sight.first_ns, sight.spans))
             firsts[mac], spans[mac] = min(told)
         order = sorted(firsts, key=lambda mac: (firsts[mac], mac))
@@ -494,8 +500,8 @@ class Merger:
 
     def _active_until(self, state: State, mac: bytes) -> int:
         """Latest time at which this MAC is known to have spoken."""
-        seen = [sight.last_ns for sight in self.sights.get(mac, {}).values()]
-        for id_ in self._mac_connections.get(mac, ()):
+        seen = [self._sightings[mac, ip].last_ns for ip in self.sent_as[mac]]
+        for id_ in self._mac_connections[mac]:
             counts = state.count("connections", id_)
             if counts is not None and counts[0]:
                 seen.append(counts[-1])
@@ -503,7 +509,7 @@ class Merger:
 
     def _split_by(self, ip: bytes, macs: list[bytes]) -> str:
         """What differs between the machines: `vlan`, `interface`, or `none`."""
-        sights = [self.sights.get(mac, {}).get(ip) for mac in macs]
+        sights = [self._sight(mac, ip) for mac in macs]
         for name in ("vlans", "interfaces"):
             sets = [getattr(sight, name) if sight else frozenset() for sight in sights]
             if all(sets) and all(
@@ -536,7 +542,7 @@ class Merger:
     def _next_to(self, id_: bytes) -> Iterator[bytes]:
         """Endpoints that are the same machine by what was told of this one directly."""
         yield from self._partners.get(id_, ())
-        yield from self._held.get(id_, ())
+        yield from self._held[id_]
         holding = self._holding.get(id_)
         if holding is not None and holding.mac is not None:
             yield holding.mac
@@ -587,18 +593,18 @@ class Merger:
             if (holding := self._holding.get(id_)) is not None and holding.members:
                 members |= holding.members
                 basis[id_] = "moves between its members"
-            contested |= self._contested.get(id_, set())
-            routes |= self._far.get(id_, set()) | self._proxied.get(id_, set())
+            contested.update(self._contested[id_])
+            routes.update(self._far[id_], self._proxied.get(id_, ()))
             if (presumed := self._presumed.get(id_)) is not None:
                 routes |= presumed.forwarded
         return Group(
-            ids,
+            tuple(ids),
             basis,
-            sorted(routes),
-            sorted(contested),
+            tuple(sorted(routes)),
+            tuple(sorted(contested)),
             bool(members)
             or any(id_ in self.macs and is_virtual_mac(self.macs[id_].address) for id_ in ids),
-            frozenset(members),
+            frozenset(members) or NO_IDS,
         )
 
     def _by_serial(self, ids: list[bytes], basis: dict[bytes, str]) -> None:
@@ -624,3 +630,19 @@ class Merger:
                     for id_, number in part_of.items():
                         if number == gone:
                             part_of[id_] = part_of[first]
+
+
+def _ip_of(mac: bytes, proof: Proof) -> bytes:
+    """The other endpoint that a proof of this MAC names."""
+    return proof[1] if proof[0] == mac else proof[0]
+
+
+_Kept = TypeVar("_Kept")
+
+
+def _keep(known: dict[bytes, _Kept], key: bytes, value: _Kept | None) -> None:
+    """Keeps what is not empty."""
+    if value:
+        known[key] = value
+    else:
+        known.pop(key, None)

@@ -88,15 +88,18 @@ def _check(name: str, wanted: Any) -> Check:
     )
 
 
-def classify(device: Device) -> tuple[str, str]:
-    """The device's type, and the name of the rule that says so."""
+def classify(device: Device, *, named: bool) -> tuple[str, str]:
+    """The device's type, and the name of the rule that says so.
+
+    `named` is whether its name is more than its address.
+    """
     told = None if device.virtual else device.attributes.get("type")
     if told in levels() or told in ("Router", "Switch", "Firewall"):
         return told, "claim"
     says = "\n".join(
         device.attributes[attribute]
         for attribute in ("model", "description", "order_number", "name")
-        if attribute in device.attributes and device.reasons[attribute]["rule"] != "address"
+        if attribute in device.attributes and (named or attribute != "name")
     )
     for rule in rules():
         if all(check(device, says) for check in rule.checks):

@@ -46,6 +46,9 @@ BUCKET_NS = 10_000_000_000
 
 MINUTE_NS = 60_000_000_000
 
+FIRST_NS, LAST_NS = -(2**63), 2**63 - 1
+"""The times between which all others are."""
+
 BUCKETS_PER_EVENT = 4096
 """Buckets kept per event; later ones are dropped and counted as capped."""
 
@@ -64,6 +67,7 @@ _TEXTS: dict[type, tuple[str, ...]] = {
         "transport",
         "protocol",
     ),
+    Binding: ("protocol", "message"),
     Operation: (
         "protocol",
         "name",
@@ -205,7 +209,7 @@ class State:
         self.events: MutableMapping[bytes, Event] = keep.facts("events")
         self.violations: MutableMapping[bytes, Violation] = keep.facts("violations")
         self.payloads: MutableMapping[bytes, Payload] = keep.facts("payloads")
-        self.attempts: dict[tuple[bytes, str, int], Attempts] = {}
+        self.attempts: MutableMapping[tuple[bytes, str, int], Attempts] = keep.facts("attempts")
         self.corrections: dict[bytes, Correction] = {}
         self.epochs: dict[tuple[int, int, str], Epoch] = {}
         self.observations: MutableMapping[bytes, Observed] = keep.facts("observations")
@@ -225,7 +229,7 @@ class State:
         self._same: dict[Any, Any] = {}
 
     def everything(self) -> Novelty:
-        """All that is known, as if one batch had brought it."""
+        """All that is known, as if one batch had brought it; attempts are asked for by source."""
         return Novelty(
             endpoints=set(self.endpoints),
             sightings=set(self.sightings),
@@ -237,7 +241,6 @@ class State:
             events=set(self.events),
             violations=set(self.violations),
             payloads=set(self.payloads),
-            attempts=set(self.attempts),
             corrections=set(self.corrections),
             epochs=set(self.epochs),
             observations=set(self.observations),
@@ -279,9 +282,9 @@ class State:
         """These ids one by one, each with its fact (and the connection that names) at hand."""
         for some in batched(ids, AT_ONCE):
             if name in KEPT:
-                self.keep.expect(name, some)  # type: ignore[arg-type]
+                self.keep.expect(name, some)
             if name == "connections":
-                self.keep.expect("observations", some)  # type: ignore[arg-type]
+                self.keep.expect("observations", some)
             if name in ON_CONNECTIONS:
                 facts = getattr(self, name)
                 named = {facts[id_].connection for id_ in some}
@@ -303,6 +306,19 @@ class State:
         """Name and id of operations, changes and violations that name one of these connections."""
         return self.keep.facts_on(connections)
 
+    def attempts_of(
+        self,
+        sources: Iterable[bytes],
+        transport: str | None = None,
+        first_ns: int = FIRST_NS,
+        last_ns: int = LAST_NS,
+    ) -> Iterator[Attempts]:
+        """Attempts of these sources (over one transport) whose buckets start from first to last.
+
+        Those of one source and transport come one after the other, in time order.
+        """
+        return self.keep.attempts_of(sources, transport, first_ns, last_ns)
+
     def apply(self, batch: Batch) -> Novelty:
         """Folds one batch in and says what it changed."""
         new = Novelty()
@@ -314,6 +330,7 @@ class State:
         for sighting in batch.sightings:
             self._sighting(sighting, new)
         for binding in batch.bindings:
+            self._share(binding, ("first", "second"), self.endpoints)
             key = (binding.first, binding.second, binding.protocol, binding.message)
             self._first(self.bindings, key, binding, new.bindings)
         for connection in batch.connections:
@@ -386,6 +403,9 @@ class State:
         expect("observations", {fact.connection for fact in batch.observations})
         for name in ("operations", "changes", "events", "violations", "payloads"):
             expect(name, {fact.id for fact in getattr(batch, name)})
+        expect(
+            "attempts", {(fact.source, fact.transport, fact.start_ns) for fact in batch.attempts}
+        )
 
     def tally(self, tallies: Tallies, new: Novelty | None = None) -> None:
         """Adds the counts of one batch."""

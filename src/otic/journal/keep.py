@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from otic.facts import Connection
+from otic.facts import Attempts, Connection
 
 _T = TypeVar("_T")
 
@@ -50,7 +51,7 @@ class Counts:
 class Keep(Protocol):
     """Where a state keeps what there is much of."""
 
-    def facts(self, name: str) -> MutableMapping[bytes, Any]:
+    def facts(self, name: str) -> MutableMapping[Any, Any]:
         """The place for the facts of this name."""
         ...
 
@@ -58,7 +59,7 @@ class Keep(Protocol):
         """The place for the counts of the facts of this name."""
         ...
 
-    def expect(self, name: str, ids: Iterable[bytes]) -> None:
+    def expect(self, name: str, ids: Iterable[Any]) -> None:
         """These facts will be asked for."""
         ...
 
@@ -70,14 +71,23 @@ class Keep(Protocol):
         """Name and id of operations, changes and violations that name one of these connections."""
         ...
 
+    def attempts_of(
+        self, sources: Iterable[bytes], transport: str | None, first_ns: int, last_ns: int
+    ) -> Iterator[Attempts]:
+        """Attempts of these sources (over one transport) whose buckets start from first to last.
+
+        Those of one source and transport come one after the other, in time order.
+        """
+        ...
+
 
 class InMemory:
     """Everything in dictionaries."""
 
     def __init__(self) -> None:
-        self._facts: dict[str, dict[bytes, Any]] = {}
+        self._facts: dict[str, dict[Any, Any]] = {"attempts": _AttemptsBySource()}
 
-    def facts(self, name: str) -> MutableMapping[bytes, Any]:
+    def facts(self, name: str) -> MutableMapping[Any, Any]:
         """A dictionary."""
         return self._facts.setdefault(name, {})
 
@@ -85,7 +95,7 @@ class InMemory:
         """Counts in a dictionary."""
         return Counts()
 
-    def expect(self, name: str, ids: Iterable[bytes]) -> None:
+    def expect(self, name: str, ids: Iterable[Any]) -> None:
         """All of them are at hand."""
 
     def connections_of(self, endpoints: set[bytes]) -> list[Connection]:
@@ -105,6 +115,38 @@ class InMemory:
             if fact.connection in connections
         ]
 
+    def attempts_of(
+        self, sources: Iterable[bytes], transport: str | None, first_ns: int, last_ns: int
+    ) -> Iterator[Attempts]:
+        """Those of each source in turn."""
+        known: Any = self._facts["attempts"]
+        for source in sources:
+            yield from known.of(source, transport, first_ns, last_ns)
+
+
+class _AttemptsBySource(dict[tuple[bytes, str, int], Attempts]):
+    """Attempts by source, transport and start of the bucket."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._starts: dict[bytes, dict[str, list[int]]] = {}
+
+    def __setitem__(self, key: tuple[bytes, str, int], fact: Attempts) -> None:
+        if key not in self:
+            source, transport, start = key
+            insort(self._starts.setdefault(source, {}).setdefault(transport, []), start)
+        super().__setitem__(key, fact)
+
+    def of(
+        self, source: bytes, transport: str | None, first_ns: int, last_ns: int
+    ) -> Iterator[Attempts]:
+        """Attempts of one source, by transport and time."""
+        known = self._starts.get(source, {})
+        for over in known if transport is None else known.keys() & {transport}:
+            starts = known[over]
+            for start in starts[bisect_left(starts, first_ns) : bisect_right(starts, last_ns)]:
+                yield self[source, over, start]
+
 
 KEPT = (
     "connections",
@@ -114,6 +156,7 @@ KEPT = (
     "events",
     "violations",
     "payloads",
+    "attempts",
 )
 """Facts of which there is much."""
 

@@ -127,6 +127,7 @@ class Analysis:
         """Folds one batch (of this journal segment) in; says what it changed."""
         new = self.state.apply(batch)
         self.inventory.note(new)
+        self.inventory.read(self.state)
         if not self.learning:
             self.detector.update(self.state, new)
         self.sink.write(self.state, batch, new, segment)

@@ -35,7 +35,7 @@ from otic.status import read_status
 
 log = structlog.get_logger()
 
-BATCHES_AT_ONCE = 64
+BATCHES_AT_ONCE = 16
 WAIT_MS = 50
 RECOUNT_S = 10
 """How often the counts of alerts are brought up to date."""

@@ -39,6 +39,10 @@ PATIENCE_S = 20.0
 """So long a process may take to end when it is told to."""
 
 
+ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": "131072"}
+"""Set, this stays as it is: else the C library learns from the first burst to keep what is free."""
+
+
 class _Process:
     """One child; it ends when its standard input does."""
 
@@ -102,6 +106,7 @@ class _Process:
             self.command,
             stdin=subprocess.PIPE,
             stderr=self._log_to,
+            env=ALLOCATOR | os.environ,
             # Ctrl-C is for the supervisor alone: it ends its processes in their order.
             start_new_session=True,
         )

@@ -24,6 +24,7 @@ from otic.errors import CaptureError, StoreError
 from otic.facts import SCHEMA, Batch, Tallies, derived_id, encode
 from otic.inventory.devices import Inventory
 from otic.journal.fold import MINUTE_NS, Novelty, State, Totals
+from otic.journal.keep import batched
 from otic.journal.lanes import TOTAL, window_starts
 from otic.journal.segments import FACTS
 from otic.sensor.analysis import Changes, Result
@@ -42,6 +43,9 @@ LIVE = "live"
 CHECKPOINT_BATCHES = 64
 """Batches whose counts wait as packed columns before they are added to the rows."""
 
+ROWS_AT_ONCE = 1000
+"""Rows in one statement: more would be quicker by little, and take memory that stays taken."""
+
 EDGE_BYTES = 65536
 """Bytes at each end of a file that tell it from others, with its name and size."""
 
@@ -54,7 +58,6 @@ IN_MEMORY = (
     "sightings",
     "bindings",
     "claims",
-    "attempts",
     "corrections",
     "epochs",
     "interfaces",
@@ -217,7 +220,7 @@ class Database:
         for name, make in MAKERS.items():
             keys = getattr(new, name)
             if keys:
-                self._upsert(name, [make(state, key) for key in sorted(keys, key=str)])
+                self._upsert(name, (make(state, key) for key in sorted(keys, key=str)))
         if new.claims:
             self._end_claims(state, new.claims)
         if batch.tallies != Tallies():
@@ -349,10 +352,12 @@ class Database:
     def _all(self, table: Table, *where: Any) -> Iterable[Any]:
         return self.connection.execute(select(table).where(*where, *self._own(table)))
 
-    def _upsert(self, name: str, rows: list[dict[str, Any]]) -> None:
+    def _upsert(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
         """Writes rows whole; columns that checkpoints own keep their values."""
-        if not rows:
-            return
+        for some in batched((row | self.scope for row in rows), ROWS_AT_ONCE):
+            self.connection.execute(self._upserting(name), some)
+
+    def _upserting(self, name: str) -> Any:
         statement = self._statements.get(name)
         if statement is None:
             table: Table = getattr(tables, name)
@@ -370,7 +375,7 @@ class Database:
                 else fresh.on_conflict_do_nothing()
             )
             self._statements[name] = statement
-        self.connection.execute(statement, [row | self.scope for row in rows])
+        return statement
 
     def _end_claims(self, state: State, new: set[bytes]) -> None:
         """A later value of a single-valued attribute ends the earlier one's validity."""
@@ -430,19 +435,18 @@ class Database:
 
     def _add(self, table: Table, counts: dict[bytes, list[int]]) -> None:
         """Adds these amounts to the rows of a table."""
-        if not counts:
-            return
         *amounts, last = COUNTED[table.name]
         bind = sqlalchemy.bindparam
         values: dict[str, Any] = {name: table.c[name] + bind(f"b_{name}") for name in amounts}
         values[last] = sqlalchemy.func.max(table.c[last], bind(f"b_{last}"))
-        self.connection.execute(
+        statement = (
             sqlalchemy.update(table)
             .where(table.c.id == bind("b_id"), *self._own(table))
-            .values(values),
-            [
-                {"b_id": id_}
-                | {f"b_{name}": n for name, n in zip((*amounts, last), row, strict=True)}
-                for id_, row in sorted(counts.items())
-            ],
+            .values(values)
         )
+        names = [f"b_{name}" for name in (*amounts, last)]
+        for some in batched(sorted(counts), ROWS_AT_ONCE):
+            self.connection.execute(
+                statement,
+                [{"b_id": id_} | dict(zip(names, counts[id_], strict=True)) for id_ in some],
+            )

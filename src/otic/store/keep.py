@@ -6,14 +6,17 @@ hand, as what came since the last checkpoint, until it added them to the rows.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from heapq import merge
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection as Transaction
-from sqlalchemy import Table, and_, func, or_, select
+from sqlalchemy import Table, and_, func, or_, select, tuple_
 
-from otic.facts import Connection
+from otic.facts import Attempts, Connection
 from otic.journal.keep import ON_CONNECTIONS, Counts, batched
 from otic.store import tables
 from otic.store.rows import COUNTED, FACTS
@@ -30,20 +33,25 @@ def chunks(ids: Iterable[bytes]) -> Iterator[list[bytes]]:
     return batched(ids, ASKED_AT_ONCE)
 
 
-class StoredFacts(MutableMapping[bytes, Any]):
+KEYS = {"observations": ("connection",), "attempts": ("source", "transport", "start_ns")}
+"""Columns of the key, where it is not the id."""
+
+
+class StoredFacts(MutableMapping[Any, Any]):
     """The facts of one table."""
 
     def __init__(self, transaction: Transaction, table: Table, own: Any) -> None:
         self._transaction = transaction
         self._table = table
         self._own = own
-        self._key = table.c.connection if table.name == "observations" else table.c.id
-        self._fact_of: Callable[[Any], tuple[bytes, Any]] = FACTS[table.name]
-        self._cache: dict[bytes, Any] = {}
-        self._unwritten: dict[bytes, Any] = {}
-        self._absent: set[bytes] = set()
+        self._columns = [table.c[name] for name in KEYS.get(table.name, ("id",))]
+        self._key: Any = self._columns[0] if len(self._columns) == 1 else tuple_(*self._columns)
+        self._fact_of: Callable[[Any], tuple[Any, Any]] = FACTS[table.name]
+        self._cache: dict[Any, Any] = {}
+        self._unwritten: dict[Any, Any] = {}
+        self._absent: set[Any] = set()
 
-    def expect(self, ids: Iterable[bytes]) -> None:
+    def expect(self, ids: Iterable[Any]) -> None:
         """Looks for these facts at once, so that asking for each of them costs nothing."""
         asked = [id_ for id_ in ids if not (id_ in self._cache or id_ in self._unwritten)]
         self._trim(len(asked))
@@ -64,11 +72,11 @@ class StoredFacts(MutableMapping[bytes, Any]):
         for id_ in list(islice(self._cache, max(0, len(self._cache) + more - CACHED))):
             del self._cache[id_]
 
-    def unwritten(self) -> Iterable[tuple[bytes, Any]]:
+    def unwritten(self) -> Iterable[tuple[Any, Any]]:
         """What the batch at work brought."""
         return self._unwritten.items()
 
-    def __getitem__(self, id_: bytes) -> Any:
+    def __getitem__(self, id_: Any) -> Any:
         fact = self._unwritten.get(id_)
         if fact is None:
             fact = self._cache.get(id_)
@@ -79,14 +87,15 @@ class StoredFacts(MutableMapping[bytes, Any]):
             raise KeyError(id_)
         return fact
 
-    def __setitem__(self, id_: bytes, fact: Any) -> None:
+    def __setitem__(self, id_: Any, fact: Any) -> None:
         self._unwritten[id_] = fact
 
-    def __delitem__(self, id_: bytes) -> None:
+    def __delitem__(self, id_: Any) -> None:
         raise TypeError("facts stay")
 
-    def __iter__(self) -> Iterator[bytes]:
-        ids = set(self._transaction.scalars(select(self._key).where(*self._own)))
+    def __iter__(self) -> Iterator[Any]:
+        rows = self._transaction.execute(select(*self._columns).where(*self._own))
+        ids = {row[0] if len(row) == 1 else tuple(row) for row in rows}
         return iter(ids | self._unwritten.keys())
 
     def __len__(self) -> int:
@@ -102,18 +111,19 @@ class StoredFacts(MutableMapping[bytes, Any]):
         """All facts."""
         return (fact for _, fact in self._all())
 
-    def _all(self) -> Iterator[tuple[bytes, Any]]:
+    def _all(self) -> Iterator[tuple[Any, Any]]:
         """The rows in pieces, by id, with what is not written yet in place of them."""
-        last = b""
-        query = select(self._table).where(*self._own).order_by(self._key).limit(ASKED_AT_ONCE * 4)
+        query = select(self._table).where(*self._own)
+        query = query.order_by(*self._columns).limit(ASKED_AT_ONCE * 4)
+        rest = query
         told = set()
-        while rows := self._transaction.execute(query.where(self._key > last)).all():
+        while rows := self._transaction.execute(rest).all():
             for row in rows:
                 id_, fact = self._fact_of(row)
                 if id_ in self._unwritten:
                     told.add(id_)
                 yield id_, self._unwritten.get(id_, fact)
-            last = id_
+            rest = query.where(self._key > id_)
         yield from ((id_, fact) for id_, fact in self._unwritten.items() if id_ not in told)
 
 
@@ -156,7 +166,7 @@ class StoredKeep:
         self._own = own
         self._facts: dict[str, StoredFacts] = {}
 
-    def facts(self, name: str) -> MutableMapping[bytes, Any]:
+    def facts(self, name: str) -> MutableMapping[Any, Any]:
         """The table of this name, behind a cache."""
         if name not in self._facts:
             table: Table = getattr(tables, name)
@@ -172,7 +182,7 @@ class StoredKeep:
         }
         return StoredCounts(self._transaction, of[name], self._own)
 
-    def expect(self, name: str, ids: Iterable[bytes]) -> None:
+    def expect(self, name: str, ids: Iterable[Any]) -> None:
         """Reads these facts into the cache."""
         self._facts[name].expect(ids)
 
@@ -217,3 +227,32 @@ class StoredKeep:
                 if fact.connection in connections:
                     found.add((name, id_))
         return sorted(found)
+
+    def attempts_of(
+        self, sources: Iterable[bytes], transport: str | None, first_ns: int, last_ns: int
+    ) -> Iterator[Attempts]:
+        """Those of some sources at once, with what is not written yet in place of the rows."""
+        table = tables.attempts
+        fact_of = FACTS["attempts"]
+        where = [table.c.start_ns.between(first_ns, last_ns), *self._own(table)]
+        if transport is not None:
+            where.append(table.c.transport == transport)
+        unwritten: dict[bytes, dict[Any, Attempts]] = defaultdict(dict)
+        for key, fact in self._facts["attempts"].unwritten():
+            if transport in (None, key[1]) and first_ns <= key[2] <= last_ns:
+                unwritten[key[0]][key] = fact
+        for some in chunks(sources):
+            query = (
+                select(table)
+                .where(table.c.source.in_(some), *where)
+                .order_by(table.c.source, table.c.transport, table.c.start_ns)
+            )
+            fresh = {
+                key: fact for source in some for key, fact in unwritten.get(source, {}).items()
+            }
+            rows = self._transaction.execute(query).yield_per(ASKED_AT_ONCE)
+            stored = (both for both in map(fact_of, rows) if both[0] not in fresh)
+            for _, fact in merge(
+                stored, sorted(fresh.items(), key=itemgetter(0)), key=itemgetter(0)
+            ):
+                yield fact

@@ -17,14 +17,19 @@ from otic.detect.alerts import Alert
 from otic.errors import StoreError
 from otic.facts import Span
 from otic.inventory.devices import Device, Inventory
+from otic.inventory.several import Several
 from otic.journal.fold import State
+from otic.journal.keep import batched
 from otic.store import tables
 from otic.store.engine import open_engine
 from otic.store.keep import chunks
 
+ENDPOINTS_AT_ONCE = 1000
+"""Endpoints whose memberships are written together."""
+
 PARTY = ("address", "alert", "role")
 
-Upsert = Callable[[str, list[dict[str, Any]]], None]
+Upsert = Callable[[str, Iterable[dict[str, Any]]], None]
 
 
 class Results:
@@ -37,7 +42,7 @@ class Results:
         self._own = own
         self._upsert = upsert
         self._members: dict[bytes, bytes] = {}
-        self._members_of: dict[bytes, set[bytes]] = {}
+        self._members_of: Several[bytes, bytes] = Several()
         for row in self._all(tables.memberships, tables.memberships.c.valid_to.is_(None)):
             self._member(row.endpoint, row.device)
         transaction.rollback()
@@ -46,22 +51,23 @@ class Results:
         """Writes these devices and who belongs to them; those not in the inventory are gone."""
         changed = set(changed)
         present = [inventory.devices[id_] for id_ in changed & inventory.devices.keys()]
-        self._upsert("devices", [_device_row(device) for device in present])
+        self._upsert("devices", map(_device_row, present))
         self._delete(tables.devices, changed - inventory.devices.keys())
         endpoints = set(chain.from_iterable(device.endpoints for device in present))
         for id_ in changed:
-            endpoints |= self._members_of.get(id_, set())
-        self._memberships(state, inventory, endpoints)
+            endpoints.update(self._members_of[id_])
+        for some in batched(sorted(endpoints), ENDPOINTS_AT_ONCE):
+            self._memberships(state, inventory, some)
 
     def whole_inventory(self, state: State, inventory: Inventory) -> None:
         """Makes the tables hold exactly these devices."""
         stored = set(self._transaction.scalars(self._ids(tables.devices)))
-        self.devices(state, inventory, stored | inventory.devices.keys() | self._members_of.keys())
+        self.devices(state, inventory, {*stored, *inventory.devices, *self._members_of})
 
     def alerts(self, changed: list[Alert], gone: Iterable[bytes]) -> None:
         """Writes these alerts with their parties, and takes away those that are gone."""
         gone = list(gone)
-        self._upsert("alerts", [_alert_row(alert) for alert in changed])
+        self._upsert("alerts", map(_alert_row, changed))
         self._delete(tables.alerts, gone)
         self._parties(changed, gone)
         self._open([alert for alert in changed if not alert.policy])
@@ -84,19 +90,19 @@ class Results:
     def _member(self, endpoint: bytes, device: bytes | None) -> None:
         before = self._members.pop(endpoint, None)
         if before is not None:
-            self._members_of[before].discard(endpoint)
+            self._members_of.discard(before, endpoint)
         if device is not None:
             self._members[endpoint] = device
-            self._members_of.setdefault(device, set()).add(endpoint)
+            self._members_of.add(device, endpoint)
 
-    def _memberships(self, state: State, inventory: Inventory, endpoints: set[bytes]) -> None:
+    def _memberships(self, state: State, inventory: Inventory, endpoints: list[bytes]) -> None:
         """Opens and closes the memberships of these endpoints at the clock of this look.
 
         One that goes on says the best reason known, not the one known when somebody looked first.
         """
         table = tables.memberships
         opened, closed, going_on = [], [], []
-        for endpoint in sorted(endpoints):
+        for endpoint in endpoints:
             before = self._members.get(endpoint)
             device = inventory.device(endpoint)
             if before == (None if device is None else device.id):

@@ -42,8 +42,8 @@ class FieldMaker:
         for entry in settings.device:
             self._flags[entry.space, entry.address] = frozenset(entry.flags)
         self._own_zone = settings.zone
-        self.zone = lru_cache(maxsize=65536)(self._zone)
-        self.public = lru_cache(maxsize=65536)(self._public)
+        self._zone_of = lru_cache(maxsize=4096)(self._zone)
+        self.public = lru_cache(maxsize=4096)(self._public)
 
     def flags(self, space: str, address: str) -> frozenset[str]:
         """What people said about this address."""
@@ -51,6 +51,10 @@ class FieldMaker:
             return NO_FLAGS
         own = self._flags.get((space, address), NO_FLAGS)
         return own | self._flags.get(("", address), NO_FLAGS)
+
+    def zone(self, address: str) -> str:
+        """The zone of this address."""
+        return self._zone_of(address) if self._networks else self._own_zone
 
     def _zone(self, address: str) -> str:
         ip = addresses.parse(address)

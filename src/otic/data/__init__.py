@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -16,7 +17,11 @@ def read(name: str) -> bytes:
 
 def table(name: str) -> Iterator[list[str]]:
     """The rows of a tab-separated table; large ones are better not kept as rows."""
-    return (line.split("\t") for line in read(name).decode().splitlines())
+    with (files(__name__) / name).open("rb") as raw:
+        packed = name.endswith(".gz")
+        with io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if packed else raw, "utf-8") as lines:
+            for line in lines:
+                yield line.rstrip("\n").split("\t")
 
 
 @cache

@@ -33,7 +33,7 @@ def is_local_mac(address: str) -> bool:
     return bool(int(address[:2], 16) & 2)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=32768)
 def parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The IP address of this text; none where it is no IP address."""
     try:

@@ -71,9 +71,11 @@ def _analysis(folder: DataFolder, settings: Settings, _: Path) -> int:
     from otic.sensor.analyst import Analyst
     from otic.sensor.rights import leave_the_wire
     from otic.store.database import Database
+    from otic.store.engine import prepare
 
     leave_the_wire()
     ended = _until_input_ends()
+    prepare(folder.database)
     Analyst(folder, settings, Database(folder.database, settings)).run(ended.is_set)
     return 0
 
@@ -81,10 +83,12 @@ def _analysis(folder: DataFolder, settings: Settings, _: Path) -> int:
 def _web(folder: DataFolder, settings: Settings, config: Path) -> int:
     from otic.api.app import serve
     from otic.sensor.rights import leave_the_wire
+    from otic.store.engine import prepare
     from otic.store.queries.common import Store
 
     leave_the_wire()
     ended = _until_input_ends()
+    prepare(folder.people)
     while not folder.database.exists():
         if ended.wait(STORE_S):
             return 0

@@ -513,6 +513,10 @@ class Detector:
             match = Match("event", key, shown, first, spans, last, total, members)
             self.matches.put(key, key, match, fields)
 
+    def scanning(self) -> set[bytes]:
+        """Endpoints whose attempts alert."""
+        return {scan.source for scan in self._scans.values()}
+
     def _look_at_attempts(self, state: State, new: Novelty) -> None:
         """Looks at what shares a window with new attempts, and at all of new sources."""
         if not self._windows["attempts"]:
@@ -545,7 +549,7 @@ class Detector:
                 if fired is None:
                     continue
                 id_ = rows[0].transport, subnet
-                scan = self._scans.setdefault((key, id_), _Scan())
+                scan = self._scans.setdefault((key, id_), _Scan(owner.id))
                 scan.add(rows, *fired)
                 shown = fields | {"subnet": subnet, "targets": scan.targets()}
                 match = Match(
@@ -563,6 +567,7 @@ class Detector:
 class _Scan(msgspec.Struct):
     """All windows so far in which attempts reached what a rule asks for, and what was in them."""
 
+    source: bytes
     first_ns: int = LAST_NS
     last_ns: int = FIRST_NS
     spans: Spans = b""

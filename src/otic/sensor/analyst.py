@@ -74,6 +74,10 @@ class Store(Sink, Protocol):
         """Keeps alerts whose facts happened again."""
         ...
 
+    def forget_attempts(self, alerting: set[bytes]) -> int:
+        """Deletes old attempts of all sources but these; gives the number."""
+        ...
+
     def decided(self, sequence: int, decision: Decision) -> None:
         """Notes that a decision was applied."""
         ...
@@ -231,7 +235,10 @@ class Analyst:
         self.database.recounted(self.analysis.detector.recount(self.analysis.state))
 
     def _forget(self) -> None:
-        """The oldest segments go when the journal is larger than it may be."""
+        """What is too much goes: the oldest attempts, the oldest segments of the journal."""
+        forgotten = self.database.forget_attempts(self.analysis.detector.scanning())
+        if forgotten:
+            log.info("attempts_forgotten", buckets=forgotten)
         folder, most_bytes = self.folder.journal, self.settings.journal_bytes
         for name in drop_oldest(folder, FACTS, most_bytes, before=self.position[0]):
             log.info("journal_segment_dropped", segment=name)

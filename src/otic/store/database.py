@@ -33,7 +33,7 @@ from otic.sensor.decisions import Decision
 from otic.settings import Settings
 from otic.store import tables
 from otic.store.engine import create, migrate, open_engine
-from otic.store.keep import StoredKeep, chunks
+from otic.store.keep import KEYS, StoredKeep, chunks
 from otic.store.results import Results
 from otic.store.rows import COUNTED, MAKERS, SINGLE, read
 
@@ -45,6 +45,12 @@ CHECKPOINT_BATCHES = 64
 
 ROWS_AT_ONCE = 1000
 """Rows in one statement: more would be quicker by little, and take memory that stays taken."""
+
+ATTEMPTS = 500000
+"""Buckets of attempts kept of sources that do not alert."""
+
+SPARED = 30_000
+"""Sources named in one statement."""
 
 EDGE_BYTES = 65536
 """Bytes at each end of a file that tell it from others, with its name and size."""
@@ -260,6 +266,26 @@ class Database:
         """Writes alerts whose facts happened again."""
         self.results.alerts(alerts, [])
         self.connection.commit()
+
+    def forget_attempts(self, alerting: set[bytes]) -> int:
+        """Deletes the oldest attempts of all sources but these, where there are too many rows.
+
+        By number and not by age: a clock that is set forward makes nothing old. Gives the number.
+        """
+        table = tables.attempts
+        where = [table.c.source.not_in(sorted(alerting)[:SPARED]), *self._own(table)]
+        count = self.connection.scalar(select(sqlalchemy.func.count()).where(*where)) or 0
+        if count <= ATTEMPTS:
+            self.connection.rollback()
+            return 0
+        key = [table.c[name] for name in KEYS["attempts"]]
+        surplus = count - ATTEMPTS + ATTEMPTS // 10
+        oldest = select(*key).where(*where).order_by(table.c.start_ns).limit(surplus)
+        deleted = self.connection.execute(
+            sqlalchemy.delete(table).where(sqlalchemy.tuple_(*key).in_(oldest), *self._own(table))
+        )
+        self.connection.commit()
+        return deleted.rowcount
 
     def decided(self, sequence: int, decision: Decision) -> None:
         """Notes that a decision was applied, and who took it."""

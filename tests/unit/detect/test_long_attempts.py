@@ -13,7 +13,7 @@ from otic.detect.rules import load
 from otic.facts import Attempts, Batch, pack_spans
 from otic.sensor.analysis import Analysis, Memory, Sink
 from otic.settings import Settings
-from otic.store import keep
+from otic.store import database, keep
 from otic.store.database import Database
 
 RULES = load()
@@ -112,3 +112,29 @@ def test_a_scan_counts_a_bounded_number_of_targets(monkeypatch: pytest.MonkeyPat
     (alert,) = alerts(one)
     assert alert.count == 120
     assert alert.last_ns == at(50) // 10**10 * 10**10
+
+
+def test_old_attempts_are_forgotten_but_for_those_that_alert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table stays small; after a restart the alerts are the same."""
+    monkeypatch.setattr(database, "ATTEMPTS", 1000)
+    quiet = endpoint("10.0.0.67")
+    polls = [tried(bucket, "10.0.0.67", range(1, 3)) for bucket in range(3000)]
+    batches = [*hours(), batch(90, quiet, *polls, s=30_000)]
+    path = tmp_path / "otic.db"
+    sink = Database(path, Settings())
+    one = analysis(sink)
+    for given in batches:
+        one.apply(given)
+        sink.forget_attempts(one.detector.scanning())
+    expected = alerts(one)
+    kept = [key for key in one.state.attempts if key[0] == quiet.id]
+    sink.close()
+
+    assert len(kept) < len(polls) // 2
+    assert max(key[2] for key in kept) == max(fact.start_ns for fact in polls)
+    again = Database(path, Settings())
+    assert expected == alerts(analysis(again))
+    assert not again.forget_attempts({endpoint(name).id for name in SOURCES})
+    again.close()

@@ -63,7 +63,7 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     pipe: str = ""
     """Read frames as a pcap stream out of this named pipe, which another program writes."""
     filter: str = ""
-    """A pcap filter: frames that do not pass are counted and not read."""
+    """A pcap filter of at most 2,000 letters: frames that do not pass are counted and not read."""
     fanout: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     """Spread the interface over so many rings."""
     promiscuous: bool = True

@@ -29,6 +29,10 @@ ETHERNET = 1
 LONGEST = 4096
 """Most instructions of a program, the kernel's limit."""
 
+LONGEST_TEXT = 2000
+"""Most letters of a filter: libpcap's time grows with the cube of what it is told (400 ports took
+half a minute), its memory with the square."""
+
 DLT_OF_LINKTYPE = {101: 12}
 """libpcap's own number (DLT_) where it is not the one of capture files (LINKTYPE_): raw IP."""
 
@@ -109,6 +113,11 @@ def compile_filter(
     """
     if "\0" in text:
         raise FilterError("filter: it holds a zero byte")
+    if len(text) > LONGEST_TEXT:
+        raise FilterError(
+            f"filter: {len(text)} letters are too long for libpcap, {LONGEST_TEXT} are allowed;"
+            " name networks (net 10.0.0.0/24) and ranges of ports (portrange 1-100)"
+        )
     library = libpcap()
     handle = library.pcap_open_dead(DLT_OF_LINKTYPE.get(link_type, link_type), snap_length)
     if not handle:

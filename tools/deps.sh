@@ -11,6 +11,7 @@ python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$missing python3
 command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
 python3 -c 'import ctypes; ctypes.CDLL("libpcap.so.0.8")' >/dev/null 2>&1 || missing="$missing libpcap0.8"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+command -v tshark >/dev/null 2>&1 || missing="$missing tshark"
 
 [ -n "$missing" ] || exit 0
 as_root=""

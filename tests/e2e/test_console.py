@@ -78,7 +78,7 @@ def test_from_the_overview_to_what_mends_the_mirror(admin: Page, tmp_path: Path)
     report = tmp_path / "report.txt"
     download.value.save_as(report)
     assert report.read_text().startswith("Mirror quality report")
-    assert "modbus" in report.read_text()
+    assert "Modbus" in report.read_text()
 
 
 def test_the_map_is_moved_by_mouse_and_keys(admin: Page):

@@ -135,7 +135,7 @@ def image(layers: list[bytes], architecture: str, epoch: int) -> None:
 def main() -> int:
     """Builds package and image, and says how large it is."""
     if shutil.which("mmdebstrap") is None:
-        sys.exit("otic: mmdebstrap is missing, which makes the image's Debian root: make deps")
+        sys.exit("otic: mmdebstrap, which makes the image's Debian root, is missing: install it")
     build_deb()
     epoch = run("git", "log", "-1", "--format=%ct").strip()
     root = base(epoch)

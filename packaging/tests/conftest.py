@@ -8,3 +8,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+
+from support.cables import silent_cable  # noqa: E402
+
+__all__ = ["silent_cable"]

@@ -116,6 +116,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::dnp3::PROTOCOL,
     crate::opc_ua::PROTOCOL,
     crate::fins::PROTOCOL,
+    crate::c37_118::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

@@ -11,7 +11,7 @@ from otic.facts import Connection, Operation
 from otic.inventory.protocols import is_industrial
 from otic.journal.fold import Novelty, State
 
-PUBLISHED = {"goose", "sampled-values", "c37.118"}
+PUBLISHED = {"goose", "sampled-values"}
 """Protocols whose connection's client publishes to a group."""
 
 MOST_TARGETS = 16

@@ -36,6 +36,7 @@ pub mod ethernet_ip;
 pub mod fields;
 pub mod fins;
 pub mod ftp;
+pub mod hart_ip;
 pub mod hsr_prp;
 pub mod hsrp;
 pub mod http;

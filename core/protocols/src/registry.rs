@@ -117,6 +117,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::opc_ua::PROTOCOL,
     crate::fins::PROTOCOL,
     crate::c37_118::PROTOCOL,
+    crate::hart_ip::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

@@ -21,6 +21,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod ads;
 pub mod arp;
 pub mod bacnet;
 pub mod ber;

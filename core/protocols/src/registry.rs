@@ -118,6 +118,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::fins::PROTOCOL,
     crate::c37_118::PROTOCOL,
     crate::hart_ip::PROTOCOL,
+    crate::ads::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

@@ -50,6 +50,7 @@ pub mod ldap;
 pub mod lldp;
 pub mod mms;
 pub mod modbus;
+pub mod mqtt;
 pub mod mrp;
 pub mod nbns;
 pub mod ntlm;

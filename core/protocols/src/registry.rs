@@ -119,6 +119,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::c37_118::PROTOCOL,
     crate::hart_ip::PROTOCOL,
     crate::ads::PROTOCOL,
+    crate::mqtt::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

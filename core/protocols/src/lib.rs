@@ -29,6 +29,7 @@ pub mod ber_tags;
 pub mod c37_118;
 pub mod carp;
 pub mod cdp;
+pub mod coap;
 pub mod dcerpc;
 pub mod dhcp;
 pub mod dnp3;

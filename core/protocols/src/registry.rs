@@ -140,6 +140,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::dns::MDNS,
     crate::dns::LLMNR,
     crate::snmp::PROTOCOL,
+    crate::coap::PROTOCOL,
     crate::ntp::PROTOCOL,
     crate::hsrp::PROTOCOL,
 ];

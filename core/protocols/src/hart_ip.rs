@@ -221,7 +221,7 @@ fn front(bytes: &[u8]) -> Front<'_> {
         return Front::Foreign;
     }
     let Ok([_, kind, id, status]) = cursor.array() else { return Front::Incomplete };
-    if !matches!(kind, REQUEST..=PUBLISHED | NAK) || message(id).is_none() {
+    if !matches!(kind, REQUEST | RESPONSE | PUBLISHED | NAK) || message(id).is_none() {
         return Front::Foreign;
     }
     let (Ok(sequence), Ok(length)) = (cursor.u16_be(), cursor.u16_be()) else {

@@ -21,12 +21,15 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod ads;
 pub mod arp;
 pub mod bacnet;
 pub mod ber;
 pub mod ber_tags;
+pub mod c37_118;
 pub mod carp;
 pub mod cdp;
+pub mod coap;
 pub mod dcerpc;
 pub mod dhcp;
 pub mod dnp3;
@@ -35,6 +38,7 @@ pub mod ethernet_ip;
 pub mod fields;
 pub mod fins;
 pub mod ftp;
+pub mod hart_ip;
 pub mod hsr_prp;
 pub mod hsrp;
 pub mod http;
@@ -47,6 +51,7 @@ pub mod ldap;
 pub mod lldp;
 pub mod mms;
 pub mod modbus;
+pub mod mqtt;
 pub mod mrp;
 pub mod nbns;
 pub mod ntlm;

@@ -116,6 +116,10 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::dnp3::PROTOCOL,
     crate::opc_ua::PROTOCOL,
     crate::fins::PROTOCOL,
+    crate::c37_118::PROTOCOL,
+    crate::hart_ip::PROTOCOL,
+    crate::ads::PROTOCOL,
+    crate::mqtt::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,
@@ -136,6 +140,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::dns::MDNS,
     crate::dns::LLMNR,
     crate::snmp::PROTOCOL,
+    crate::coap::PROTOCOL,
     crate::ntp::PROTOCOL,
     crate::hsrp::PROTOCOL,
 ];

@@ -12,7 +12,7 @@ from otic.inventory.protocols import is_industrial
 from otic.inventory.several import Several
 from otic.journal.fold import Novelty, State
 
-PUBLISHED = {"goose", "sampled-values", "c37.118"}
+PUBLISHED = {"goose", "sampled-values"}
 """Protocols whose connection's client publishes to a group."""
 
 MOST_TARGETS = 16

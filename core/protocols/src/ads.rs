@@ -24,9 +24,10 @@
 use compact_str::{CompactString, format_compact};
 use otic_wire::{Cursor, Short};
 
+use crate::fields::part_at;
 use crate::out::{
     Action, Change, Child, Claim, Decode, Evidence, Item, Object, Operation, Out, Outcome, Value,
-    Violation, Who,
+    Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -324,11 +325,7 @@ impl Ads {
     }
 
     const fn synchronised(&mut self, side: Side) -> &mut bool {
-        let [a, b] = &mut self.synchronised;
-        match side {
-            Side::A => a,
-            Side::B => b,
-        }
+        side.of(&mut self.synchronised)
     }
 
     fn say_client(&mut self, side: Side, out: &mut Out) {
@@ -387,11 +384,7 @@ impl Ads {
         told_in: &'static str,
         out: &mut Out,
     ) {
-        let [a, b] = &mut self.told;
-        let told = match input.side {
-            Side::A => a,
-            Side::B => b,
-        };
+        let told = input.side.of(&mut self.told);
         if *told != message.source.first_chunk().copied() {
             *told = message.source.first_chunk().copied();
             let (part, told_in) = (message.source, (NAME, told_in));
@@ -739,13 +732,7 @@ fn element<'a>(xml: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 fn violation(input: &Input<'_>, part: &[u8], out: &mut Out) {
     if !input.truncated {
-        out.push(Item::Violation(Violation {
-            rule: "ads-length",
-            protocol: NAME,
-            sender: input.side,
-            values: Vec::new(),
-            evidence: input.locate(part.get(..part.len().min(32)).unwrap_or(part)),
-        }));
+        out.push(input.violation(NAME, "ads-length", part_at(part, 0, 32)));
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 
 use otic_wire::{Address, Cursor, Mac, Short};
 
-use crate::out::{Action, Child, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Child, Event, Item, Object, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 
@@ -76,13 +76,11 @@ impl Session for Arp {
             }
             Ok(Read::BadLengths) | Err(_) => {
                 if !input.truncated {
-                    out.push(Item::Violation(Violation {
-                        rule: "arp-length",
-                        protocol: NAME,
-                        sender: input.side,
-                        values: Vec::new(),
-                        evidence: input.locate(input.bytes.get(..8).unwrap_or_default()),
-                    }));
+                    out.push(input.violation(
+                        NAME,
+                        "arp-length",
+                        input.bytes.get(..8).unwrap_or_default(),
+                    ));
                 }
                 return input.bytes.len();
             }

@@ -18,8 +18,9 @@
 use compact_str::{CompactString, format_compact};
 use otic_wire::{Cursor, Short};
 
+use crate::fields::part_at;
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Violation, Who,
+    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -314,11 +315,7 @@ impl C37118 {
     }
 
     const fn synchronised(&mut self, side: Side) -> &mut bool {
-        let [a, b] = &mut self.synchronised;
-        match side {
-            Side::A => a,
-            Side::B => b,
-        }
+        side.of(&mut self.synchronised)
     }
 
     fn frame(&mut self, input: &Input<'_>, frame: &Frame<'_>, out: &mut Out) {
@@ -389,13 +386,7 @@ fn operation(
 
 fn violation(input: &Input<'_>, rule: &'static str, part: &[u8], out: &mut Out) {
     if !input.truncated {
-        out.push(Item::Violation(Violation {
-            rule,
-            protocol: NAME,
-            sender: input.side,
-            values: Vec::new(),
-            evidence: input.locate(part.get(..part.len().min(32)).unwrap_or(part)),
-        }));
+        out.push(input.violation(NAME, rule, part_at(part, 0, 32)));
     }
 }
 

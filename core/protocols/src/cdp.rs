@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use compact_str::ToCompactString;
 use otic_wire::{Cursor, Short};
 
-use crate::out::{Action, Child, Decode, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Child, Decode, Object, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 
@@ -62,13 +62,11 @@ impl Session for Cdp {
                 Ok((kind, value)) => claims(input, kind, value, out),
                 Err(_) => {
                     if !input.truncated {
-                        out.push(Item::Violation(Violation {
-                            rule: "cdp-tlv-length",
-                            protocol: NAME,
-                            sender: input.side,
-                            values: Vec::new(),
-                            evidence: input.locate(input.bytes.get(start..).unwrap_or_default()),
-                        }));
+                        out.push(input.violation(
+                            NAME,
+                            "cdp-tlv-length",
+                            input.bytes.get(start..).unwrap_or_default(),
+                        ));
                     }
                     break;
                 }
@@ -168,6 +166,7 @@ fn addresses(input: &Input<'_>, attribute: &'static str, value: &[u8], out: &mut
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::out::Item;
     use crate::session::Side;
     use crate::testing;
 

@@ -15,7 +15,8 @@
 use compact_str::CompactString;
 use otic_wire::{Cursor, Short};
 
-use crate::out::{Action, Item, Object, Operation, Out, Outcome, Violation};
+use crate::fields::part_at;
+use crate::out::{Action, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side};
@@ -183,11 +184,7 @@ impl Coap {
         words: (&'static str, Action),
         out: &mut Out,
     ) {
-        let [a, b] = &mut self.last;
-        let last = match input.side {
-            Side::A => a,
-            Side::B => b,
-        };
+        let last = input.side.of(&mut self.last);
         if last.replace(message.id) == Some(message.id) {
             return;
         }
@@ -227,14 +224,7 @@ impl Coap {
 
 fn violation(input: &Input<'_>, out: &mut Out) {
     if !input.truncated {
-        out.push(Item::Violation(Violation {
-            rule: "coap-format",
-            protocol: NAME,
-            sender: input.side,
-            values: Vec::new(),
-            evidence: input
-                .locate(input.bytes.get(..input.bytes.len().min(32)).unwrap_or_default()),
-        }));
+        out.push(input.violation(NAME, "coap-format", part_at(input.bytes, 0, 32)));
     }
 }
 

@@ -14,7 +14,7 @@ use compact_str::{CompactString, format_compact};
 use otic_wire::{Address, Cursor, Mac};
 
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Violation, Who,
+    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -318,15 +318,7 @@ fn binding(input: &Input<'_>, message: &Message<'_>, name: &'static str, out: &m
 impl Session for Dhcp {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         out.layer(PROTOCOL.name, input.side);
-        let violation = |rule, part| {
-            Item::Violation(Violation {
-                rule,
-                protocol: PROTOCOL.name,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(part),
-            })
-        };
+        let violation = |rule, part| input.violation(PROTOCOL.name, rule, part);
         let Some(message) = Message::read(input.bytes) else {
             if !input.truncated {
                 out.push(violation("dhcp-header", input.bytes));

@@ -21,7 +21,7 @@ use otic_wire::{Cursor, SpanMap};
 
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,
-    Out, Outcome, Value, Violation, Who,
+    Out, Outcome, Value, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -1030,13 +1030,7 @@ fn attributes(input: &Input<'_>, ends: Ends, data: &[u8], out: &mut Out) {
 }
 
 fn violation(input: &Input<'_>, rule: &'static str, part: &[u8], out: &mut Out) {
-    out.push(Item::Violation(Violation {
-        rule,
-        protocol: NAME,
-        sender: input.side,
-        values: Vec::new(),
-        evidence: input.locate(part),
-    }));
+    out.push(input.violation(NAME, rule, part));
 }
 
 fn operation(

@@ -20,8 +20,7 @@ use otic_wire::{Address, Cursor, Spans};
 use smallvec::SmallVec;
 
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out, Outcome,
-    Violation, Who,
+    Action, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -296,13 +295,7 @@ impl Names {
 
     fn violation(&self, input: &Input<'_>, rule: &'static str, part: &[u8], out: &mut Out) {
         if !input.truncated {
-            out.push(Item::Violation(Violation {
-                rule,
-                protocol: self.protocol,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(part),
-            }));
+            out.push(input.violation(self.protocol, rule, part));
         }
     }
 

@@ -16,9 +16,9 @@
 use compact_str::{CompactString, format_compact};
 use otic_wire::{Cursor, Short};
 
+use crate::fields::part_at;
 use crate::out::{
     Action, Change, Child, Decode, Event, Evidence, Item, Object, Operation, Out, Outcome, Value,
-    Violation,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -317,22 +317,12 @@ impl Fins {
     }
 
     const fn synchronised(&mut self, side: Side) -> &mut bool {
-        let [a, b] = &mut self.synchronised;
-        match side {
-            Side::A => a,
-            Side::B => b,
-        }
+        side.of(&mut self.synchronised)
     }
 
     fn violation(&mut self, input: &Input<'_>, part: &[u8], out: &mut Out) {
         if !input.truncated && !std::mem::replace(&mut self.reported, true) {
-            out.push(Item::Violation(Violation {
-                rule: "fins-length",
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(part.get(..part.len().min(32)).unwrap_or(part)),
-            }));
+            out.push(input.violation(NAME, "fins-length", part_at(part, 0, 32)));
         }
     }
 

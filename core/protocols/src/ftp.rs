@@ -11,8 +11,7 @@ use compact_str::CompactString;
 use otic_wire::Spans;
 
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Event, Item, Object, Operation, Out, Outcome,
-    Violation, Who,
+    Action, Child, Claim, Confidence, Decode, Event, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -291,13 +290,7 @@ impl Session for Ftp {
                 if rest.len() < LINE_CAP {
                     break;
                 }
-                out.push(Item::Violation(Violation {
-                    rule: "ftp-line-length",
-                    protocol: NAME,
-                    sender: input.side,
-                    values: Vec::new(),
-                    evidence: input.locate(rest.get(..64).unwrap_or(rest)),
-                }));
+                out.push(input.violation(NAME, "ftp-line-length", rest.get(..64).unwrap_or(rest)));
                 used = input.bytes.len();
                 break;
             };

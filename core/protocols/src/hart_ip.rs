@@ -27,9 +27,10 @@
 use compact_str::{CompactString, format_compact};
 use otic_wire::Cursor;
 
+use crate::fields::part_at;
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out,
-    Outcome, Value, Violation, Who,
+    Outcome, Value, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -339,11 +340,7 @@ impl HartIp {
     }
 
     const fn synchronised(&mut self, side: Side) -> &mut bool {
-        let [a, b] = &mut self.synchronised;
-        match side {
-            Side::A => a,
-            Side::B => b,
-        }
+        side.of(&mut self.synchronised)
     }
 
     fn child(&self, unit: Unit) -> Child {
@@ -794,13 +791,7 @@ fn violation(input: &Input<'_>, part: &[u8], error: &PduError, out: &mut Out) {
 
 fn break_rule(input: &Input<'_>, rule: &'static str, part: &[u8], out: &mut Out) {
     if !input.truncated {
-        out.push(Item::Violation(Violation {
-            rule,
-            protocol: NAME,
-            sender: input.side,
-            values: Vec::new(),
-            evidence: input.locate(part.get(..part.len().min(32)).unwrap_or(part)),
-        }));
+        out.push(input.violation(NAME, rule, part_at(part, 0, 32)));
     }
 }
 

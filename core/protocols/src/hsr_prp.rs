@@ -15,7 +15,7 @@
 use compact_str::ToCompactString;
 use otic_wire::{Cursor, Mac, Short};
 
-use crate::out::{Action, Child, Decode, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Child, Decode, Item, Object, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 
@@ -39,13 +39,7 @@ impl Session for Supervision {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         out.layer(NAME, input.side);
         if frame(input, out).is_err() && !input.truncated {
-            out.push(Item::Violation(Violation {
-                rule: "hsr-prp-length",
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(input.bytes),
-            }));
+            out.push(input.violation(NAME, "hsr-prp-length", input.bytes));
         }
         input.bytes.len()
     }

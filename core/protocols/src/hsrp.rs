@@ -16,7 +16,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use compact_str::{ToCompactString, format_compact};
 use otic_wire::{Address, Cursor, Mac, Short};
 
-use crate::out::{Action, Child, Decode, Holds, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Child, Decode, Holds, Item, Object, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 
@@ -69,13 +69,7 @@ impl Session for Hsrp {
             _ => version_2(input, out),
         };
         if read.is_err() && !input.truncated {
-            out.push(Item::Violation(Violation {
-                rule: "hsrp-length",
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(input.bytes),
-            }));
+            out.push(input.violation(NAME, "hsrp-length", input.bytes));
         }
         input.bytes.len()
     }

@@ -14,9 +14,10 @@
 use compact_str::CompactString;
 use otic_wire::Spans;
 
+use crate::fields::part_at;
 use crate::out::{
     Action, Child, Claim, Confidence, Decode, Event, Item, Object, Operation, Out, Outcome,
-    Payload, Violation, Who,
+    Payload, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -282,19 +283,12 @@ impl Http {
     }
 
     fn direction(&mut self, side: Side) -> &mut Direction {
-        let [a, b] = &mut self.directions;
-        if side == Side::A { a } else { b }
+        side.of(&mut self.directions)
     }
 
     fn violation(&mut self, input: &Input<'_>, rule: &'static str, part: &[u8], out: &mut Out) {
         if !std::mem::replace(&mut self.reported, true) {
-            out.push(Item::Violation(Violation {
-                rule,
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(part.get(..part.len().min(64)).unwrap_or(part)),
-            }));
+            out.push(input.violation(NAME, rule, part_at(part, 0, 64)));
         }
     }
 

@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 use compact_str::{CompactString, ToCompactString, format_compact};
 use otic_wire::Cursor;
 
+use crate::fields::part_at;
 use crate::out::{
     Action, Change, Child, Decode, Event, Evidence, Item, Object, Operation, Out, Outcome, Value,
     Violation,
@@ -659,13 +660,7 @@ impl Session for Iec104 {
                 Front::Broken(rule) => {
                     if self.synchronised.get(direction) == Some(&true) && !self.reported {
                         self.reported = true;
-                        out.push(Item::Violation(Violation {
-                            rule,
-                            protocol: NAME,
-                            sender: input.side,
-                            values: Vec::new(),
-                            evidence: input.locate(rest.get(..rest.len().min(6)).unwrap_or(rest)),
-                        }));
+                        out.push(input.violation(NAME, rule, part_at(rest, 0, 6)));
                     }
                     self.set_synchronised(direction, false);
                     // The next start octet that begins a whole frame; the bytes before are lost.
@@ -703,13 +698,7 @@ impl Session for Iec104 {
                         let operation = control(input, u32::from(*code), what, &frame);
                         out.operation(Operation { protocol: NAME, ..operation });
                     }
-                    out.push(Item::Violation(Violation {
-                        rule: "iec104-asdu-length",
-                        protocol: NAME,
-                        sender: input.side,
-                        values: Vec::new(),
-                        evidence: input.locate(frame.all),
-                    }));
+                    out.push(input.violation(NAME, "iec104-asdu-length", frame.all));
                 }
                 (Format::Supervisory, _) => {
                     let what = ("supervisory", Action::Session);

@@ -18,8 +18,7 @@ use otic_wire::Cursor;
 
 use crate::ber_tags::{self as ber, INTEGER, SEQUENCE};
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Event, Item, Object, Operation, Out, Outcome,
-    Violation, Who,
+    Action, Child, Claim, Confidence, Decode, Event, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -211,13 +210,7 @@ impl Kerberos {
     fn read_message(&mut self, input: &Input<'_>, bytes: &[u8], out: &mut Out) {
         let Some((kind, fields)) = message(bytes, input.truncated) else {
             if !input.truncated {
-                out.push(Item::Violation(Violation {
-                    rule: "kerberos-der",
-                    protocol: NAME,
-                    sender: input.side,
-                    values: Vec::new(),
-                    evidence: input.locate(bytes),
-                }));
+                out.push(input.violation(NAME, "kerberos-der", bytes));
             }
             return;
         };

@@ -19,7 +19,7 @@ use otic_wire::Cursor;
 
 use crate::ber_tags::{self as ber, ENUMERATED, INTEGER, OCTETS, SEQUENCE};
 use crate::ntlm;
-use crate::out::{Action, Decode, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Decode, Event, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
@@ -211,8 +211,7 @@ impl Default for Ldap {
 
 impl Ldap {
     fn direction(&mut self, side: Side) -> &mut Direction {
-        let [a, b] = &mut self.directions;
-        if side == Side::A { a } else { b }
+        side.of(&mut self.directions)
     }
 
     fn read_message(
@@ -487,13 +486,7 @@ impl Session for Ldap {
                 let all = rest.get(..read).unwrap_or_default();
                 let Some(message) = message(all) else {
                     if std::mem::take(&mut self.direction(input.side).synchronised) {
-                        out.push(Item::Violation(Violation {
-                            rule: "ldap-ber",
-                            protocol: NAME,
-                            sender: input.side,
-                            values: Vec::new(),
-                            evidence: input.locate(rest.get(..8).unwrap_or(rest)),
-                        }));
+                        out.push(input.violation(NAME, "ldap-ber", rest.get(..8).unwrap_or(rest)));
                     }
                     used = input.bytes.len();
                     break;

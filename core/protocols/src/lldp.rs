@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use compact_str::{CompactString, ToCompactString};
 use otic_wire::{Cursor, Mac, Short};
 
-use crate::out::{Action, Child, Decode, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Child, Decode, Object, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 use crate::text;
@@ -60,14 +60,11 @@ impl Session for Lldp {
                 Ok((kind, value)) => claims(input, kind, value, out),
                 Err(short) => {
                     if !input.truncated {
-                        out.push(Item::Violation(Violation {
-                            rule: "lldp-tlv-length",
-                            protocol: NAME,
-                            sender: input.side,
-                            values: Vec::new(),
-                            evidence: input
-                                .locate(input.bytes.get(short.offset..).unwrap_or_default()),
-                        }));
+                        out.push(input.violation(
+                            NAME,
+                            "lldp-tlv-length",
+                            input.bytes.get(short.offset..).unwrap_or_default(),
+                        ));
                     }
                     break;
                 }
@@ -196,6 +193,7 @@ fn identifier(input: &Input<'_>, attribute: &'static str, is_mac: bool, id: &[u8
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::out::Item;
     use crate::session::Side;
     use crate::testing;
 

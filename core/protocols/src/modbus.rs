@@ -24,6 +24,7 @@
 use otic_wire::Cursor;
 use smallvec::SmallVec;
 
+use crate::fields::part_at;
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,
     Out, Outcome, Value, Violation, Who, same_name,
@@ -1003,13 +1004,7 @@ impl Session for Modbus {
                 Front::Broken(rule) => {
                     if self.synchronised.get(direction) == Some(&true) && !self.reported {
                         self.reported = true;
-                        out.push(Item::Violation(Violation {
-                            rule,
-                            protocol: NAME,
-                            sender: input.side,
-                            values: Vec::new(),
-                            evidence: input.locate(rest.get(..rest.len().min(6)).unwrap_or(rest)),
-                        }));
+                        out.push(input.violation(NAME, rule, part_at(rest, 0, 6)));
                     }
                     self.set_synchronised(direction, false);
                     return input.bytes.len();

@@ -18,7 +18,8 @@
 use compact_str::CompactString;
 use otic_wire::{Cursor, Short, Spans};
 
-use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::fields::part_at;
+use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side};
@@ -278,14 +279,6 @@ struct Mqtt {
     synchronised: [bool; 2],
 }
 
-const fn of<T>(both: &mut [T; 2], side: Side) -> &mut T {
-    let [a, b] = both;
-    match side {
-        Side::A => a,
-        Side::B => b,
-    }
-}
-
 fn topic(bytes: &[u8]) -> CompactString {
     text::utf8(bytes.get(..bytes.len().min(SPELLED)).unwrap_or_default())
 }
@@ -437,7 +430,7 @@ impl Mqtt {
         out: &mut Out,
     ) -> Result<(), Short> {
         let told = publish(packet, self.level)?;
-        let aliases = of(&mut self.aliases, input.side);
+        let aliases = input.side.of(&mut self.aliases);
         let known =
             told.alias.and_then(|alias| aliases.iter().position(|(number, _)| *number == alias));
         let name = match (told.topic, told.alias, known) {
@@ -475,23 +468,17 @@ const fn outcome(refused: bool) -> Outcome {
 
 fn violation(input: &Input<'_>, part: &[u8], out: &mut Out) {
     if !input.truncated {
-        out.push(Item::Violation(Violation {
-            rule: "mqtt-packet",
-            protocol: NAME,
-            sender: input.side,
-            values: Vec::new(),
-            evidence: input.locate(part.get(..part.len().min(32)).unwrap_or(part)),
-        }));
+        out.push(input.violation(NAME, "mqtt-packet", part_at(part, 0, 32)));
     }
 }
 
 impl Session for Mqtt {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         if input.after_gap {
-            *of(&mut self.skip, input.side) = 0;
-            *of(&mut self.synchronised, input.side) = false;
+            *input.side.of(&mut self.skip) = 0;
+            *input.side.of(&mut self.synchronised) = false;
         }
-        let skip = of(&mut self.skip, input.side);
+        let skip = input.side.of(&mut self.skip);
         let mut used = input.bytes.len().min(*skip);
         *skip -= used;
         if used > 0 {
@@ -505,18 +492,18 @@ impl Session for Mqtt {
                     if used == 0 {
                         out.layer(NAME, input.side);
                     }
-                    *of(&mut self.synchronised, input.side) = true;
+                    *input.side.of(&mut self.synchronised) = true;
                     if self.packet(input, &packet, out).is_err() {
                         violation(input, packet.code, out);
                     }
                     // What follows a large packet's beginning is its payload.
                     let here = packet.length.min(rest.len());
-                    *of(&mut self.skip, input.side) = packet.length - here;
+                    *input.side.of(&mut self.skip) = packet.length - here;
                     used += here;
                 }
                 Front::Incomplete => break,
                 Front::Foreign => {
-                    if std::mem::take(of(&mut self.synchronised, input.side)) {
+                    if std::mem::take(input.side.of(&mut self.synchronised)) {
                         violation(input, rest, out);
                     }
                     return input.bytes.len();

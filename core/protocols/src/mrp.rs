@@ -16,7 +16,7 @@
 use compact_str::{CompactString, ToCompactString, format_compact};
 use otic_wire::{Cursor, Mac, Short};
 
-use crate::out::{Action, Child, Decode, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Child, Decode, Event, Item, Object, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 
@@ -68,13 +68,7 @@ impl Session for Mrp {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         out.layer(NAME, input.side);
         if self.frame(input, out).is_err() && !input.truncated {
-            out.push(Item::Violation(Violation {
-                rule: "mrp-length",
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(input.bytes),
-            }));
+            out.push(input.violation(NAME, "mrp-length", input.bytes));
         }
         input.bytes.len()
     }

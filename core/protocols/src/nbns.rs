@@ -16,8 +16,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use otic_wire::{Address, Cursor};
 
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out, Outcome,
-    Violation, Who,
+    Action, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -304,13 +303,7 @@ impl Session for Nbns {
         if let Err(rule) = self.message(input, out)
             && !input.truncated
         {
-            out.push(Item::Violation(Violation {
-                rule,
-                protocol: PROTOCOL.name,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(input.bytes),
-            }));
+            out.push(input.violation(PROTOCOL.name, rule, input.bytes));
         }
         input.bytes.len()
     }

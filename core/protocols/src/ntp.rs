@@ -10,7 +10,7 @@
 use otic_wire::Cursor;
 
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Violation, Who,
+    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -262,13 +262,7 @@ impl Session for Ntp {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         out.layer(PROTOCOL.name, input.side);
         if self.message(input, out).is_none() && !input.truncated {
-            out.push(Item::Violation(Violation {
-                rule: "ntp-header",
-                protocol: PROTOCOL.name,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(input.bytes),
-            }));
+            out.push(input.violation(PROTOCOL.name, "ntp-header", input.bytes));
         }
         input.bytes.len()
     }

@@ -21,10 +21,11 @@
 use compact_str::{CompactString, format_compact};
 use otic_wire::{Cursor, SpanMap, Spans};
 
+use crate::fields::part_at;
 use crate::iso_transport::{self, Front, Joined, Kind, Segments, Tpdu};
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,
-    Out, Outcome, Value, Violation, Who,
+    Out, Outcome, Value, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -578,13 +579,7 @@ impl S7comm {
 
     fn violation(&mut self, input: &Input<'_>, rule: &'static str, part: &[u8], out: &mut Out) {
         if !std::mem::replace(&mut self.reported, true) {
-            out.push(Item::Violation(Violation {
-                rule,
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(part.get(..part.len().min(32)).unwrap_or(part)),
-            }));
+            out.push(input.violation(NAME, rule, part_at(part, 0, 32)));
         }
     }
 

@@ -4,7 +4,8 @@ use compact_str::CompactString;
 use otic_wire::{Address, Mac, SpanMap, Spans};
 
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Evidence, Object, Operation, Out, Outcome, Who,
+    Action, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out, Outcome,
+    Violation, Who,
 };
 use crate::text;
 
@@ -37,6 +38,15 @@ impl Side {
         match self {
             Self::A => Self::B,
             Self::B => Self::A,
+        }
+    }
+
+    /// What a pair holds for this end.
+    #[inline]
+    pub const fn of<T>(self, [a, b]: &mut [T; 2]) -> &mut T {
+        match self {
+            Self::A => a,
+            Self::B => b,
         }
     }
 }
@@ -113,6 +123,18 @@ impl<'a> Input<'a> {
             evidence: self.locate(part),
             ts_ns: self.ts_ns,
         }
+    }
+
+    /// `part`, which its sender sent, breaks this rule of the protocol.
+    #[must_use]
+    pub fn violation(&self, protocol: &'static str, rule: &'static str, part: &[u8]) -> Item {
+        Item::Violation(Violation {
+            rule,
+            protocol,
+            sender: self.side,
+            values: Vec::new(),
+            evidence: self.locate(part),
+        })
     }
 
     /// What the sender says of itself in a field made for it: `part`, read as `decode`, is `value`.

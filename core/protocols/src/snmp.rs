@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 use crate::ber_tags::{dotted, element, expect, integer};
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out,
-    Outcome, Value, Violation, Who,
+    Outcome, Value, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -514,13 +514,7 @@ impl Session for Snmp {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         out.layer(PROTOCOL.name, input.side);
         if self.message(input, out).is_none() && !input.truncated {
-            out.push(Item::Violation(Violation {
-                rule: "snmp-ber",
-                protocol: PROTOCOL.name,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(input.bytes),
-            }));
+            out.push(input.violation(PROTOCOL.name, "snmp-ber", input.bytes));
         }
         input.bytes.len()
     }

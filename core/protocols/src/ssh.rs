@@ -9,9 +9,7 @@
 
 use otic_wire::Cursor;
 
-use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Item, Operation, Out, Outcome, Violation, Who,
-};
+use crate::out::{Action, Child, Claim, Confidence, Decode, Item, Operation, Out, Outcome, Who};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
@@ -101,8 +99,7 @@ struct Ssh {
 
 impl Ssh {
     fn direction(&mut self, side: Side) -> &mut Direction {
-        let [a, b] = &mut self.directions;
-        if side == Side::A { a } else { b }
+        side.of(&mut self.directions)
     }
 
     fn client(&mut self, input: &Input<'_>) -> Option<Side> {
@@ -157,13 +154,7 @@ impl Ssh {
                     return Some(rest.len());
                 }
                 if !(6..=PACKET_CAP).contains(&length) {
-                    out.push(Item::Violation(Violation {
-                        rule: "ssh-packet",
-                        protocol: NAME,
-                        sender: input.side,
-                        values: Vec::new(),
-                        evidence: input.locate(rest.get(..6).unwrap_or(rest)),
-                    }));
+                    out.push(input.violation(NAME, "ssh-packet", rest.get(..6).unwrap_or(rest)));
                     self.direction(input.side).next = Next::Encrypted;
                     return Some(rest.len());
                 }

@@ -9,7 +9,7 @@
 use compact_str::ToCompactString;
 use otic_wire::{Cursor, Mac, Short};
 
-use crate::out::{Action, Child, Decode, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Child, Decode, Object, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 
@@ -37,13 +37,7 @@ impl Session for SpanningTree {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         out.layer(NAME, input.side);
         if bpdu(input, out).is_err() && !input.truncated {
-            out.push(Item::Violation(Violation {
-                rule: "stp-bpdu-length",
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(input.bytes),
-            }));
+            out.push(input.violation(NAME, "stp-bpdu-length", input.bytes));
         }
         input.bytes.len()
     }
@@ -101,6 +95,7 @@ fn bpdu(input: &Input<'_>, out: &mut Out) -> Result<(), Short> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::out::Item;
     use crate::session::Side;
     use crate::testing;
 

@@ -15,7 +15,7 @@
 use otic_wire::Cursor;
 
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Violation, Who,
+    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Transport};
@@ -229,13 +229,11 @@ impl Syslog {
         // Without PRI a message counts as user-level notice (RFC 3164 §4.3.3).
         let (number, length) = priority(message).unwrap_or((13, 0));
         if number > PRIORITIES {
-            out.push(Item::Violation(Violation {
-                rule: "syslog-priority",
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(message.get(..length).unwrap_or_default()),
-            }));
+            out.push(input.violation(
+                NAME,
+                "syslog-priority",
+                message.get(..length).unwrap_or_default(),
+            ));
         }
         let origin = origin(message.get(length..).unwrap_or_default());
         let head = message.get(..message.len().min(128)).unwrap_or(message);

@@ -102,8 +102,7 @@ struct Telnet {
 
 impl Telnet {
     fn command(&mut self, side: Side) -> &mut Command {
-        let [a, b] = &mut self.commands;
-        if side == Side::A { a } else { b }
+        side.of(&mut self.commands)
     }
 
     /// The next byte of text, once commands are taken out.

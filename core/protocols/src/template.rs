@@ -15,7 +15,7 @@
 use otic_wire::{Cursor, Spans};
 
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Violation, Who,
+    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -194,13 +194,11 @@ impl Session for Template {
                 Front::Incomplete => break,
                 Front::Broken => {
                     let bytes = input.bytes.get(used..).unwrap_or_default();
-                    out.push(Item::Violation(Violation {
-                        rule: "template-length",
-                        protocol: NAME,
-                        sender: input.side,
-                        values: Vec::new(),
-                        evidence: input.locate(bytes.get(..3).unwrap_or(bytes)),
-                    }));
+                    out.push(input.violation(
+                        NAME,
+                        "template-length",
+                        bytes.get(..3).unwrap_or(bytes),
+                    ));
                     return input.bytes.len();
                 }
                 // Joined in the middle of a message: the next segment may start one.

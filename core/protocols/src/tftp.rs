@@ -12,7 +12,7 @@
 
 use compact_str::CompactString;
 
-use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 use crate::text;
@@ -92,13 +92,7 @@ impl Tftp {
             Some((file, _)) => text::utf8(file.get(..file.len().min(FILE)).unwrap_or(file)),
             None => {
                 if !input.truncated {
-                    out.push(Item::Violation(Violation {
-                        rule: "tftp-request",
-                        protocol: NAME,
-                        sender: input.side,
-                        values: Vec::new(),
-                        evidence: input.locate(input.bytes),
-                    }));
+                    out.push(input.violation(NAME, "tftp-request", input.bytes));
                 }
                 CompactString::default()
             }

@@ -14,7 +14,7 @@
 use compact_str::CompactString;
 
 use crate::fields::part_at;
-use crate::out::{Action, Decode, Event, Item, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Decode, Event, Item, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
@@ -111,8 +111,7 @@ impl Vnc {
     }
 
     fn slot(&mut self, side: Side) -> &mut Next {
-        let [a, b] = &mut self.next;
-        if side == Side::A { a } else { b }
+        side.of(&mut self.next)
     }
 
     /// One message at the front of `bytes`; how long it is, none when it is not whole.
@@ -131,13 +130,7 @@ impl Vnc {
     fn version(&mut self, input: &Input<'_>, bytes: &[u8], out: &mut Out) -> Option<usize> {
         let line = bytes.get(..VERSION)?;
         let Some(minor) = version(line) else {
-            out.push(Item::Violation(Violation {
-                rule: "vnc-version",
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(line),
-            }));
+            out.push(input.violation(NAME, "vnc-version", line));
             *self.slot(input.side) = Next::Rest;
             return Some(bytes.len());
         };

@@ -14,7 +14,7 @@ use compact_str::{ToCompactString, format_compact};
 use otic_wire::{Address, Cursor, Mac, Short};
 
 use crate::carp;
-use crate::out::{Action, Child, Decode, Holds, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Child, Decode, Holds, Item, Object, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session};
 
@@ -48,13 +48,7 @@ impl Session for Vrrp {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         out.layer(NAME, input.side);
         if advertisement(input, out).is_err() && !input.truncated {
-            out.push(Item::Violation(Violation {
-                rule: "vrrp-length",
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(input.bytes),
-            }));
+            out.push(input.violation(NAME, "vrrp-length", input.bytes));
         }
         input.bytes.len()
     }

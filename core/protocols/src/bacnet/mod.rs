@@ -28,7 +28,7 @@ use rustc_hash::FxHashMap;
 
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,
-    Out, Outcome, Value, Violation, Who,
+    Out, Outcome, Value, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -825,13 +825,7 @@ impl Bacnet {
     fn violation(&mut self, input: &Input<'_>, out: &mut Out, rule: &'static str, bytes: &[u8]) {
         if !self.violated {
             self.violated = true;
-            out.push(Item::Violation(Violation {
-                rule,
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(bytes),
-            }));
+            out.push(input.violation(NAME, rule, bytes));
         }
     }
 }

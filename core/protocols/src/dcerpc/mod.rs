@@ -595,8 +595,7 @@ impl Session for Dcerpc {
             self.datagram(input, out);
             return input.bytes.len();
         }
-        let [a, b] = &mut self.directions;
-        let direction = if input.side == Side::A { a } else { b };
+        let direction = input.side.of(&mut self.directions);
         if input.after_gap {
             *direction = Direction::default();
         }

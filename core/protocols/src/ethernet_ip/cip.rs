@@ -21,9 +21,10 @@ use rustc_hash::FxHashMap;
 
 use super::path::{self, Path};
 use super::pccc;
+use crate::fields::part_at;
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,
-    Out, Outcome, Value, Violation, Who,
+    Out, Outcome, Value, Who,
 };
 use crate::session::Input;
 use crate::text;
@@ -602,13 +603,7 @@ fn parts<'a>(input: &Input<'_>, out: &mut Out, data: &'a [u8]) -> Vec<&'a [u8]> 
         })
         .collect();
     if bad && !input.truncated {
-        out.push(Item::Violation(Violation {
-            rule: "cip-multiple-service-offsets",
-            protocol: NAME,
-            sender: input.side,
-            values: Vec::new(),
-            evidence: input.locate(data.get(..data.len().min(64)).unwrap_or_default()),
-        }));
+        out.push(input.violation(NAME, "cip-multiple-service-offsets", part_at(data, 0, 64)));
     }
     parts
 }

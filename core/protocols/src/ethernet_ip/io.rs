@@ -11,7 +11,7 @@
 
 use otic_wire::{Cursor, Short};
 
-use crate::out::{Action, Child, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Child, Object, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::sequence::{Counter, Numbered, Sequence};
 use crate::session::{Input, Session};
@@ -102,13 +102,7 @@ impl Session for CipIo {
         }
         if found.missing && !input.truncated && !self.violated {
             self.violated = true;
-            out.push(Item::Violation(Violation {
-                rule: "cip-io-length",
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(input.bytes),
-            }));
+            out.push(input.violation(NAME, "cip-io-length", input.bytes));
         }
         out.operation(Operation {
             protocol: NAME,
@@ -131,6 +125,7 @@ impl Session for CipIo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::out::Item;
     use crate::session::Side;
     use crate::testing;
 

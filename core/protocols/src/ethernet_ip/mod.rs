@@ -20,7 +20,7 @@
 use otic_wire::{Cursor, Short};
 
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Violation, Who,
+    Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -434,13 +434,7 @@ impl EthernetIp {
     ) {
         if !self.violated {
             self.violated = true;
-            out.push(Item::Violation(Violation {
-                rule,
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(bytes.unwrap_or(input.bytes)),
-            }));
+            out.push(input.violation(NAME, rule, bytes.unwrap_or(input.bytes)));
         }
     }
 }

@@ -22,9 +22,10 @@ use compact_str::{CompactString, format_compact};
 
 use self::association::Carried;
 use crate::ber::{self, Element};
+use crate::fields::part_at;
 use crate::iso_transport::{self, Front, Joined, Kind, Segments};
 use crate::out::{
-    Action, Change, Child, Event, Evidence, Item, Object, Operation, Out, Outcome, Value, Violation,
+    Action, Change, Child, Event, Evidence, Item, Object, Operation, Out, Outcome, Value,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -157,11 +158,7 @@ impl Mms {
     }
 
     const fn direction(&mut self, side: Side) -> &mut Direction {
-        let [a, b] = &mut self.directions;
-        match side {
-            Side::A => a,
-            Side::B => b,
-        }
+        side.of(&mut self.directions)
     }
 
     fn say_client(&mut self, side: Side, out: &mut Out) {
@@ -407,13 +404,7 @@ impl Mms {
 
     fn violation(&mut self, input: &Input<'_>, rule: &'static str, part: &[u8], out: &mut Out) {
         if !std::mem::replace(&mut self.reported, true) {
-            out.push(Item::Violation(Violation {
-                rule,
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(part.get(..part.len().min(32)).unwrap_or(part)),
-            }));
+            out.push(input.violation(NAME, rule, part_at(part, 0, 32)));
         }
     }
 }

@@ -23,9 +23,10 @@ use otic_wire::SpanMap;
 
 use self::binary::{Reader, Variant};
 use self::services::Target;
+use crate::fields::part_at;
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation,
-    Out, Outcome, Payload, Value, Violation, Who,
+    Out, Outcome, Payload, Value, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -194,11 +195,7 @@ impl OpcUa {
     }
 
     const fn direction(&mut self, side: Side) -> &mut Direction {
-        let [a, b] = &mut self.directions;
-        match side {
-            Side::A => a,
-            Side::B => b,
-        }
+        side.of(&mut self.directions)
     }
 
     fn say_client(&mut self, side: Side, out: &mut Out) {
@@ -711,13 +708,7 @@ impl OpcUa {
 
     fn violation(&mut self, input: &Input<'_>, part: &[u8], out: &mut Out) {
         if !std::mem::replace(&mut self.reported, true) {
-            out.push(Item::Violation(Violation {
-                rule: "opc-ua-header",
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(part.get(..part.len().min(32)).unwrap_or(part)),
-            }));
+            out.push(input.violation(NAME, "opc-ua-header", part_at(part, 0, 32)));
         }
     }
 }

@@ -17,9 +17,9 @@
 use compact_str::{CompactString, ToCompactString, format_compact};
 use otic_wire::{Cursor, Mac, Short};
 
+use crate::fields::part_at;
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out, Outcome,
-    Violation, Who,
+    Action, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -290,20 +290,13 @@ impl Cm {
 
     fn violation(&mut self, input: &Input<'_>, part: &[u8], out: &mut Out) {
         if !input.truncated && !std::mem::replace(&mut self.reported, true) {
-            out.push(Item::Violation(Violation {
-                rule: "profinet-cm-length",
-                protocol: NAME,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(part.get(..part.len().min(32)).unwrap_or(part)),
-            }));
+            out.push(input.violation(NAME, "profinet-cm-length", part_at(part, 0, 32)));
         }
     }
 
     fn request(&mut self, input: &Input<'_>, pdu: &Pdu<'_>, out: &mut Out) {
         let call = (pdu.activity, pdu.sequence);
-        let [a, b] = &mut self.last;
-        let last = if input.side == Side::A { a } else { b };
+        let last = input.side.of(&mut self.last);
         // The end of a long call, or a call that is sent again.
         if pdu.fragment != 0 || last.replace(call) == Some(call) {
             return;

@@ -16,9 +16,10 @@ use std::net::Ipv4Addr;
 use compact_str::{CompactString, ToCompactString, format_compact};
 use otic_wire::{Address, Cursor, Short};
 
+use crate::fields::part_at;
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out,
-    Outcome, Value, Violation, Who,
+    Outcome, Value, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -466,13 +467,7 @@ fn addresses(
 
 fn violation(input: &Input<'_>, part: &[u8], out: &mut Out) {
     if !input.truncated {
-        out.push(Item::Violation(Violation {
-            rule: "profinet-dcp-length",
-            protocol: NAME,
-            sender: input.side,
-            values: Vec::new(),
-            evidence: input.locate(part.get(..part.len().min(32)).unwrap_or(part)),
-        }));
+        out.push(input.violation(NAME, "profinet-dcp-length", part_at(part, 0, 32)));
     }
 }
 

@@ -17,7 +17,8 @@
 use compact_str::{ToCompactString, format_compact};
 use otic_wire::{Cursor, Short};
 
-use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::fields::part_at;
+use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome};
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::sequence::{Counter, SteppedSequence};
 use crate::session::{Input, Side};
@@ -128,8 +129,7 @@ impl Rt {
         }
         let [.., status, 0] = data else { return };
         let runs = status & PROVIDER_RUNS != 0;
-        let [a, b] = &mut self.runs;
-        let known = if input.side == Side::A { a } else { b };
+        let known = input.side.of(&mut self.runs);
         if known.replace(runs).is_some_and(|before| before != runs) {
             let state = if runs { "run" } else { "stop" };
             out.push(Item::Event(Event {
@@ -161,13 +161,7 @@ impl Rt {
                 Object::None
             }
             Err(_) => {
-                out.push(Item::Violation(Violation {
-                    rule: "profinet-rt-length",
-                    protocol: NAME,
-                    sender: input.side,
-                    values: Vec::new(),
-                    evidence: input.locate(data.get(..data.len().min(32)).unwrap_or(data)),
-                }));
+                out.push(input.violation(NAME, "profinet-rt-length", part_at(data, 0, 32)));
                 Object::None
             }
         }

@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use crate::dcerpc::Association;
 use crate::fields::{array_at, part_at};
 use crate::ntlm::Login;
-use crate::out::{Action, Decode, Event, Item, Object, Operation, Out, Outcome, Violation};
+use crate::out::{Action, Decode, Event, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
@@ -245,8 +245,7 @@ impl Default for Smb {
 
 impl Smb {
     fn direction(&mut self, side: Side) -> &mut Direction {
-        let [a, b] = &mut self.directions;
-        if side == Side::A { a } else { b }
+        side.of(&mut self.directions)
     }
 
     fn client(&mut self, client: Side, out: &mut Out) {
@@ -433,13 +432,7 @@ fn operation(
 }
 
 fn violation(input: &Input<'_>, rule: &'static str, part: &[u8]) -> Item {
-    Item::Violation(Violation {
-        rule,
-        protocol: NAME,
-        sender: input.side,
-        values: Vec::new(),
-        evidence: input.locate(part),
-    })
+    input.violation(NAME, rule, part)
 }
 
 impl Session for Smb {

@@ -19,7 +19,7 @@ use otic_wire::{Cursor, Short, Spans};
 
 use crate::out::{
     Action, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation, Out,
-    Outcome, Payload, Violation, Who,
+    Outcome, Payload, Who,
 };
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side};
@@ -206,19 +206,12 @@ struct Tls {
 
 impl Tls {
     fn direction(&mut self, side: Side) -> &mut Direction {
-        let [a, b] = &mut self.directions;
-        if side == Side::A { a } else { b }
+        side.of(&mut self.directions)
     }
 
     fn violation(&mut self, input: &Input<'_>, rule: &'static str, part: &[u8], out: &mut Out) {
         if !std::mem::replace(&mut self.violated, true) {
-            out.push(Item::Violation(Violation {
-                rule,
-                protocol: PROTOCOL.name,
-                sender: input.side,
-                values: Vec::new(),
-                evidence: input.locate(part),
-            }));
+            out.push(input.violation(PROTOCOL.name, rule, part));
         }
     }
 

@@ -5,23 +5,30 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from typing import IO, cast
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[IO[bytes]]:
+    """One table, unpacked when its name ends in `.gz`."""
+    with (files(__name__) / name).open("rb") as raw:
+        yield cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if name.endswith(".gz") else raw
 
 
 def read(name: str) -> bytes:
-    """The bytes of one table, unpacked when its name ends in `.gz`."""
-    raw = (files(__name__) / name).read_bytes()
-    return gzip.decompress(raw) if name.endswith(".gz") else raw
+    """The bytes of one table."""
+    with _opened(name) as file:
+        return file.read()
 
 
 def table(name: str) -> Iterator[list[str]]:
     """The rows of a tab-separated table; large ones are better not kept as rows."""
-    with (files(__name__) / name).open("rb") as raw:
-        packed = name.endswith(".gz")
-        with io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if packed else raw, "utf-8") as lines:
-            for line in lines:
-                yield line.rstrip("\n").split("\t")
+    with _opened(name) as file, io.TextIOWrapper(file, "utf-8") as lines:
+        for line in lines:
+            yield line.rstrip("\n").split("\t")
 
 
 @cache

@@ -17,6 +17,9 @@ import msgspec
 from otic.errors import OticError
 
 STREAM = "decisions"
+SENSOR = "otic"
+"""Who takes the decisions of the sensor itself."""
+
 LARGEST = 1 << 20
 """Bytes of one decision or answer."""
 
@@ -33,6 +36,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     ts_ns: int
     values: dict[str, str] = {}
     after: tuple[int, int] = (0, 0)
+
+
+def own_decision(kind: str, ts_ns: int, **values: str) -> Decision:
+    """What the sensor itself decides, so that the journal alone tells it again."""
+    return Decision(kind=kind, person=SENSOR, ts_ns=ts_ns, values=values)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,8 +21,7 @@ from otic.coverage.words import told, where
 from otic.facts import Event, own_event
 from otic.journal.fold import State
 from otic.journal.lanes import WINDOW_NS
-from otic.sensor.decisions import Decision
-from otic.sensor.silences import SENSOR
+from otic.sensor.decisions import Decision, own_decision
 
 MIRROR_WORSE = "mirror-worse"
 MIRROR_MENDED = "mirror-mended"
@@ -69,11 +68,11 @@ class MirrorWatch:
             return []
         fallen = max((one.grade for one in self._known if one.until_ns is None), default="")
         if fallen and worst.seen <= first:
-            return [_decision(MIRROR_MENDED, now_ns)]
+            return [own_decision(MIRROR_MENDED, now_ns)]
         if best.seen <= first or worst.seen <= fallen:
             return []
         values = {"before": first, "grade": worst.seen, "findings": _titles(worst)}
-        return [_decision(MIRROR_WORSE, now_ns, **values)]
+        return [own_decision(MIRROR_WORSE, now_ns, **values)]
 
     def apply(self, decision: Decision) -> None:
         """Takes such a decision; a second time it changes nothing."""
@@ -112,7 +111,3 @@ def _titles(found: Ledger) -> str:
     return "; ".join(
         f"{one.title} ({where(one.interface, one.vlans)})" for one in map(told, hiding)
     )
-
-
-def _decision(kind: str, ts_ns: int, **values: str) -> Decision:
-    return Decision(kind=kind, person=SENSOR, ts_ns=ts_ns, values=values)

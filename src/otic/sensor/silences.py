@@ -12,15 +12,12 @@ from collections.abc import MutableMapping
 import msgspec
 
 from otic.facts import Event, own_event
-from otic.sensor.decisions import Decision
+from otic.sensor.decisions import Decision, own_decision
 from otic.status import Status
 
 STAGE_SILENT = "stage-silent"
 STAGE_HEARD = "stage-heard"
 """Kinds of decisions: a stage fell silent, and is heard again."""
-
-SENSOR = "otic"
-"""Who decides so."""
 
 MARK = "silences"
 MOST = 200
@@ -54,13 +51,13 @@ class Silences:
         silent = {stage.name: stage for stage in status.stages if stage.silent_since is not None}
         open_ = {one.stage for one in self._known if one.until_ns is None}
         found = [
-            _decision(STAGE_HEARD, now_ns, stage=name, until_ns=str(now_ns))
+            own_decision(STAGE_HEARD, now_ns, stage=name, until_ns=str(now_ns))
             for name in open_ - silent.keys()
         ]
         for name in silent.keys() - open_:
             stage = silent[name]
             values = {"process": stage.process, "since_ns": str(stage.silent_since)}
-            found.append(_decision(STAGE_SILENT, now_ns, stage=name, **values))
+            found.append(own_decision(STAGE_SILENT, now_ns, stage=name, **values))
         return sorted(found, key=lambda one: (one.kind, one.values["stage"]))
 
     def apply(self, decision: Decision) -> None:
@@ -91,7 +88,3 @@ class Silences:
             )
             for one in self._known
         ]
-
-
-def _decision(kind: str, ts_ns: int, **values: str) -> Decision:
-    return Decision(kind=kind, person=SENSOR, ts_ns=ts_ns, values=values)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
-from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -132,6 +131,7 @@ class Talks:
             by_layer[number] = by_layer.get(number, 0) + self._packets[at]
         largest: dict[tuple[str, int | None], int] = {}
         for number, count in by_layer.items():
-            port = itemgetter(1, 2)(self.layers[number])
+            layer = self.layers[number]
+            port = layer.transport, layer.port
             largest[port] = max(largest.get(port, 0), count)
         return sum(largest.values())

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 
-use otic_protocols::registry::{Carrier, PROTOCOLS, Probe, Protocol};
+use otic_protocols::registry::{Carrier, Probe, Protocol, generation, protocols};
 use otic_protocols::{Input, Out, Session, Side, Transport};
 use otic_wire::stream::Stream;
 use otic_wire::{Address, AddressNumber, Mac};
@@ -99,8 +99,8 @@ pub enum Reader {
     Searching(u8),
     /// Recognised.
     Found(&'static Protocol, Box<dyn Session>),
-    /// No dissector knows it.
-    Unknown,
+    /// No dissector knew it while these definitions were in force.
+    Unknown(u32),
 }
 
 /// Frames and bytes of each side.
@@ -275,6 +275,9 @@ impl Reader {
         if let Self::Found(_, session) = self {
             return session.read(input, out);
         }
+        if matches!(self, Self::Unknown(asked) if *asked != generation()) {
+            *self = Self::Searching(0);
+        }
         let Self::Searching(tries) = self else { return input.bytes.len() };
         if input.bytes.is_empty() {
             return 0;
@@ -300,13 +303,13 @@ impl Reader {
         }
         *tries = tries.saturating_add(1);
         if *tries >= TRIES && matches!(carrier, CarrierId::Tcp | CarrierId::Udp) {
-            *self = Self::Unknown;
+            *self = Self::Unknown(generation());
         }
         input.bytes.len()
     }
 
     fn start(&mut self, protocol: &'static Protocol, input: &Input<'_>, out: &mut Out) -> usize {
-        let mut session = (protocol.session)();
+        let mut session = protocol.session();
         let used = session.read(input, out);
         *self = Self::Found(protocol, session);
         used
@@ -319,15 +322,14 @@ impl Reader {
     pub fn other(&self, carrier: &CarrierId, input: &Input<'_>, first: bool) -> Option<Self> {
         let Self::Found(known, _) = self else { return None };
         let hello = matches!(input.bytes, [0x16, 0x03, 0..=4, _, _, 1 | 2, ..]);
-        if !(first || hello) || known.name == "tls" || (known.probe)(input) != Probe::No {
+        if !(first || hello) || known.name == "tls" || known.probe(input) != Probe::No {
             return None;
         }
         match recognise(carrier, input) {
             Recognised::Protocol(protocol)
-                if (protocol.probe)(input) == Probe::Certain
-                    && (first || protocol.name == "tls") =>
+                if protocol.probe(input) == Probe::Certain && (first || protocol.name == "tls") =>
             {
-                Some(Self::Found(protocol, (protocol.session)()))
+                Some(Self::Found(protocol, protocol.session()))
             }
             _ => None,
         }
@@ -337,7 +339,7 @@ impl Reader {
     #[must_use]
     pub fn fits(&self, input: &Input<'_>) -> bool {
         match self {
-            Self::Found(protocol, _) => (protocol.probe)(input) != Probe::No,
+            Self::Found(protocol, _) => protocol.probe(input) != Probe::No,
             _ => true,
         }
     }
@@ -417,13 +419,13 @@ fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
     let mut best: Option<(Probe, bool, &'static Protocol)> = None;
     let mut more_on_port = false;
     let mut more = false;
-    for protocol in PROTOCOLS {
+    for protocol in protocols() {
         let Some(hinted) =
             protocol.carriers.iter().filter_map(|known| carrier.fits(known, ports)).max()
         else {
             continue;
         };
-        let probe = (protocol.probe)(input);
+        let probe = protocol.probe(input);
         match probe {
             Probe::No => {}
             Probe::More => {
@@ -449,12 +451,10 @@ fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
 
 /// Whether a protocol is known by this port on this transport.
 fn is_known_port(transport: Transport, port: u16) -> bool {
-    PROTOCOLS.iter().flat_map(|protocol| protocol.carriers).any(|carrier| {
-        match (transport, carrier) {
-            (Transport::Tcp, Carrier::Tcp(list)) | (Transport::Udp, Carrier::Udp(list)) => {
-                list.contains(&port)
-            }
-            _ => false,
+    protocols().flat_map(|protocol| protocol.carriers).any(|carrier| match (transport, carrier) {
+        (Transport::Tcp, Carrier::Tcp(list)) | (Transport::Udp, Carrier::Udp(list)) => {
+            list.contains(&port)
         }
+        _ => false,
     })
 }

@@ -28,6 +28,7 @@ use crate::lanes::Lanes;
 use crate::lans::LanCounts;
 use crate::output::{Fact, Output};
 use crate::spaces::SpaceMap;
+use crate::trace::Trace;
 
 /// Flows of one shard at once.
 const FLOWS: usize = 4096;
@@ -121,6 +122,8 @@ struct Awaited {
 /// All state of one shard.
 pub struct Shard {
     hasher: DefaultHashBuilder,
+    /// What one dissector says is collected, when somebody asked.
+    pub trace: Option<Box<Trace>>,
     awaited: Vec<Awaited>,
     /// Slots of flows, by key.
     flow_of: HashTable<u32>,
@@ -161,6 +164,7 @@ impl Default for Shard {
     fn default() -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
+            trace: None,
             awaited: Vec::new(),
             flow_of: HashTable::new(),
             flows: Vec::new(),
@@ -797,7 +801,7 @@ impl Shard {
     /// Counts a payload frame for which the dissector named no layer.
     fn count_unread(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>) {
         match &flow.reader {
-            Reader::Unknown => {
+            Reader::Unknown(_) => {
                 if flow.waiting.is_some() {
                     self.output.cause("undecoded-tcp");
                     self.waiting_frames(flow, "unknown", at);
@@ -838,6 +842,9 @@ impl Shard {
             |told: &Side| *told != client && !flow.client_by_syn && !flow.end(*told).0.is_group();
         if let Some(told) = told.filter(contradicts) {
             self.correct(flow, told, at);
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.note(flow, side, (at.frame.file, at.frame.number), &out.items);
         }
         for item in &out.items {
             self.item(flow, side, at, item);
@@ -1698,7 +1705,7 @@ impl Shard {
                 let name = protocol.name;
                 self.waiting_frames(&mut flow, name, &at);
             }
-            (Reader::Searching(_) | Reader::Unknown, Transport::Tcp) if waits => {
+            (Reader::Searching(_) | Reader::Unknown(_), Transport::Tcp) if waits => {
                 self.output.cause("undecoded-tcp");
                 self.waiting_frames(&mut flow, "unknown", &at);
             }

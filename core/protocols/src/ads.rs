@@ -30,7 +30,7 @@ use crate::out::{
     Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -40,8 +40,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "ADS",
     roles: ("ADS client", "ADS server"),
     carriers: &[Carrier::Tcp(&[TCP_PORT]), Carrier::Udp(&[UDP_PORT])],
-    probe,
-    session: || Box::new(Ads::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Ads::new()) },
     source: "Beckhoff Information System, TwinCAT ADS specification; plc4x ads-discovery.mspec",
 };
 

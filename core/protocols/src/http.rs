@@ -20,7 +20,7 @@ use crate::out::{
     Payload, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -30,8 +30,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "HTTP",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[80, 8080, 8000, 8008, 8081, 8088, 8888, 3128, 5357, 5985])],
-    probe,
-    session: || Box::new(Http::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Http::new()) },
     source: "RFC 9110, RFC 9112, RFC 7617",
 };
 

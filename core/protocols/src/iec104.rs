@@ -26,7 +26,7 @@ use crate::out::{
     Action, Change, Child, Decode, Event, Evidence, Item, Object, Operation, Out, Outcome, Value,
     Violation,
 };
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 
 /// IEC 60870-5-104.
@@ -35,8 +35,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "IEC 60870-5-104",
     roles: ("controlling station", "controlled station"),
     carriers: &[Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(Iec104::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Iec104::new()) },
     source: "IEC 60870-5-104:2006; IEC 60870-5-101:2003",
 };
 

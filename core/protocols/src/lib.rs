@@ -1,6 +1,6 @@
 //! Dissectors: one file a protocol, bytes in, messages out. No I/O, no clock.
 //!
-//! A protocol is one row of [`registry::PROTOCOLS`]: its names, where it is found, a `probe` that
+//! A protocol is one row of [`registry::BUILT`] or a definition ([`defined`]): its names, where it is found, a `probe` that
 //! recognises it by structure, and a constructor of its [`Session`], which reads the bytes of one
 //! flow. What a session understood it pushes into [`Out`]; keys, counting, addresses and roles are
 //! the engine's.
@@ -14,6 +14,7 @@
 //! | [`fields`] | numbers at known offsets |
 //! | [`ntlm`] | log-ins that other protocols carry |
 //! | [`text`] | text of the wire, without its padding |
+//! | [`defined`] | protocols that a file defines |
 //! | [`registry`] | the table of all protocols |
 
 #![cfg_attr(
@@ -31,6 +32,7 @@ pub mod carp;
 pub mod cdp;
 pub mod coap;
 pub mod dcerpc;
+pub mod defined;
 pub mod dhcp;
 pub mod dnp3;
 pub mod dns;
@@ -87,6 +89,6 @@ pub use out::{
     Operation, Out, Outcome, Payload, Value, Violation, Who,
 };
 pub use pending::Pending;
-pub use registry::{Carrier, Probe, Protocol};
+pub use registry::{Carrier, Dissector, Probe, Protocol};
 pub use sequence::{Counter, Numbered};
 pub use session::{Input, Session, Side, Transport};

@@ -30,7 +30,7 @@ use crate::out::{
     Out, Outcome, Value, Violation, Who, same_name,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -40,8 +40,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "Modbus",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[PORT]), Carrier::Udp(&[PORT])],
-    probe,
-    session: || Box::new(Modbus::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Modbus::new()) },
     source: "MODBUS Application Protocol V1.1b3; MODBUS Messaging on TCP/IP V1.0b; UMAS: public \
              descriptions",
 };

@@ -21,7 +21,7 @@ use otic_wire::{Cursor, Short, Spans};
 use crate::fields::part_at;
 use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -31,8 +31,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "MQTT",
     roles: ("MQTT client", "MQTT broker"),
     carriers: &[Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(Mqtt::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Mqtt::new()) },
     source: "OASIS MQTT 3.1.1, OASIS MQTT 5.0",
 };
 

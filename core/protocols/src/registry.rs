@@ -1,5 +1,9 @@
-//! The table of all protocols. A new protocol is one file and one row here.
+//! The table of all protocols. A new protocol is one file and one row here, or a definition.
 
+use std::sync::{PoisonError, RwLock};
+
+use crate::defined::session::Defined;
+use crate::defined::{self, Plan, Refused};
 use crate::session::{Input, Session};
 
 /// Where a protocol is carried, and the numbers that hint at it.
@@ -77,19 +81,51 @@ pub struct Protocol {
     pub roles: (&'static str, &'static str),
     /// Where it is carried.
     pub carriers: &'static [Carrier],
-    /// Recognises it by structure; must be cheap and total. Called with the first bytes of a side;
-    /// for carriers without ports it is called for every frame of the right EtherType, SAP or IP
-    /// protocol number.
-    pub probe: fn(&Input<'_>) -> Probe,
-    /// A new session for one flow.
-    pub session: fn() -> Box<dyn Session>,
+    /// What reads it.
+    pub dissector: Dissector,
     /// Where the wire facts come from: standards with clauses, manuals, captures.
     pub source: &'static str,
 }
 
-/// All protocols, in the order in which they are tried on ports that hint at none.
+/// What reads a protocol.
+#[derive(Debug, Clone, Copy)]
+pub enum Dissector {
+    /// A file of this crate.
+    Built {
+        /// Recognises it by structure; must be cheap and total. Called with the first bytes of a
+        /// side; for carriers without ports it is called for every frame of the right EtherType,
+        /// SAP or IP protocol number.
+        probe: fn(&Input<'_>) -> Probe,
+        /// A new session for one flow.
+        session: fn() -> Box<dyn Session>,
+    },
+    /// A definition.
+    Defined(&'static Plan),
+}
+
+impl Protocol {
+    /// What the probe says of the first bytes of a side.
+    #[must_use]
+    pub fn probe(&self, input: &Input<'_>) -> Probe {
+        match self.dissector {
+            Dissector::Built { probe, .. } => probe(input),
+            Dissector::Defined(plan) => defined::session::probe(plan, input),
+        }
+    }
+
+    /// A new session for one flow.
+    #[must_use]
+    pub fn session(&self) -> Box<dyn Session> {
+        match self.dissector {
+            Dissector::Built { session, .. } => session(),
+            Dissector::Defined(plan) => Box::new(Defined::new(plan)),
+        }
+    }
+}
+
+/// The protocols of this crate, in the order in which they are tried on ports that hint at none.
 #[rustfmt::skip]
-pub const PROTOCOLS: &[Protocol] = &[
+pub const BUILT: &[Protocol] = &[
     crate::modbus::PROTOCOL,
     crate::s7comm::PROTOCOL,
     crate::mms::PROTOCOL,
@@ -145,8 +181,55 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::hsrp::PROTOCOL,
 ];
 
+/// The definitions in force, tried after the protocols of this crate.
+static DEFINED: RwLock<Definitions> = RwLock::new(Definitions { rows: &[], generation: 0 });
+
+/// Definitions that were taken together.
+#[derive(Debug, Clone, Copy)]
+struct Definitions {
+    rows: &'static [Protocol],
+    generation: u32,
+}
+
+fn definitions() -> Definitions {
+    *DEFINED.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All protocols: those of this crate and those that are defined, in the order in which they are
+/// tried.
+pub fn protocols() -> impl Iterator<Item = &'static Protocol> {
+    BUILT.iter().chain(definitions().rows)
+}
+
+/// Grows whenever definitions are taken: what was unknown before may be known now.
+#[must_use]
+pub fn generation() -> u32 {
+    definitions().generation
+}
+
+/// Takes these definitions, (file name, text), instead of those before. Flows already recognised
+/// keep their dissector.
+///
+/// # Errors
+/// What is wrong with the first bad one; nothing is taken then.
+pub fn define(files: &[(String, String)]) -> Result<(), Refused> {
+    let mut rows: Vec<Protocol> = Vec::new();
+    for (file, text) in files {
+        let row = defined::protocol(file, text)?;
+        if BUILT.iter().chain(&rows).any(|known| known.name == row.name) {
+            let reason = format!("there is another protocol `{}`", row.name);
+            return Err(Refused { file: file.clone(), place: "name".to_owned(), reason });
+        }
+        rows.push(row);
+    }
+    let mut taken = DEFINED.write().unwrap_or_else(PoisonError::into_inner);
+    let generation = taken.generation.wrapping_add(1);
+    *taken = Definitions { rows: Box::leak(rows.into_boxed_slice()), generation };
+    Ok(())
+}
+
 /// The row of the protocol with this name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Protocol> {
-    PROTOCOLS.iter().find(|protocol| protocol.name == name)
+    protocols().find(|protocol| protocol.name == name)
 }

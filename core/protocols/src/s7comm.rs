@@ -28,7 +28,7 @@ use crate::out::{
     Out, Outcome, Value, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -38,8 +38,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "S7comm",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[iso_transport::PORT])],
-    probe,
-    session: || Box::new(S7comm::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(S7comm::new()) },
     source: "RFC 1006, ISO 8073; libnodave and Snap7 documentation; Siemens system status lists",
 };
 

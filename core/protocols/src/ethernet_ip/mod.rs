@@ -23,7 +23,7 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -38,8 +38,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "EtherNet/IP",
     roles: ("originator", "target"),
     carriers: &[Carrier::Tcp(&[PORT]), Carrier::Udp(&[PORT])],
-    probe,
-    session: || Box::new(EthernetIp::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(EthernetIp::new()) },
     source: "The CIP Networks Library Vol. 1 and Vol. 2; Rockwell 1756-PM020, 1770-6.5.16",
 };
 

@@ -21,7 +21,7 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation, Out,
     Outcome, Payload, Who,
 };
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -33,8 +33,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "TLS",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[443, 8443, 4911, 802, 19998, 8883, 989, 990, 993, 995, 636])],
-    probe,
-    session: || Box::new(Tls::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Tls::default()) },
     source: "RFC 5246, RFC 8446, RFC 6066",
 };
 

@@ -17,6 +17,7 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     title: str
+    vendor: str = ""
     roles: list[str] = []
     inside: str = ""
     industrial: bool = False
@@ -34,6 +35,7 @@ def _protocols(_: int) -> dict[str, Protocol]:
     for one in in_force():
         rows[one.name] = Protocol(
             title=one.title,
+            vendor=one.vendor,
             roles=[one.client, one.server],
             industrial=one.inventory.industrial,
             identity=one.inventory.identity,

@@ -741,21 +741,32 @@ fn test(place: &str, is: &Is, nature: Nature) -> Checked<Test> {
     }
 }
 
-/// How many bits of a message a condition settles. Zeroes are everywhere and count half.
+/// How many bits of a message a condition settles. Zero bytes and the leading zeroes of a range are
+/// everywhere: they count half. Words are shared by protocols: a letter counts five.
 fn settled(test: &Test, nature: Nature) -> u32 {
-    let shortest = |list: &[Vec<u8>]| list.iter().map(Vec::len).min().unwrap_or(0) as u32 * 8;
-    let all = match (test, nature) {
-        (Test::Numbers(_) | Test::Range(..), Nature::Number(bits)) => bits,
-        (Test::Texts(list) | Test::Bytes(list), _) => shortest(list),
+    let ways = |count: u64| count.next_power_of_two().trailing_zeros();
+    match (test, nature) {
+        (Test::Numbers(list), Nature::Number(bits)) => {
+            let own = |number: &u64| {
+                let zeroes = number.to_be_bytes().iter().filter(|byte| **byte == 0).count() as u32;
+                let bytes = bits.div_ceil(8);
+                let zeroes = zeroes.saturating_sub(8 - bytes);
+                bits.saturating_sub(4 * zeroes)
+            };
+            list.iter().map(own).min().unwrap_or(0).saturating_sub(ways(list.len() as u64))
+        }
+        (Test::Range(min, max), Nature::Number(bits)) => {
+            let used = 64 - max.leading_zeros();
+            let free = ways((max - min).saturating_add(1));
+            bits.saturating_sub(used) / 2 + used.min(bits).saturating_sub(free)
+        }
+        (Test::Texts(list) | Test::Bytes(list), _) => {
+            let shortest = list.iter().map(Vec::len).min().unwrap_or(0) as u32;
+            let of_byte = if nature == Nature::Text { 5 } else { 8 };
+            (of_byte * shortest).saturating_sub(ways(list.len() as u64))
+        }
         _ => 0,
-    };
-    let ways = match test {
-        Test::Numbers(list) => list.len() as u64,
-        Test::Range(min, max) => (max - min).saturating_add(1),
-        Test::Texts(list) | Test::Bytes(list) => list.len() as u64,
-    };
-    let bits = all.saturating_sub(ways.next_power_of_two().trailing_zeros());
-    if matches!(test, Test::Numbers(list) if list == &[0]) { bits / 2 } else { bits }
+    }
 }
 
 fn code(key: &str) -> Option<u64> {

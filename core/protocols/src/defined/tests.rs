@@ -17,7 +17,7 @@ carriers = { tcp = [62000], udp = [62000] }
 pair = ["transaction"]
 server-child = { kind = "unit", field = "unit" }
 fields = [
-  { type = "text", is = "OT" },
+  { type = "bytes", is = "4f 54" },
   { name = "length", type = "u16", counts = "rest" },
   { name = "transaction", type = "u8" },
   { name = "unit", type = "u8" },
@@ -277,7 +277,7 @@ fn survives_hostile_bytes() {
 #[test]
 fn what_is_wrong_is_named_with_its_place() {
     for (wrong, right, said) in [
-        ("is = \"OT\"", "isnt = \"OT\"", "line 11: unknown field `isnt`"),
+        ("is = \"4f 54\"", "isnt = \"4f 54\"", "line 11: unknown field `isnt`"),
         (
             "type = \"u16\", counts",
             "type = \"u17\", counts",
@@ -293,7 +293,7 @@ fn what_is_wrong_is_named_with_its_place() {
         ),
         ("0x03 = {", "0x02 = {", "tables.functions: has 2 twice"),
         (", counts = \"rest\"", "", "stream: over TCP either a field"),
-        ("is = \"OT\"", "size = 2", "at least 8 are needed to know it from others"),
+        ("is = \"4f 54\"", "size = 2", "at least 8 are needed to know it from others"),
         ("kind = \"request\"\nwhen = { function = 3 }", "kind = \"x\"", "unknown variant `x`"),
         ("table = \"functions\", object", "table = \"f\", object", "there is no table `f`"),
     ] {

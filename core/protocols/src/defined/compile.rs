@@ -742,7 +742,7 @@ fn test(place: &str, is: &Is, nature: Nature) -> Checked<Test> {
 }
 
 /// How many bits of a message a condition settles. Zero bytes and the leading zeroes of a range are
-/// everywhere: they count half. Words are shared by protocols: a letter counts five.
+/// everywhere: they count a quarter. Words are shared by protocols: a letter counts five.
 fn settled(test: &Test, nature: Nature) -> u32 {
     let ways = |count: u64| count.next_power_of_two().trailing_zeros();
     match (test, nature) {
@@ -751,14 +751,14 @@ fn settled(test: &Test, nature: Nature) -> u32 {
                 let zeroes = number.to_be_bytes().iter().filter(|byte| **byte == 0).count() as u32;
                 let bytes = bits.div_ceil(8);
                 let zeroes = zeroes.saturating_sub(8 - bytes);
-                bits.saturating_sub(4 * zeroes)
+                bits.saturating_sub(6 * zeroes)
             };
             list.iter().map(own).min().unwrap_or(0).saturating_sub(ways(list.len() as u64))
         }
         (Test::Range(min, max), Nature::Number(bits)) => {
             let used = 64 - max.leading_zeros();
             let free = ways((max - min).saturating_add(1));
-            bits.saturating_sub(used) / 2 + used.min(bits).saturating_sub(free)
+            bits.saturating_sub(used) / 4 + used.min(bits).saturating_sub(free)
         }
         (Test::Texts(list) | Test::Bytes(list), _) => {
             let shortest = list.iter().map(Vec::len).min().unwrap_or(0) as u32;

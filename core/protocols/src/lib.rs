@@ -11,6 +11,7 @@
 //! | [`out`] | what a dissector can say |
 //! | [`pending`] | requests that wait for their response |
 //! | [`ber`], [`ber_tags`] | ASN.1 of several protocols |
+//! | [`crc`] | the check of serial protocols |
 //! | [`fields`] | numbers at known offsets |
 //! | [`ntlm`] | log-ins that other protocols carry |
 //! | [`text`] | text of the wire, without its padding |
@@ -30,6 +31,7 @@ pub mod c37_118;
 pub mod carp;
 pub mod cdp;
 pub mod coap;
+pub mod crc;
 pub mod dcerpc;
 pub mod dhcp;
 pub mod dnp3;
@@ -63,6 +65,7 @@ pub mod profinet;
 pub mod rdp;
 pub mod registry;
 pub mod s7comm;
+pub mod s7comm_plus;
 pub mod sequence;
 pub mod session;
 pub mod smb;

@@ -92,6 +92,7 @@ pub struct Protocol {
 pub const PROTOCOLS: &[Protocol] = &[
     crate::modbus::PROTOCOL,
     crate::s7comm::PROTOCOL,
+    crate::s7comm_plus::PROTOCOL,
     crate::mms::PROTOCOL,
     crate::arp::PROTOCOL,
     crate::lldp::PROTOCOL,

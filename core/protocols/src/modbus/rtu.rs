@@ -2,6 +2,8 @@
 //! it follows from the function and a byte count, differently for requests and responses, and the
 //! CRC says which of the two it is.
 
+use crate::crc::crc16;
+
 use super::{
     DIAGNOSTICS, ENCAPSULATED, EXCEPTION, Front, MASK_WRITE_REGISTER, MEI_DEVICE_IDENTIFICATION,
     Message, READ_FIFO_QUEUE, READ_FILE_RECORD, READ_WRITE_MULTIPLE_REGISTERS, REPORT_SERVER_ID,
@@ -54,7 +56,7 @@ pub(super) fn front(bytes: &[u8]) -> Front<'_> {
         };
         let Some(frame) = bytes.get(..length) else { return Front::Incomplete };
         if let [unit, pdu @ .., low, high] = frame
-            && checks([unit], pdu, [*low, *high])
+            && crc16(0xffff, std::iter::once(unit).chain(pdu)) == u16::from_le_bytes([*low, *high])
         {
             return Front::Message(Message { transaction: 0, unit: *unit, pdu, all: frame });
         }
@@ -101,15 +103,4 @@ fn identification(bytes: &[u8]) -> Length {
         }
     }
     Length::Known(at + 2)
-}
-
-/// Whether the CRC (§6.2.2: polynomial 0xA001, low byte first) is right.
-fn checks(unit: [&u8; 1], pdu: &[u8], sent: [u8; 2]) -> bool {
-    let crc =
-        unit.into_iter().chain(pdu).fold(0xffff_u16, |crc, byte| {
-            (0..8).fold(crc ^ u16::from(*byte), |crc, _| {
-                if crc & 1 == 1 { crc >> 1 ^ 0xa001 } else { crc >> 1 }
-            })
-        });
-    crc.to_le_bytes() == sent
 }

@@ -1,0 +1,56 @@
+"""Protocols that tshark does not know, against counts taken by hand from the bytes of captures."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from support.program import SHARED, document, needs_shared
+
+COUNTED = {
+    # Messages by hand: requests that are no mirror copies, notifications.
+    ("nDPI--s7comm-plus.pcap", "s7comm-plus"): {0x04CA: 1, 0x0542: 2, 0x054C: 9},
+    ("icsnpp-s7comm--s7comm_plus.pcap", "s7comm-plus"): {
+        0x33: 79,
+        0x04F2: 26,
+        0x0542: 2,
+        0x054C: 6,
+    },
+}
+"""Operations by code."""
+
+IDENTITIES = {
+    ("nDPI--s7comm-plus.pcap", "s7comm-plus"): {
+        ("order_number", "6ES7 211-1BE31-0XB0"),
+        ("firmware", "V3.0"),
+        ("s7_client_host", "HMI HOST"),
+        ("s7_client_software", "OMS+ for SMART Runtime"),
+    },
+}
+"""Claims by attribute."""
+
+
+@needs_shared
+@pytest.mark.parametrize(("capture", "protocol"), COUNTED)
+def test_operations_are_those_counted_by_hand(capture: str, protocol: str) -> None:
+    """Each message of the capture is one operation of its code, or the answer to one."""
+    counts: Counter[int | None] = Counter()
+    for operation in document(SHARED / "captures" / capture)["operations"]:
+        if operation["protocol"] == protocol:
+            counts[operation["code"]] += operation["count"]
+
+    assert counts == COUNTED[capture, protocol]
+
+
+@needs_shared
+@pytest.mark.parametrize(("capture", "protocol"), IDENTITIES)
+def test_identities_are_those_in_the_bytes(capture: str, protocol: str) -> None:
+    """What the devices say of themselves, and nothing else of this protocol."""
+    told = {
+        (claim["attribute"], claim["value"])
+        for device in document(SHARED / "captures" / capture)["devices"]
+        for claim in device["claims"]
+        if claim["protocol"] == protocol
+    }
+
+    assert told == IDENTITIES[capture, protocol]

@@ -1,4 +1,4 @@
-"""Protocols that tshark does not know, against counts taken by hand from the bytes of captures."""
+"""Protocols whose functions tshark does not know, against counts taken by hand from the bytes of captures."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ COUNTED = {
         0x0542: 2,
         0x054C: 6,
     },
+    ("icsnpp-c1222--c1222_rw_service_tcp.pcap", "ansi-c12.22"): {0x31: 1},
+    ("icsnpp-c1222--c1222_security_service_tcp.pcap", "ansi-c12.22"): {0x51: 1},
+    ("icsnpp-c1222--c1222_service_error_tcp.pcap", "ansi-c12.22"): {0x20: 1},
 }
 """Operations by code."""
 

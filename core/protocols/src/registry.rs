@@ -118,6 +118,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::opc_ua::PROTOCOL,
     crate::fins::PROTOCOL,
     crate::c37_118::PROTOCOL,
+    crate::c12_22::PROTOCOL,
     crate::hart_ip::PROTOCOL,
     crate::ads::PROTOCOL,
     crate::mqtt::PROTOCOL,

@@ -65,6 +65,7 @@ pub mod pending;
 pub mod profinet;
 pub mod rdp;
 pub mod registry;
+pub mod roc_plus;
 pub mod s7comm;
 pub mod s7comm_plus;
 pub mod sequence;

@@ -119,6 +119,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::fins::PROTOCOL,
     crate::c37_118::PROTOCOL,
     crate::c12_22::PROTOCOL,
+    crate::roc_plus::PROTOCOL,
     crate::hart_ip::PROTOCOL,
     crate::ads::PROTOCOL,
     crate::mqtt::PROTOCOL,

@@ -3,6 +3,7 @@
 //! CRC says which of the two it is.
 
 use crate::crc::crc16;
+use crate::roc_plus;
 
 use super::{
     DIAGNOSTICS, ENCAPSULATED, EXCEPTION, Front, MASK_WRITE_REGISTER, MEI_DEVICE_IDENTIFICATION,
@@ -27,8 +28,13 @@ enum Length {
 /// Whether the bytes start with a whole frame that is certain enough to start a session with.
 pub(super) fn fits(bytes: &[u8]) -> bool {
     match front(bytes) {
-        // An exception or a request of one byte has too little of its own beside the CRC.
-        Front::Message(message) => message.pdu.len() > 2 && shapes(message.pdu) != (false, false),
+        // An exception or a request of one byte has too little of its own beside the CRC. ROC has the
+        // same CRC; what is a frame of both asks for very many coils of Modbus.
+        Front::Message(message) => {
+            message.pdu.len() > 2
+                && shapes(message.pdu) != (false, false)
+                && !roc_plus::is_frame(message.all)
+        }
         _ => false,
     }
 }

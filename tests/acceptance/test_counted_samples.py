@@ -41,6 +41,7 @@ COUNTED = {
         224: 1,
         225: 1,
     },
+    ("icsnpp-bsap--bsap-serial_example.pcapng", "bsap"): {0x04: 1356, 0x84: 63},
 }
 """Operations by code."""
 

@@ -27,6 +27,7 @@ pub mod arp;
 pub mod bacnet;
 pub mod ber;
 pub mod ber_tags;
+pub mod bsap;
 pub mod c12_22;
 pub mod c37_118;
 pub mod carp;

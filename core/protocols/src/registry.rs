@@ -120,6 +120,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::c37_118::PROTOCOL,
     crate::c12_22::PROTOCOL,
     crate::roc_plus::PROTOCOL,
+    crate::bsap::PROTOCOL,
     crate::hart_ip::PROTOCOL,
     crate::ads::PROTOCOL,
     crate::mqtt::PROTOCOL,

@@ -42,6 +42,7 @@ COUNTED = {
         225: 1,
     },
     ("icsnpp-bsap--bsap-serial_example.pcapng", "bsap"): {0x04: 1356, 0x84: 63},
+    ("icsnpp-genisys--genisys.pcap", "genisys"): {0xFB: 313, 0xFD: 31},
 }
 """Operations by code."""
 

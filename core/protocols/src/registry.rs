@@ -121,6 +121,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::c12_22::PROTOCOL,
     crate::roc_plus::PROTOCOL,
     crate::bsap::PROTOCOL,
+    crate::genisys::PROTOCOL,
     crate::hart_ip::PROTOCOL,
     crate::ads::PROTOCOL,
     crate::mqtt::PROTOCOL,

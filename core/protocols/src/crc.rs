@@ -7,9 +7,12 @@
 #[must_use]
 pub fn crc16<'a>(start: u16, bytes: impl IntoIterator<Item = &'a u8>) -> u16 {
     bytes.into_iter().fold(start, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte), |crc, _| {
-            if crc & 1 == 1 { crc >> 1 ^ 0xa001 } else { crc >> 1 }
-        })
+        (0..8).fold(
+            crc ^ u16::from(*byte),
+            |crc, _| {
+                if crc & 1 == 1 { crc >> 1 ^ 0xa001 } else { crc >> 1 }
+            },
+        )
     })
 }
 

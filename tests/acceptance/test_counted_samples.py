@@ -1,10 +1,11 @@
-"""Protocols whose functions tshark does not know, against counts taken by hand from the bytes of captures."""
+"""Functions and identities that tshark does not tell, against counts by hand from captures."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 import pytest
+
 from support.program import SHARED, document, needs_shared
 
 COUNTED = {
@@ -43,6 +44,27 @@ COUNTED = {
     },
     ("icsnpp-bsap--bsap-serial_example.pcapng", "bsap"): {0x04: 1356, 0x84: 63},
     ("icsnpp-genisys--genisys.pcap", "genisys"): {0xFB: 313, 0xFD: 31},
+    # Frames with 0x57, without the copies behind a router.
+    ("ICS-Security-Tools--melsoft_129_clean.pcap", "melsec"): {0x0410: 244, 0x0411: 245, 0x0413: 2},
+    ("ICS-Security-Tools--melsoft_UDP_clean_1.pcap", "melsec"): {
+        0x0121: 23,
+        0x01A0: 23,
+        0x0410: 204,
+        0x0411: 1,
+        0x0701: 1,
+        0x0B2A: 19,
+        0x0B2B: 2,
+        0x1002: 1,
+        0x1410: 106,
+        0x1859: 8,
+        0x185F: 43,
+        0x1867: 24,
+        0x1868: 34,
+        0x1869: 17,
+        0x186A: 24,
+        0x187E: 16,
+        0x18A0: 10,
+    },
 }
 """Operations by code."""
 
@@ -53,6 +75,7 @@ IDENTITIES = {
         ("s7_client_host", "HMI HOST"),
         ("s7_client_software", "OMS+ for SMART Runtime"),
     },
+    ("ICS-Security-Tools--melsoft_UDP_clean_1.pcap", "melsec"): {("model", "FX5U-32MT/ES")},
 }
 """Claims by attribute."""
 

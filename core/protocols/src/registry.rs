@@ -122,6 +122,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::roc_plus::PROTOCOL,
     crate::bsap::PROTOCOL,
     crate::genisys::PROTOCOL,
+    crate::melsec::PROTOCOL,
     crate::hart_ip::PROTOCOL,
     crate::ads::PROTOCOL,
     crate::mqtt::PROTOCOL,

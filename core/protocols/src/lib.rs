@@ -42,6 +42,7 @@ pub mod ethernet_ip;
 pub mod fields;
 pub mod fins;
 pub mod ftp;
+pub mod ge_srtp;
 pub mod genisys;
 pub mod hart_ip;
 pub mod hsr_prp;

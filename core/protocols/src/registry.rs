@@ -123,6 +123,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::bsap::PROTOCOL,
     crate::genisys::PROTOCOL,
     crate::melsec::PROTOCOL,
+    crate::ge_srtp::PROTOCOL,
     crate::hart_ip::PROTOCOL,
     crate::ads::PROTOCOL,
     crate::mqtt::PROTOCOL,

@@ -75,6 +75,11 @@ IDENTITIES = {
         ("s7_client_host", "HMI HOST"),
         ("s7_client_software", "OMS+ for SMART Runtime"),
     },
+    ("ICS-Security-Tools--S7-1200-Uploading-OB1-TIAV12.pcap", "s7comm-plus"): {
+        ("order_number", "6ES7 214-1HE30-0XB0"),
+        ("firmware", "V2.2"),
+        ("s7_client_host", "VORTEX_21032491"),
+    },
     ("ICS-Security-Tools--melsoft_UDP_clean_1.pcap", "melsec"): {("model", "FX5U-32MT/ES")},
 }
 """Claims by attribute."""

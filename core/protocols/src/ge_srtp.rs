@@ -152,7 +152,7 @@ fn front(bytes: &[u8]) -> Front<'_> {
     let Some(header) = bytes.get(..HEADER) else { return Front::Incomplete };
     let fits = match (u8_at(header, 0), u8_at(header, 31)) {
         (Some(CONNECT), _) => header.iter().all(|byte| *byte == 0),
-        (Some(CONNECTED), Some(0)) => true,
+        (Some(CONNECTED), Some(0)) => part_at(header, 1, 7) == [0; 7],
         (Some(REQUEST), Some(SHORT_REQUEST | TEXT_REQUEST)) => true,
         (Some(REPLY), Some(SHORT_REPLY | TEXT_REPLY | REFUSED)) => true,
         _ => false,
@@ -181,7 +181,6 @@ fn probe(input: &Input<'_>) -> Probe {
             }
             _ => Probe::Weak,
         },
-        // The header is long: only on the usual port, or where its first bytes are distinct.
         Front::Incomplete if input.on_port(PORT) => Probe::More,
         Front::Incomplete | Front::Foreign => Probe::No,
     }

@@ -7,6 +7,8 @@
 //!   Software for S7-300/400 System and Standard Functions", chapter "System Status Lists".
 //! * Rack and slot in a TSAP: Siemens FAQ on S7 connections (TSAP: connection type, rack × 32 +
 //!   slot).
+//! * TSAPs by name: ICS-Security-Tools captures of TIA (frame 4 of S7-1200-Uploading-OB1-TIAV12), of
+//!   panels and of OPC servers.
 //! * User data groups and push messages: observed in s7comm captures of the ICS-Security-Tools
 //!   collection (STEP 7, TIA and WinCC sessions), and the sources above.
 //!
@@ -1167,6 +1169,14 @@ impl S7comm {
                         evidence: input
                             .evidence(tsap.get(..tsap.len().min(32)).unwrap_or(tsap), Decode::Hex),
                     });
+                    // To S7-1200 and S7-1500, clients name what they are: SIMATIC-ROOT-ES is an
+                    // engineering station, -HMI a panel, -OTH another program.
+                    if tsap.starts_with(b"SIMATIC-ROOT-") && text::is_printable(tsap) {
+                        out.claim(Claim {
+                            confidence: Confidence::Medium,
+                            ..input.own_text((NAME, "cotp-connection-request"), "s7_role", tsap)
+                        });
+                    }
                 }
                 None
             }

@@ -75,7 +75,9 @@ const GET_VAR_SUBSTREAMED: u16 = 0x0586;
 const INIT_SSL: u16 = 0x05b3;
 
 /// Ids of objects and attributes.
+const PLC_PROGRAM: u32 = 3;
 const CPU_EXEC_UNIT: u32 = 52;
+const NAME_OF_OBJECT: u32 = 233;
 const CLASS_SERVER_SESSION: u32 = 287;
 const OBJECT_SERVER_SESSION_CONTAINER: u32 = 285;
 const SERVER_SESSION_VERSION: u32 = 306;
@@ -161,6 +163,8 @@ struct Header<'a> {
     opcode: u8,
     function: u16,
     sequence: u16,
+    /// Of a request; 0 in a response.
+    session: u32,
     flags: u8,
     body: Cursor<'a>,
 }
@@ -176,11 +180,9 @@ impl<'a> Header<'a> {
         let function = body.u16_be().ok()?;
         let _reserved = body.u16_be().ok()?;
         let sequence = body.u16_be().ok()?;
-        if opcode == REQUEST {
-            let _session = body.u32_be().ok()?;
-        }
+        let session = if opcode == REQUEST { body.u32_be().ok()? } else { 0 };
         let flags = body.u8().ok()?;
-        Some(Self { opcode, function, sequence, flags, body })
+        Some(Self { opcode, function, sequence, session, flags, body })
     }
 }
 
@@ -348,6 +350,8 @@ fn area(id: u32) -> CompactString {
         82 => "M".into(),
         83 => "C".into(),
         84 => "T".into(),
+        PLC_PROGRAM => "program".into(),
+        CPU_EXEC_UNIT => "CPU".into(),
         DATA_BLOCKS..=0x8a0e_ffff => format_compact!("DB {}", id - DATA_BLOCKS),
         // Made for a session, with another number in the next one.
         0x7000_0000..=0x7fff_ffff => "dynamic-object".into(),
@@ -554,7 +558,7 @@ impl Plus {
         operation.code = Some(u32::from(header.function));
         let mut request = Request { operation, writes: Vec::new() };
         // Layouts are observed ones: where they do not fit, the function alone is told.
-        describe(&mut request, input, header.function, header.body, out);
+        describe(&mut request, input, &header, out);
         if header.function == INIT_SSL {
             self.secured = true;
         }
@@ -619,26 +623,44 @@ impl Plus {
 fn describe(
     request: &mut Request,
     input: &Input<'_>,
-    function: u16,
-    mut body: Cursor<'_>,
+    header: &Header<'_>,
     out: &mut Out,
 ) -> Option<()> {
+    let (function, mut body) = (header.function, header.body);
     match function {
         CREATE_OBJECT => {
             let container = body.u32_be().ok()?;
             request.operation.object = Object::Text(area(container));
-            if container == OBJECT_SERVER_SESSION_CONTAINER {
+            // A block of the program is made anew by each download.
+            if container == PLC_PROGRAM {
+                request.operation.action = Action::ProgramDownload;
+            }
+            let session = container == OBJECT_SERVER_SESSION_CONTAINER;
+            if session {
                 request.operation.action = Action::Session;
                 request.operation.object = Object::Text("session".into());
-                let _value = value(&mut body, 0, DEPTH, &mut |_, _, _| {})?;
-                let _unknown = body.u32_be().ok()?;
-                let mut said = Vec::new();
-                object(&mut body, &mut |attribute, _, text| said.push((attribute, text)));
+            }
+            let _value = value(&mut body, 0, DEPTH, &mut |_, _, _| {})?;
+            let _unknown = body.u32_be().ok()?;
+            let mut said = Vec::new();
+            object(&mut body, &mut |attribute, _, text| said.push((attribute, text)));
+            if session {
                 client(input, &said, out);
+            } else if let Some((_, name)) = said
+                .iter()
+                .find(|(attribute, name)| *attribute == NAME_OF_OBJECT && !name.is_empty())
+            {
+                let name = format_compact!("{} {}", area(container), text::utf8(name));
+                request.operation.object = Object::Text(name);
             }
         }
         DELETE_OBJECT | EXPLORE => {
-            request.operation.object = Object::Text(area(body.u32_be().ok()?));
+            let object = body.u32_be().ok()?;
+            request.operation.object = Object::Text(area(object));
+            if function == DELETE_OBJECT && object == header.session {
+                request.operation.action = Action::Session;
+                request.operation.object = Object::Text("session".into());
+            }
         }
         SET_VARIABLE | GET_VARIABLE => {
             let of = body.u32_be().ok()?;
@@ -876,6 +898,26 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_is_made_in_the_program_is_a_download() {
+        // in the program, value 0, four bytes; an object of class 2573 with its name
+        let mut body = vec![0, 0, 0, 3, 0, 4, 0, 0, 0, 0, 0, 0xa1, 0, 0, 0, 0xd3, 0x94, 0x0d, 0, 0];
+        body.push(0xa3);
+        body.extend(text(&[0x81, 0x69], "Main"));
+        body.push(0xa2);
+        let items = items(&[(Side::A, request(CREATE_OBJECT, 7, 0x34, &body))]);
+        assert!(items.iter().any(|item| matches!(item, Item::Operation(op)
+            if op.action == Action::ProgramDownload && op.object.to_text() == "program Main")));
+    }
+
+    #[test]
+    fn a_session_that_is_deleted_is_no_configuration() {
+        let items =
+            items(&[(Side::A, request(DELETE_OBJECT, 8, 0x34, &[0, 0, 3, 0xbe, 0, 0, 0, 0]))]);
+        assert!(items.iter().any(|item| matches!(item, Item::Operation(op)
+            if op.action == Action::Session && op.object.to_text() == "session")));
+    }
+
+    #[test]
     fn a_stop_is_named_and_no_answer_is_awaited_where_none_comes() {
         // object 52, one, attribute 2167, dint 1
         let stop =
@@ -897,7 +939,7 @@ mod tests {
         told.sort_unstable_by_key(|(name, ..)| *name);
         assert_eq!(
             vec![
-                ("get-var-substreamed", "object 52".to_owned(), Outcome::Unseen),
+                ("get-var-substreamed", "CPU".to_owned(), Outcome::Unseen),
                 ("notification", String::new(), Outcome::None),
             ],
             told

@@ -7,9 +7,9 @@
 //!   to 20 of icsnpp-genisys genisys.pcap; an acknowledgement and a poll may have none.
 //!
 //! A message is a header (0xF1 to 0xFE), the unit's address, pairs, the check and 0xF6; bytes of
-//! address and pairs from 0xF0 on are sent as 0xF0 and their low half, those of the check are not. The master waits for each answer, so an answer
-//! belongs to the last question to its unit. What a unit answers is no function of its own: it tells
-//! how the question ended.
+//! address and pairs from 0xF0 on are sent as 0xF0 and their low half, those of the check are not.
+//! The master waits for each answer, so an answer belongs to the last question to its unit. What a
+//! unit answers is no function of its own: it tells how the question ended.
 //!
 //! Rules broken on the wire:
 //! * `genisys-crc`: inside a session, the check of a message is wrong.

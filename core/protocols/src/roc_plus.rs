@@ -1,10 +1,12 @@
-//! Emerson ROC Plus (and the older ROC protocol, whose frame it has): flow computers and remote
-//! terminal units of the ROC800, DL8000 and FloBoss series, over TCP and UDP.
+//! Emerson ROC and ROC Plus: flow computers and remote terminal units of the ROC and FloBoss series,
+//! over TCP and UDP.
 //!
 //! Sources:
 //! * Frame, opcodes, lengths and fields of requests and responses: "ROC Plus Protocol
 //!   Specifications Manual" (Emerson, October 2022), chapter 2, as the public implementation ICSNPP
 //!   ROC Plus names them.
+//! * Further opcodes of ROC (0, 2, 103, 117, 120 to 130, 165): "ROC Protocol Specifications Manual"
+//!   (Emerson D301053X012), as a host program's documentation lists them (autosol ROC driver).
 //! * Check: CRC-16 from 0xFFFF over the frame, low byte first, as in all frames of icsnpp-roc-plus
 //!   all_opcodes_udp.pcap.
 //!
@@ -14,8 +16,9 @@
 //! Rules broken on the wire:
 //! * `roc-plus-crc`: inside a session, the check of a frame is wrong.
 //!
-//! Not decoded: data of history, alarms, events and transactions, parameters whose length only
-//! their point type tells, peer-to-peer messages, what is stored and forwarded.
+//! Not decoded: the system configuration, data of history, alarms, events and transactions,
+//! parameters whose length only their point type tells, peer-to-peer messages, what is stored and
+//! forwarded.
 
 use compact_str::{CompactString, format_compact};
 use otic_wire::Cursor;
@@ -38,7 +41,7 @@ pub const PROTOCOL: Protocol = Protocol {
     carriers: &[Carrier::Tcp(&[PORT]), Carrier::Udp(&[PORT])],
     probe,
     session: || Box::new(Roc::new()),
-    source: "Emerson ROC Plus Protocol Specifications Manual (2022), chapter 2",
+    source: "Emerson ROC Plus Protocol Specifications Manual (2022), chapter 2; ROC opcodes of D301053X012",
 };
 
 const NAME: &str = "roc-plus";
@@ -65,6 +68,8 @@ const WAITING: usize = 64;
 /// Name and action of an opcode.
 const fn opcode(code: u8) -> Option<(&'static str, Action)> {
     Some(match code {
+        0 => ("general-update", Action::Read),
+        2 => ("read-test-data", Action::Diagnostics),
         SYSTEM_CONFIGURATION => ("read-system-configuration", Action::Identify),
         7 => ("read-real-time-clock", Action::Read),
         8 => ("set-real-time-clock", Action::Configuration),
@@ -74,15 +79,24 @@ const fn opcode(code: u8) -> Option<(&'static str, Action)> {
         24 => ("store-and-forward", Action::Session),
         50 => ("request-io-point-position", Action::Read),
         100 => ("access-user-defined-information", Action::Read),
+        103 => ("read-power-times", Action::Diagnostics),
         105 => ("request-minimum-maximum-values", Action::Read),
         108 => ("request-history-tag", Action::Read),
+        117 => ("read-weights-and-measures-events", Action::Diagnostics),
         118 => ("request-alarm-data", Action::Diagnostics),
         119 => ("request-event-data", Action::Diagnostics),
+        120 => ("read-log-pointers", Action::Diagnostics),
+        121 => ("read-alarms", Action::Diagnostics),
+        122 => ("read-events", Action::Diagnostics),
+        126 => ("read-last-60-minutes", Action::Read),
+        128 => ("read-history-of-day", Action::Read),
+        130 => ("read-history-of-hours", Action::Read),
         135 => ("request-single-history-point-data", Action::Read),
         136 => ("request-multiple-history-point-data", Action::Read),
         137 => ("request-history-index", Action::Read),
         138 => ("request-daily-and-periodic-history", Action::Read),
         139 => ("history-information-data", Action::Read),
+        165 => ("read-history-configuration", Action::Read),
         SET_SINGLE_POINT => ("set-single-point-parameters", Action::Write),
         READ_SINGLE_POINT => ("request-single-point-parameters", Action::Read),
         READ_PARAMETERS => ("request-parameters", Action::Read),

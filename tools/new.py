@@ -78,6 +78,8 @@ def protocol(root: Path, name: str) -> list[str]:
         f'title: "{camel(name)}"', f'title: "{title(name)}"'
     )
     text = f"//! {title(name)}: what it is for, and what is read of it.\n" + text
+    if (source / module).exists():
+        raise RefusedError(f"{module} is there already")
     fresh(source / f"{module}.rs").write_text(text, encoding="utf-8")
     library = source / "lib.rs"
     library.write_text(

@@ -11,6 +11,7 @@
 //! | [`out`] | what a dissector can say |
 //! | [`pending`] | requests that wait for their response |
 //! | [`ber`], [`ber_tags`] | ASN.1 of several protocols |
+//! | [`crc`] | the check of serial protocols |
 //! | [`fields`] | numbers at known offsets |
 //! | [`ntlm`] | log-ins that other protocols carry |
 //! | [`text`] | text of the wire, without its padding |
@@ -27,10 +28,13 @@ pub mod arp;
 pub mod bacnet;
 pub mod ber;
 pub mod ber_tags;
+pub mod bsap;
+pub mod c12_22;
 pub mod c37_118;
 pub mod carp;
 pub mod cdp;
 pub mod coap;
+pub mod crc;
 pub mod dcerpc;
 pub mod defined;
 pub mod dhcp;
@@ -40,6 +44,8 @@ pub mod ethernet_ip;
 pub mod fields;
 pub mod fins;
 pub mod ftp;
+pub mod ge_srtp;
+pub mod genisys;
 pub mod hart_ip;
 pub mod hsr_prp;
 pub mod hsrp;
@@ -51,6 +57,7 @@ pub mod iso_transport;
 pub mod kerberos;
 pub mod ldap;
 pub mod lldp;
+pub mod melsec;
 pub mod mms;
 pub mod modbus;
 pub mod mqtt;
@@ -64,7 +71,9 @@ pub mod pending;
 pub mod profinet;
 pub mod rdp;
 pub mod registry;
+pub mod roc_plus;
 pub mod s7comm;
+pub mod s7comm_plus;
 pub mod sequence;
 pub mod session;
 pub mod smb;

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from otic.evidence import find
 from otic.facts import Claim, Payload, derived_id, unpack_spans
 from otic.journal.fold import Novelty, State
 
+if TYPE_CHECKING:
+    from cryptography import x509
+
 MOST_VALUE = 256
 """Longest value kept, in characters."""
+
+MODBUS_ROLE = "1.3.6.1.4.1.50316.802.1"
+"""The extension of a certificate that names a role of Modbus Security."""
+
+MOST_ROLE = 127
+"""Longest role read, in bytes: one whose length is one byte."""
 
 UPNP = {
     "friendlyName": "name",
@@ -129,11 +139,30 @@ def _certificate(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
                 ]
             except x509.ExtensionNotFound:
                 pass
+            rows += _modbus_role(certificate.extensions)
     except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension):
         return
     for attribute, value in rows:
         if value:
             yield attribute, value[:MOST_VALUE], payload.protocol, "certificate", "high"
+
+
+def _modbus_role(extensions: x509.Extensions) -> list[tuple[str, str]]:
+    """The role that a client of Modbus Security has (MB-TCP-Security-v36, R-21 and R-22)."""
+    from cryptography import x509
+
+    try:
+        extension = extensions.get_extension_for_oid(x509.ObjectIdentifier(MODBUS_ROLE))
+    except x509.ExtensionNotFound:
+        return []
+    value = extension.value
+    if not isinstance(value, x509.UnrecognizedExtension):
+        return []
+    # A short UTF8String: tag, length, text.
+    tag, length, text = value.value[:1], value.value[1:2], value.value[2:]
+    if tag != b"\x0c" or length != bytes([len(text) & 0xFF]) or len(text) > MOST_ROLE:
+        return []
+    return [("modbus_role", text.decode(errors="replace"))]
 
 
 def _name(name: object) -> str:

@@ -34,6 +34,7 @@ pub mod dcerpc;
 pub mod dhcp;
 pub mod dnp3;
 pub mod dns;
+pub mod ethercat;
 pub mod ethernet_ip;
 pub mod fields;
 pub mod fins;

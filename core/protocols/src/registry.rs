@@ -112,6 +112,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::iec61850::sampled_values::PROTOCOL,
     crate::ethernet_ip::PROTOCOL,
     crate::ethernet_ip::io::PROTOCOL,
+    crate::ethercat::PROTOCOL,
     crate::bacnet::PROTOCOL,
     crate::dnp3::PROTOCOL,
     crate::opc_ua::PROTOCOL,

@@ -60,6 +60,7 @@ pub mod ntp;
 pub mod opc_ua;
 pub mod out;
 pub mod pending;
+pub mod powerlink;
 pub mod profinet;
 pub mod rdp;
 pub mod registry;

@@ -513,7 +513,7 @@ impl Ethercat {
             (IDENTITY, 1) if number => self.number(input, datagram, "vendor_id", value, out),
             (IDENTITY, 2) if number => self.number(input, datagram, "product_code", value, out),
             (IDENTITY, 3) if number => self.number(input, datagram, "revision", value, out),
-            (IDENTITY, 4) if number => self.number(input, datagram, "serial", value, out),
+            (IDENTITY, 4) if value.len() == 4 => self.number(input, datagram, "serial", value, out),
             (0x1008, 0) => self.text(input, datagram, "model", value, out),
             (0x1009, 0) => self.text(input, datagram, "hardware", value, out),
             (0x100a, 0) => self.text(input, datagram, "firmware", value, out),
@@ -570,7 +570,11 @@ impl Ethercat {
     ) {
         let number = value.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
         if number != 0 {
-            let told = (format_compact!("{number}"), value, Decode::UnsignedLe);
+            let told = if attribute == "serial" {
+                (format_compact!("0x{number:08x}"), value, Decode::Hex32Le)
+            } else {
+                (format_compact!("{number}"), value, Decode::UnsignedLe)
+            };
             self.claim(input, datagram, attribute, told, out);
         }
     }
@@ -929,7 +933,7 @@ mod tests {
             vec![
                 ("vendor_id", "2".to_owned()),
                 ("product_code", "64237650".to_owned()),
-                ("serial", "7".to_owned())
+                ("serial", "0x00000007".to_owned())
             ],
             testing::claims(&items)
         );

@@ -62,6 +62,7 @@ pub mod out;
 pub mod pending;
 pub mod powerlink;
 pub mod profinet;
+pub mod ptp;
 pub mod rdp;
 pub mod registry;
 pub mod s7comm;

@@ -565,7 +565,7 @@ fn object_told(input: &Input<'_>, place: (u16, u8), data: &[u8], out: &mut Out) 
         (0x1018, 1) => number(input, message, "vendor_id", data, out),
         (0x1018, 2) => number(input, message, "product_code", data, out),
         (0x1018, 3) => number(input, message, "revision", data, out),
-        (0x1018, 4) => number(input, message, "serial", data, out),
+        (0x1018, 4) if data.len() == 4 => number(input, message, "serial", data, out),
         (0x1f9a, 0) => out.claim(input.own_text(message, "name", data)),
         (0x1000, 0) => number(input, message, "device_profile", part_at(data, 0, 2), out),
         _ => {}
@@ -587,8 +587,11 @@ fn number(
         _ => None,
     };
     if let Some(number) = number.filter(|number| !matches!(*number, 0 | u32::MAX)) {
-        let text: CompactString = format_compact!("{number}");
-        out.claim(input.own_claim(message, attribute, text, part, Decode::UnsignedLe));
+        let (text, decode): (CompactString, _) = match attribute {
+            "serial" => (format_compact!("0x{number:08x}"), Decode::Hex32Le),
+            _ => (format_compact!("{number}"), Decode::UnsignedLe),
+        };
+        out.claim(input.own_claim(message, attribute, text, part, decode));
     }
 }
 
@@ -623,7 +626,7 @@ mod tests {
         bytes[26..28].copy_from_slice(&401_u16.to_le_bytes());
         bytes[30..34].copy_from_slice(&0x0100_006c_u32.to_le_bytes());
         bytes[34..38].copy_from_slice(&7735_u32.to_le_bytes());
-        bytes[42..46].copy_from_slice(&[0xff; 4]);
+        bytes[42..46].copy_from_slice(&[9, 0, 0, 0]);
         bytes[70..74].copy_from_slice(&[17, 100, 168, 192]);
         bytes[82..87].copy_from_slice(b"EPL_3");
         bytes
@@ -668,6 +671,7 @@ mod tests {
                 ("powerlink_node", "17"),
                 ("vendor_id", "16777324"),
                 ("product_code", "7735"),
+                ("serial", "0x00000009"),
                 ("device_profile", "401"),
                 ("name", "EPL_3"),
             ],

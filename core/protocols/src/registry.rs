@@ -114,6 +114,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ethernet_ip::io::PROTOCOL,
     crate::ethercat::PROTOCOL,
     crate::powerlink::PROTOCOL,
+    crate::ptp::PROTOCOL,
     crate::bacnet::PROTOCOL,
     crate::dnp3::PROTOCOL,
     crate::opc_ua::PROTOCOL,

@@ -48,6 +48,7 @@ pub mod iec104;
 pub mod iec61850;
 pub mod iso_transport;
 pub mod kerberos;
+pub mod knxnet_ip;
 pub mod ldap;
 pub mod lldp;
 pub mod mms;

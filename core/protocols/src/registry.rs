@@ -123,6 +123,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::hart_ip::PROTOCOL,
     crate::ads::PROTOCOL,
     crate::mqtt::PROTOCOL,
+    crate::knxnet_ip::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

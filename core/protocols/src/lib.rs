@@ -56,6 +56,7 @@ pub mod modbus;
 pub mod mqtt;
 pub mod mrp;
 pub mod nbns;
+pub mod niagara_fox;
 pub mod ntlm;
 pub mod ntp;
 pub mod opc_ua;

@@ -124,6 +124,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ads::PROTOCOL,
     crate::mqtt::PROTOCOL,
     crate::knxnet_ip::PROTOCOL,
+    crate::niagara_fox::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

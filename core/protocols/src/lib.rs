@@ -61,6 +61,7 @@ pub mod ntlm;
 pub mod ntp;
 pub mod opc_ua;
 pub mod out;
+pub mod pcom;
 pub mod pending;
 pub mod powerlink;
 pub mod profinet;

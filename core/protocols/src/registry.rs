@@ -125,6 +125,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::mqtt::PROTOCOL,
     crate::knxnet_ip::PROTOCOL,
     crate::niagara_fox::PROTOCOL,
+    crate::pcom::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

@@ -85,6 +85,7 @@ mod testing;
 pub mod text;
 pub mod tftp;
 pub mod tls;
+pub mod tristation;
 pub mod vnc;
 pub mod vrrp;
 

@@ -126,6 +126,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::knxnet_ip::PROTOCOL,
     crate::niagara_fox::PROTOCOL,
     crate::pcom::PROTOCOL,
+    crate::tristation::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

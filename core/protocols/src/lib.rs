@@ -30,6 +30,7 @@ pub mod c37_118;
 pub mod carp;
 pub mod cdp;
 pub mod coap;
+pub mod codesys;
 pub mod dcerpc;
 pub mod dhcp;
 pub mod dnp3;

@@ -127,6 +127,8 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::niagara_fox::PROTOCOL,
     crate::pcom::PROTOCOL,
     crate::tristation::PROTOCOL,
+    crate::codesys::V3,
+    crate::codesys::V2,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

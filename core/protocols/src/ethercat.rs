@@ -371,18 +371,19 @@ fn asked<'a>(message: &Message<'a>) -> Option<Asked<'a>> {
 fn probe(input: &Input<'_>) -> Probe {
     let [low, high, ..] = input.bytes else { return Probe::No };
     let header = u16::from_le_bytes([*low, *high]);
-    let is_reserved = header & !LENGTH & 0x0800 != 0;
-    if is_reserved {
+    // reserved
+    if header & 0x0800 != 0 {
         return Probe::No;
     }
     let by_type = input.transport == Transport::Ethernet;
     match header >> 12 {
         COMMANDS => match datagrams(input.bytes) {
             Ok((found, true)) if found.iter().all(|one| command(one.command).is_some()) => {
-                if by_type {
-                    Probe::Certain
-                } else {
-                    Probe::Likely
+                let is_whole = input.bytes.len() == 2 + usize::from(header & LENGTH);
+                match (by_type, is_whole) {
+                    (true, _) => Probe::Certain,
+                    (false, true) => Probe::Likely,
+                    (false, false) => Probe::Weak,
                 }
             }
             Err(_) if by_type => Probe::Weak,

@@ -258,13 +258,17 @@ fn probe(input: &Input<'_>) -> Probe {
         };
         return if fits { Probe::Certain } else { Probe::Weak };
     }
-    // receive and send connection, reserved
-    let [_, _, _, SDO_SERVICE, _, _, 0, 0, rest @ ..] = input.bytes else { return Probe::No };
+    // message type, service, receive and send connection, reserved
+    let [ASND, _, _, SDO_SERVICE, _, _, 0, 0, rest @ ..] = input.bytes else { return Probe::No };
     match Command::read(input.bytes) {
         Ok(None) => Probe::Weak,
         Ok(Some(command)) => {
             let fits = sdo(command.id).is_some() && rest.first() == Some(&0);
-            if fits && command.all.len() == rest.len() { Probe::Likely } else { Probe::No }
+            match fits && command.all.len() == rest.len() {
+                true if command.id != 0 => Probe::Likely,
+                true => Probe::Weak,
+                false => Probe::No,
+            }
         }
         Err(_) => Probe::No,
     }

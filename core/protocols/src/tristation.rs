@@ -5,7 +5,9 @@
 //! stvemillertime/TriStation-Wireshark-Dissector (message types, place of the fields, names of the
 //! function codes as the malware TRITON has them). That the length counts the data alone and that the
 //! check word is CRC-16 with polynomial 0x8005 follows from the ping that TRITON sends, published in
-//! analyses of it: `06 00 00 00 00 88`.
+//! analyses of it: `06 00 00 00 00 88`. ICS-Pcaps--malware_exec.pcap holds a run of TRITON: all 896
+//! messages have these lengths and check words; frame 4 answers get-cp-status and shows where the
+//! project's name stands.
 //!
 //! The code of an operation is the message type; executed commands are `tristation-command` with
 //! their function code. Commands that change the control program or its running are those that an
@@ -22,6 +24,7 @@ use crate::out::{Action, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
 use crate::session::{Input, Session, Side};
+use crate::text;
 
 /// TriStation.
 pub const PROTOCOL: Protocol = Protocol {
@@ -51,6 +54,11 @@ const EXECUTION: u16 = 5;
 const PING: u16 = 6;
 const ACCESS_DENIED: u16 = 10;
 const CONNECTION_FAILED: u16 = 11;
+
+/// Response to get-cp-status, and where the project's name stands in its data.
+const CP_STATUS: u8 = 108;
+const PROJECT_NAME: usize = 66;
+const PROJECT_NAME_LENGTH: usize = 7;
 
 /// First function code of responses, and first of refusals.
 const RESPONSES: u8 = 100;
@@ -317,6 +325,13 @@ impl TriStation {
             }
             return;
         }
+        if code == CP_STATUS {
+            let at = COMMAND_HEADER + PROJECT_NAME;
+            let name = text::trim(part_at(message.data, at, PROJECT_NAME_LENGTH));
+            if text::is_printable(name) {
+                out.claim(input.own_text((COMMAND_NAME, "get-cp-status"), "project_name", name));
+            }
+        }
         let is_error = code == REJECTED || code >= REFUSALS;
         let outcome = if is_error { Outcome::Error } else { Outcome::Ok };
         match self.pending.take(&(client, EXECUTION, counter)) {
@@ -408,6 +423,15 @@ mod tests {
             testing::coded_operations(&items)
         );
         assert!(items.contains(&Item::Client(Side::A)));
+    }
+
+    #[test]
+    fn the_status_names_the_project() {
+        let mut data = vec![1, 1, CP_STATUS, 1, 0, 0, 0, 0, 0, 0];
+        data.resize(COMMAND_HEADER + PROJECT_NAME, 0);
+        data.extend_from_slice(b"BOILER\0\x05\x02");
+        let items = testing::items(&PROTOCOL, &[(Side::B, &whole(EXECUTION, &data))]);
+        assert_eq!(vec![("project_name", "BOILER".to_owned())], testing::claims(&items));
     }
 
     #[test]

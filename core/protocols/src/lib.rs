@@ -13,6 +13,7 @@
 //! | [`ber`], [`ber_tags`] | ASN.1 of several protocols |
 //! | [`fields`] | numbers at known offsets |
 //! | [`ntlm`] | log-ins that other protocols carry |
+//! | [`sparkplug`] | what messages of MQTT carry by its rules |
 //! | [`text`] | text of the wire, without its padding |
 //! | [`registry`] | the table of all protocols |
 
@@ -74,6 +75,7 @@ pub mod sequence;
 pub mod session;
 pub mod smb;
 pub mod snmp;
+pub mod sparkplug;
 pub mod ssdp;
 pub mod ssh;
 pub mod stp;

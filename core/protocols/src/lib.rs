@@ -34,6 +34,7 @@ pub mod coap;
 pub mod codesys;
 pub mod dcerpc;
 pub mod dhcp;
+pub mod dlms;
 pub mod dnp3;
 pub mod dns;
 pub mod ethercat;

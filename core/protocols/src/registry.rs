@@ -129,6 +129,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::tristation::PROTOCOL,
     crate::codesys::V3,
     crate::codesys::V2,
+    crate::dlms::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

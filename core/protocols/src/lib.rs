@@ -47,6 +47,7 @@ pub mod hsr_prp;
 pub mod hsrp;
 pub mod http;
 pub mod icmp;
+pub mod iec101;
 pub mod iec104;
 pub mod iec61850;
 pub mod iso_transport;

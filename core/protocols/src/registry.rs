@@ -108,6 +108,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::vrrp::PROTOCOL,
     crate::carp::PROTOCOL,
     crate::iec104::PROTOCOL,
+    crate::iec101::PROTOCOL,
     crate::iec61850::goose::PROTOCOL,
     crate::iec61850::sampled_values::PROTOCOL,
     crate::ethernet_ip::PROTOCOL,

@@ -33,6 +33,7 @@ pub mod cdp;
 pub mod coap;
 pub mod codesys;
 pub mod dcerpc;
+pub mod df1;
 pub mod dhcp;
 pub mod dlms;
 pub mod dnp3;

@@ -131,6 +131,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::codesys::V3,
     crate::codesys::V2,
     crate::dlms::PROTOCOL,
+    crate::df1::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

@@ -30,7 +30,7 @@ use crate::text;
 mod cip;
 pub mod io;
 mod path;
-mod pccc;
+pub(crate) mod pccc;
 
 /// EtherNet/IP encapsulation.
 pub const PROTOCOL: Protocol = Protocol {

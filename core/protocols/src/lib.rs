@@ -92,6 +92,7 @@ pub mod text;
 pub mod tftp;
 pub mod tls;
 pub mod tristation;
+pub mod uadp;
 pub mod vnc;
 pub mod vrrp;
 

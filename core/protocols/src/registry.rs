@@ -132,6 +132,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::codesys::V2,
     crate::dlms::PROTOCOL,
     crate::df1::PROTOCOL,
+    crate::uadp::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

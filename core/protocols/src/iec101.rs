@@ -242,7 +242,10 @@ impl Iec101 {
             Frame::Fixed { control, address } => {
                 self.unseen(out);
                 let Some(words) = primary(control & 0x0f) else { return };
-                self.layouts.retain(|(link, _)| *link == address.len());
+                let is_possible = |layout: &Layout| layout.0 == address.len();
+                if self.layouts.iter().any(is_possible) {
+                    self.layouts.retain(is_possible);
+                }
                 let station = number(address);
                 let operation = Operation {
                     connection: NAME,

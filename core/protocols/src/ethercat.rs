@@ -10,19 +10,21 @@
 //!
 //! The code of an operation is the command of a datagram; those of mailboxes are `ethercat-mailbox`
 //! and their code is mailbox type and service. A frame on its way back has another source MAC, so it
-//! is another flow: what it says is counted as responses, with outcomes by working counter. SubDevices
-//! are children of the MainDevice, `ethercat N` with the configured station address.
+//! is another flow: what it says is counted as responses, with outcomes by working counter, and is no act
+//! of its own (diagnostics). SubDevices are children of the MainDevice, `ethercat N` with the configured
+//! station address.
 //!
 //! Rules broken on the wire:
 //! * `ethercat-length`: the datagrams of a frame do not fill the length of its header.
 //!
 //! Not decoded: process data (its meaning is in the project) and so FSoE, which is part of it;
-//! network variables, frames of other types than commands, fragments of EoE, the messages of AoE,
-//! segments of SDO transfers.
+//! network variables, frames of other types than commands, fragments of EoE, the data of AoE, segments of
+//! SDO transfers.
 
 use compact_str::{CompactString, format_compact};
 use otic_wire::{Address, Cursor, Mac, Short};
 
+use crate::ads;
 use crate::fields::{part_at, u16_at, u32_at};
 use crate::out::{
     Action, Change, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Value,
@@ -73,6 +75,7 @@ const EEPROM_DATA: u16 = 0x0508;
 /// The EEPROM interface has not finished.
 const BUSY: u16 = 0x8000;
 
+const AOE: u8 = 1;
 const COE: u8 = 3;
 const SDO_REQUEST: u8 = 2;
 const SDO_RESPONSE: u8 = 3;
@@ -133,7 +136,6 @@ const fn written(register: u16, data: &[u8]) -> Action {
 /// Name and action of what a mailbox carries, by type and service.
 const fn service(kind: u8, service: u8) -> Option<(&'static str, Action)> {
     Some(match (kind, service) {
-        (1, _) => ("aoe", Action::Control),
         (2, 0) => ("eoe-fragment", Action::Session),
         (2, 1) => ("eoe-timestamp", Action::Session),
         (2, 2) => ("eoe-set-ip", Action::Configuration),
@@ -251,7 +253,7 @@ impl<'a> Message<'a> {
         let kind = kind & 0x0f;
         let mut head = Cursor::new(body);
         let service = match kind {
-            1 => 0,
+            AOE => 0,
             2 => head.u8()? & 0x0f,
             COE => {
                 let header = head.u16_le()?;
@@ -320,6 +322,18 @@ fn asked<'a>(message: &Message<'a>) -> Option<Asked<'a>> {
     let told = |words, object| Some(Asked { words, object, value: None, is_answered: false });
     let nothing = CompactString::const_new("");
     match (message.kind, message.service) {
+        (AOE, _) => {
+            // target NetId and port, source NetId and port, command, state flags: bit 0 answers
+            let mut cursor = Cursor::new(message.body);
+            let [a, b, c, d, e, f] = cursor.array().ok()?;
+            let port = cursor.u16_le().ok()?;
+            cursor.skip(6 + 2).ok()?;
+            let (command, flags) = (cursor.u16_le().ok()?, cursor.u16_le().ok()?);
+            if flags & 1 != 0 {
+                return None;
+            }
+            told(ads::command(command), format_compact!("ams {a}.{b}.{c}.{d}.{e}.{f}:{port}"))
+        }
         (COE, SDO_REQUEST) => {
             let sdo = Sdo::read(message.body).ok()?;
             let words = match sdo.command {
@@ -466,17 +480,19 @@ impl Ethercat {
             self.devices = Some(datagram.station);
         }
         let outcome = if datagram.counter > 0 { Outcome::Ok } else { Outcome::Error };
-        out.unpaired(operation(input, datagram, self.devices, outcome));
+        out.unpaired(returned(operation(input, datagram, self.devices, outcome)));
         if datagram.counter == 0 || !matches!(datagram.command, STATION_READ | STATION_WRITE) {
             return;
         }
         self.eeprom(input, datagram, out);
+        self.controller(input, datagram, out);
         let Some(message) = datagram.mailbox() else { return };
         if datagram.command == STATION_WRITE {
             let Some(asked) = asked(&message) else { return };
             let object = object_at(datagram, &asked.object);
             let outcome = if asked.is_answered { Outcome::Unseen } else { Outcome::None };
-            let operation = mailbox_operation(input, &message, asked.words, object, outcome);
+            let told = mailbox_operation(input, &message, asked.words, object, outcome);
+            let operation = returned(told);
             if asked.is_answered
                 && let Some(unseen) = self.pending.insert(datagram.station, operation)
             {
@@ -519,6 +535,21 @@ impl Ethercat {
             (0x1009, 0) => self.text(input, datagram, "hardware", value, out),
             (0x100a, 0) => self.text(input, datagram, "firmware", value, out),
             _ => {}
+        }
+    }
+
+    /// What the EtherCAT controller of a SubDevice says of itself (ETG.1000.4 §6.1.1): type, revision,
+    /// build.
+    fn controller(&self, input: &Input<'_>, datagram: &Datagram<'_>, out: &mut Out) {
+        if (datagram.command, datagram.offset) != (STATION_READ, 0) || datagram.data.len() < 4 {
+            return;
+        }
+        for (attribute, at, length) in [
+            ("ethercat_controller_type", 0, 1),
+            ("ethercat_controller_revision", 1, 1),
+            ("ethercat_controller_build", 2, 2),
+        ] {
+            self.number(input, datagram, attribute, part_at(datagram.data, at, length), out);
         }
     }
 
@@ -611,7 +642,11 @@ impl Ethercat {
             attribute,
             value,
             protocol: NAME,
-            message: if datagram.offset < MEMORY { "eeprom" } else { "sdo-response" },
+            message: match datagram.offset {
+                0 => "controller-information",
+                1..MEMORY => "eeprom",
+                _ => "sdo-response",
+            },
             confidence: Confidence::High,
             evidence: input.evidence(part, decode),
         });
@@ -690,6 +725,11 @@ fn mailbox_operation(
         outcome,
         ..input.operation(MAILBOX, input.side, words, message.all)
     }
+}
+
+/// An operation that comes back: its frame on the way out was the act.
+fn returned(operation: Operation) -> Operation {
+    Operation { action: Action::Diagnostics, ..operation }
 }
 
 /// An object of the SubDevice whose mailbox this is.
@@ -928,16 +968,32 @@ mod tests {
                 frame(&[(STATION_READ, 1001, EEPROM_CONTROL, &told, 1)]),
                 frame(&[(STATION_WRITE, 1001, EEPROM_CONTROL, &serial, 1)]),
                 frame(&[(STATION_READ, 1001, EEPROM_DATA, &[7, 0, 0, 0], 1)]),
+                frame(&[(STATION_READ, 1001, 0, &[0x11, 2, 3, 0, 8, 8], 1)]),
             ],
         );
         assert_eq!(
             vec![
                 ("vendor_id", "2".to_owned()),
                 ("product_code", "64237650".to_owned()),
-                ("serial", "0x00000007".to_owned())
+                ("serial", "0x00000007".to_owned()),
+                ("ethercat_controller_type", "17".to_owned()),
+                ("ethercat_controller_revision", "2".to_owned()),
+                ("ethercat_controller_build", "3".to_owned()),
             ],
             testing::claims(&items)
         );
+    }
+
+    #[test]
+    fn ads_in_a_mailbox_names_its_command() {
+        // length, address, channel, type; AMS header: to port 301, read, request
+        let mut mailbox = vec![32, 0, 0, 0, 0, 0x10 | AOE];
+        mailbox.extend([5, 1, 2, 3, 1, 1, 0x2d, 1, 5, 1, 2, 3, 2, 1, 0x10, 0x80]);
+        mailbox.extend([2, 0, 4, 0]);
+        mailbox.resize(38, 0);
+        let items = items(false, &[frame(&[(STATION_WRITE, 1001, 0x1000, &mailbox, 0)])]);
+        let object = "ethercat 1001 ams 5.1.2.3.1.1:301".to_owned();
+        assert_eq!(("read", object, Outcome::None), testing::operations(&items)[1]);
     }
 
     #[test]

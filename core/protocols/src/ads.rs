@@ -97,7 +97,7 @@ const VALUE: usize = 512;
 const SYMBOL: usize = 256;
 
 /// Name and action of a command.
-const fn command(id: u16) -> (&'static str, Action) {
+pub(crate) const fn command(id: u16) -> (&'static str, Action) {
     match id {
         READ_DEVICE_INFO => ("read-device-info", Action::Identify),
         READ => ("read", Action::Read),

@@ -14,6 +14,7 @@
 //! | [`crc`] | the check of serial protocols |
 //! | [`fields`] | numbers at known offsets |
 //! | [`ntlm`] | log-ins that other protocols carry |
+//! | [`sparkplug`] | what messages of MQTT carry by its rules |
 //! | [`text`] | text of the wire, without its padding |
 //! | [`defined`] | protocols that a file defines |
 //! | [`registry`] | the table of all protocols |
@@ -37,9 +38,14 @@ pub mod coap;
 pub mod crc;
 pub mod dcerpc;
 pub mod defined;
+pub mod codesys;
+pub mod dcerpc;
+pub mod df1;
 pub mod dhcp;
+pub mod dlms;
 pub mod dnp3;
 pub mod dns;
+pub mod ethercat;
 pub mod ethernet_ip;
 pub mod fields;
 pub mod fins;
@@ -51,10 +57,12 @@ pub mod hsr_prp;
 pub mod hsrp;
 pub mod http;
 pub mod icmp;
+pub mod iec101;
 pub mod iec104;
 pub mod iec61850;
 pub mod iso_transport;
 pub mod kerberos;
+pub mod knxnet_ip;
 pub mod ldap;
 pub mod lldp;
 pub mod melsec;
@@ -63,12 +71,16 @@ pub mod modbus;
 pub mod mqtt;
 pub mod mrp;
 pub mod nbns;
+pub mod niagara_fox;
 pub mod ntlm;
 pub mod ntp;
 pub mod opc_ua;
 pub mod out;
+pub mod pcom;
 pub mod pending;
+pub mod powerlink;
 pub mod profinet;
+pub mod ptp;
 pub mod rdp;
 pub mod registry;
 pub mod roc_plus;
@@ -78,6 +90,7 @@ pub mod sequence;
 pub mod session;
 pub mod smb;
 pub mod snmp;
+pub mod sparkplug;
 pub mod ssdp;
 pub mod ssh;
 pub mod stp;
@@ -90,6 +103,8 @@ mod testing;
 pub mod text;
 pub mod tftp;
 pub mod tls;
+pub mod tristation;
+pub mod uadp;
 pub mod vnc;
 pub mod vrrp;
 

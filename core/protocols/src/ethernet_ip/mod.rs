@@ -30,7 +30,7 @@ use crate::text;
 mod cip;
 pub mod io;
 mod path;
-mod pccc;
+pub(crate) mod pccc;
 
 /// EtherNet/IP encapsulation.
 pub const PROTOCOL: Protocol = Protocol {
@@ -653,6 +653,22 @@ mod tests {
             (Side::B, connected(0x22, 3, &replies)),
             (Side::A, encapsulate(UNREGISTER_SESSION, 1, 0, &[])),
         ]
+    }
+
+    #[test]
+    fn services_of_the_safety_supervisor_have_names() {
+        let ask = |service| unconnected(service, &[service, 2, 0x20, 0x39, 0x24, 1]);
+        let messages = [(Side::A, ask(0x53)), (Side::A, ask(0x54))];
+        let items = testing::items(&PROTOCOL, &borrowed(&messages));
+        let told: Vec<_> = items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Operation(o) if o.protocol == "cip" => Some((o.name, o.action)),
+                _ => None,
+            })
+            .collect();
+        let mode = ("safety-mode-change", crate::out::Action::Mode);
+        assert_eq!(vec![mode, ("safety-reset", crate::out::Action::Reset)], told);
     }
 
     fn borrowed(conversation: &[(Side, Vec<u8>)]) -> Vec<(Side, &[u8])> {

@@ -13,6 +13,7 @@
 //! | [`ber`], [`ber_tags`] | ASN.1 of several protocols |
 //! | [`fields`] | numbers at known offsets |
 //! | [`ntlm`] | log-ins that other protocols carry |
+//! | [`sql`] | statements of database protocols |
 //! | [`text`] | text of the wire, without its padding |
 //! | [`registry`] | the table of all protocols |
 
@@ -59,6 +60,7 @@ pub mod ntp;
 pub mod opc_ua;
 pub mod out;
 pub mod pending;
+pub mod postgresql;
 pub mod profinet;
 pub mod rdp;
 pub mod registry;
@@ -67,6 +69,7 @@ pub mod sequence;
 pub mod session;
 pub mod smb;
 pub mod snmp;
+pub mod sql;
 pub mod ssdp;
 pub mod ssh;
 pub mod stp;

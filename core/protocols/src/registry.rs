@@ -56,7 +56,8 @@ impl Carrier {
 pub enum Probe {
     /// Not this protocol.
     No,
-    /// Too few bytes to tell (TCP only): ask again with more.
+    /// Too few bytes to tell: ask again with more (TCP), or let a session look at what follows
+    /// (UDP, see [`Session::is_proven`]).
     More,
     /// Fits, but so would other bytes: believed on the usual port only.
     Weak,
@@ -120,6 +121,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::hart_ip::PROTOCOL,
     crate::ads::PROTOCOL,
     crate::mqtt::PROTOCOL,
+    crate::postgresql::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

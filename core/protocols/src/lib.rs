@@ -54,6 +54,7 @@ pub mod mms;
 pub mod modbus;
 pub mod mqtt;
 pub mod mrp;
+pub mod mysql;
 pub mod nbns;
 pub mod ntlm;
 pub mod ntp;

@@ -122,6 +122,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ads::PROTOCOL,
     crate::mqtt::PROTOCOL,
     crate::postgresql::PROTOCOL,
+    crate::mysql::PROTOCOL,
     crate::http::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,

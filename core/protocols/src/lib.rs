@@ -68,6 +68,7 @@ pub mod registry;
 pub mod s7comm;
 pub mod sequence;
 pub mod session;
+pub mod sip;
 pub mod smb;
 pub mod snmp;
 pub mod sql;

@@ -124,6 +124,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::postgresql::PROTOCOL,
     crate::mysql::PROTOCOL,
     crate::http::PROTOCOL,
+    crate::sip::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,
     crate::telnet::PROTOCOL,

@@ -65,6 +65,7 @@ pub mod postgresql;
 pub mod profinet;
 pub mod rdp;
 pub mod registry;
+pub mod rtsp;
 pub mod s7comm;
 pub mod sequence;
 pub mod session;

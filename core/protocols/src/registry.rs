@@ -125,6 +125,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::mysql::PROTOCOL,
     crate::http::PROTOCOL,
     crate::sip::PROTOCOL,
+    crate::rtsp::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,
     crate::telnet::PROTOCOL,

@@ -71,6 +71,7 @@ pub mod sequence;
 pub mod session;
 pub mod sip;
 pub mod smb;
+pub mod smtp;
 pub mod snmp;
 pub mod sql;
 pub mod ssdp;

@@ -126,6 +126,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::http::PROTOCOL,
     crate::sip::PROTOCOL,
     crate::rtsp::PROTOCOL,
+    crate::smtp::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,
     crate::telnet::PROTOCOL,

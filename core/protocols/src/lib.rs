@@ -63,6 +63,7 @@ pub mod out;
 pub mod pending;
 pub mod postgresql;
 pub mod profinet;
+pub mod radius;
 pub mod rdp;
 pub mod registry;
 pub mod rtsp;

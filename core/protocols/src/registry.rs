@@ -149,6 +149,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::coap::PROTOCOL,
     crate::ntp::PROTOCOL,
     crate::hsrp::PROTOCOL,
+    crate::radius::PROTOCOL,
 ];
 
 /// The row of the protocol with this name.

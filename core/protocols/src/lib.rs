@@ -66,6 +66,7 @@ pub mod profinet;
 pub mod radius;
 pub mod rdp;
 pub mod registry;
+pub mod rtp;
 pub mod rtsp;
 pub mod s7comm;
 pub mod sequence;

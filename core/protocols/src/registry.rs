@@ -150,6 +150,8 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ntp::PROTOCOL,
     crate::hsrp::PROTOCOL,
     crate::radius::PROTOCOL,
+    crate::rtp::PROTOCOL,
+    crate::rtp::CONTROL,
 ];
 
 /// The row of the protocol with this name.

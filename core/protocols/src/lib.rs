@@ -80,6 +80,7 @@ pub mod ssdp;
 pub mod ssh;
 pub mod stp;
 pub mod syslog;
+pub mod tds;
 pub mod telnet;
 #[cfg(test)]
 mod template;

@@ -123,6 +123,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::mqtt::PROTOCOL,
     crate::postgresql::PROTOCOL,
     crate::mysql::PROTOCOL,
+    crate::tds::PROTOCOL,
     crate::http::PROTOCOL,
     crate::sip::PROTOCOL,
     crate::rtsp::PROTOCOL,

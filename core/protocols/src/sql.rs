@@ -92,6 +92,8 @@ const VERBS: &[(&str, Action, Target)] = &[
     ("checkpoint", Action::Session, Target::Nothing),
     ("print", Action::Session, Target::Nothing),
     ("waitfor", Action::Session, Target::Nothing),
+    ("if", Action::Session, Target::Nothing),
+    ("while", Action::Session, Target::Nothing),
 ];
 
 /// Words between a verb or the kind of a thing and its name.

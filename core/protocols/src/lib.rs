@@ -89,6 +89,7 @@ mod testing;
 pub mod text;
 pub mod tftp;
 pub mod tls;
+pub mod tns;
 pub mod vnc;
 pub mod vrrp;
 

@@ -124,6 +124,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::postgresql::PROTOCOL,
     crate::mysql::PROTOCOL,
     crate::tds::PROTOCOL,
+    crate::tns::PROTOCOL,
     crate::http::PROTOCOL,
     crate::sip::PROTOCOL,
     crate::rtsp::PROTOCOL,

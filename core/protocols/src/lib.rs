@@ -67,6 +67,7 @@ pub mod radius;
 pub mod rdp;
 pub mod registry;
 pub mod rtp;
+pub mod rtps;
 pub mod rtsp;
 pub mod s7comm;
 pub mod sequence;

@@ -152,6 +152,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ntp::PROTOCOL,
     crate::hsrp::PROTOCOL,
     crate::radius::PROTOCOL,
+    crate::rtps::PROTOCOL,
     crate::rtp::PROTOCOL,
     crate::rtp::CONTROL,
 ];

@@ -70,6 +70,7 @@ pub mod rtp;
 pub mod rtps;
 pub mod rtsp;
 pub mod s7comm;
+pub mod sctp;
 pub mod sequence;
 pub mod session;
 pub mod sip;

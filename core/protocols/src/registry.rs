@@ -153,6 +153,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::hsrp::PROTOCOL,
     crate::radius::PROTOCOL,
     crate::rtps::PROTOCOL,
+    crate::sctp::PROTOCOL,
     crate::rtp::PROTOCOL,
     crate::rtp::CONTROL,
 ];

@@ -58,6 +58,7 @@ pub mod mysql;
 pub mod nbns;
 pub mod ntlm;
 pub mod ntp;
+pub mod onc_rpc;
 pub mod opc_ua;
 pub mod out;
 pub mod pending;

@@ -125,6 +125,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::mysql::PROTOCOL,
     crate::tds::PROTOCOL,
     crate::tns::PROTOCOL,
+    crate::onc_rpc::PROTOCOL,
     crate::http::PROTOCOL,
     crate::sip::PROTOCOL,
     crate::rtsp::PROTOCOL,

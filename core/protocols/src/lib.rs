@@ -46,6 +46,7 @@ pub mod http;
 pub mod icmp;
 pub mod iec104;
 pub mod iec61850;
+pub mod ipmi;
 pub mod iso_transport;
 pub mod kerberos;
 pub mod ldap;

@@ -153,6 +153,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::ntp::PROTOCOL,
     crate::hsrp::PROTOCOL,
     crate::radius::PROTOCOL,
+    crate::ipmi::PROTOCOL,
     crate::rtps::PROTOCOL,
     crate::sctp::PROTOCOL,
     crate::rtp::PROTOCOL,

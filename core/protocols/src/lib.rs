@@ -33,6 +33,7 @@ pub mod cdp;
 pub mod coap;
 pub mod dcerpc;
 pub mod dhcp;
+pub mod dicom;
 pub mod dnp3;
 pub mod dns;
 pub mod ethernet_ip;

@@ -126,6 +126,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::tds::PROTOCOL,
     crate::tns::PROTOCOL,
     crate::onc_rpc::PROTOCOL,
+    crate::dicom::PROTOCOL,
     crate::http::PROTOCOL,
     crate::sip::PROTOCOL,
     crate::rtsp::PROTOCOL,

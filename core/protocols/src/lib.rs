@@ -41,6 +41,7 @@ pub mod fields;
 pub mod fins;
 pub mod ftp;
 pub mod hart_ip;
+pub mod hl7;
 pub mod hsr_prp;
 pub mod hsrp;
 pub mod http;

@@ -127,6 +127,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::tns::PROTOCOL,
     crate::onc_rpc::PROTOCOL,
     crate::dicom::PROTOCOL,
+    crate::hl7::PROTOCOL,
     crate::http::PROTOCOL,
     crate::sip::PROTOCOL,
     crate::rtsp::PROTOCOL,

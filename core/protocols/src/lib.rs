@@ -98,6 +98,7 @@ pub mod tls;
 pub mod tns;
 pub mod vnc;
 pub mod vrrp;
+pub mod ws_discovery;
 
 pub use out::{
     Action, Change, Child, Claim, Confidence, Decode, Event, Evidence, Holds, Item, Object,

@@ -145,6 +145,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::syslog::PROTOCOL,
     crate::tftp::PROTOCOL,
     crate::ssdp::PROTOCOL,
+    crate::ws_discovery::PROTOCOL,
     crate::dhcp::PROTOCOL,
     crate::nbns::PROTOCOL,
     crate::dns::DNS,

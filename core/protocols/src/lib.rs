@@ -49,6 +49,7 @@ pub mod icmp;
 pub mod iec104;
 pub mod iec61850;
 pub mod ipmi;
+pub mod ipp;
 pub mod iso_transport;
 pub mod kerberos;
 pub mod ldap;

@@ -66,6 +66,7 @@ pub mod onc_rpc;
 pub mod opc_ua;
 pub mod out;
 pub mod pending;
+pub mod pjl;
 pub mod postgresql;
 pub mod profinet;
 pub mod radius;

@@ -128,6 +128,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::onc_rpc::PROTOCOL,
     crate::dicom::PROTOCOL,
     crate::hl7::PROTOCOL,
+    crate::pjl::PROTOCOL,
     crate::http::PROTOCOL,
     crate::sip::PROTOCOL,
     crate::rtsp::PROTOCOL,

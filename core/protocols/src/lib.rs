@@ -54,6 +54,7 @@ pub mod iso_transport;
 pub mod kerberos;
 pub mod ldap;
 pub mod lldp;
+pub mod lpd;
 pub mod mms;
 pub mod modbus;
 pub mod mqtt;

@@ -129,6 +129,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::dicom::PROTOCOL,
     crate::hl7::PROTOCOL,
     crate::pjl::PROTOCOL,
+    crate::lpd::PROTOCOL,
     crate::http::PROTOCOL,
     crate::sip::PROTOCOL,
     crate::rtsp::PROTOCOL,

@@ -45,6 +45,7 @@ pub mod hl7;
 pub mod hsr_prp;
 pub mod hsrp;
 pub mod http;
+pub mod http2;
 pub mod icmp;
 pub mod iec104;
 pub mod iec61850;

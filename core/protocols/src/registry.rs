@@ -131,6 +131,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::pjl::PROTOCOL,
     crate::lpd::PROTOCOL,
     crate::http::PROTOCOL,
+    crate::http2::PROTOCOL,
     crate::sip::PROTOCOL,
     crate::rtsp::PROTOCOL,
     crate::smtp::PROTOCOL,

@@ -71,6 +71,7 @@ pub mod pending;
 pub mod pjl;
 pub mod postgresql;
 pub mod profinet;
+pub mod quic;
 pub mod radius;
 pub mod rdp;
 pub mod registry;

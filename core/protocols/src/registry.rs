@@ -158,6 +158,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::coap::PROTOCOL,
     crate::ntp::PROTOCOL,
     crate::hsrp::PROTOCOL,
+    crate::quic::PROTOCOL,
     crate::radius::PROTOCOL,
     crate::ipmi::PROTOCOL,
     crate::rtps::PROTOCOL,

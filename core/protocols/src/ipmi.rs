@@ -352,7 +352,7 @@ fn device(input: &Input<'_>, data: &[u8], out: &mut Out) {
     let number = u32::from_le_bytes([*a, *b, *c, 0]) & 0x000f_ffff;
     let said = compact_str::format_compact!("{number}");
     let evidence = part_at(data, 6, 3);
-    out.claim(input.own_claim(told_in, "ipmi_vendor_id", said, evidence, Decode::Derived));
+    out.claim(input.own_claim(told_in, "vendor_id", said, evidence, Decode::Derived));
     let product = u16::from_le_bytes([*d, *e]);
     let said = compact_str::format_compact!("{product}");
     let evidence = part_at(data, 9, 2);
@@ -380,7 +380,7 @@ impl Session for Ipmi {
                 {
                     let said = compact_str::format_compact!("{}", u32::from_be_bytes(*bytes));
                     let (told_in, decode) = ((NAME, "presence-pong"), Decode::UnsignedBe);
-                    out.claim(input.own_claim(told_in, "asf_vendor_id", said, number, decode));
+                    out.claim(input.own_claim(told_in, "vendor_id", said, number, decode));
                 }
             }
             Content::Payload(0, Some(payload)) => match message(payload) {
@@ -486,7 +486,7 @@ mod tests {
         assert_eq!(
             vec![
                 ("firmware", "2.45".to_owned()),
-                ("ipmi_vendor_id", "674".to_owned()),
+                ("vendor_id", "674".to_owned()),
                 ("ipmi_product_id", "256".to_owned()),
             ],
             claims

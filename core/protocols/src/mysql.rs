@@ -47,7 +47,6 @@ const LONG_DATA: u8 = 0x18;
 const CLOSE: u8 = 0x19;
 
 const OK: u8 = 0x00;
-const MORE_DATA: u8 = 0x01;
 const SWITCH: u8 = 0xfe;
 const ERR: u8 = 0xff;
 
@@ -480,7 +479,7 @@ impl Mysql {
         }
     }
 
-    fn from_client(
+    fn request(
         &mut self,
         input: &Input<'_>,
         packet: &Packet<'_>,
@@ -593,7 +592,7 @@ impl Mysql {
         Ok(())
     }
 
-    fn from_server(&mut self, input: &Input<'_>, packet: &Packet<'_>, out: &mut Out) {
+    fn response(&mut self, input: &Input<'_>, packet: &Packet<'_>, out: &mut Out) {
         let body = packet.body;
         let client = input.side.other();
         if packet.sequence == 0
@@ -643,7 +642,8 @@ impl Mysql {
                         out.push(self.event("login-failed", client, evidence));
                     }
                 }
-                (Some(&MORE_DATA), _) | _ => return,
+                // More data of the exchange.
+                _ => return,
             }
             self.phase = Phase::Commands;
             self.answer(outcome, out);
@@ -702,11 +702,11 @@ impl Session for Mysql {
             }
             *input.side.of(&mut self.synchronised) = true;
             if self.is_client(input, &packet, out) {
-                if self.from_client(input, &packet, out).is_err() && packet.length <= LARGE {
+                if self.request(input, &packet, out).is_err() && packet.length <= LARGE {
                     violation(input, packet.body, out);
                 }
             } else {
-                self.from_server(input, &packet, out);
+                self.response(input, &packet, out);
             }
             let here = packet.length.min(rest.len());
             *input.side.of(&mut self.skip) = packet.length - here;

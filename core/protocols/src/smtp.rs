@@ -194,14 +194,13 @@ impl Smtp {
             "auth" => {
                 let end = memchr::memchr(b' ', argument).unwrap_or(argument.len());
                 let method = text::utf8(part_at(argument, 0, end.min(32))).to_ascii_uppercase();
-                operation.object = Object::Text(method.as_str().into());
+                operation.object = Object::Text(method.clone());
                 // These two send the password itself, in base64.
-                if matches!(method.as_str(), "PLAIN" | "LOGIN") {
+                let in_clear = matches!(method.as_str(), "PLAIN" | "LOGIN");
+                self.method = method;
+                if in_clear {
                     let evidence = input.locate(part_at(argument, 0, end));
-                    self.method = method.into();
                     out.push(self.event("cleartext-credentials", input.side, evidence));
-                } else {
-                    self.method = method.into();
                 }
                 self.mode = Mode::Proof;
             }

@@ -304,11 +304,9 @@ impl Tds {
                     self.login = Some(login);
                 }
             }
-            PRELOGIN => {
-                if is_tls(body) {
-                    self.hidden(out);
-                    return;
-                }
+            PRELOGIN if is_tls(body) => {
+                self.hidden(out);
+                return;
             }
             ATTENTION => {
                 operation.outcome = Outcome::None;

@@ -266,11 +266,11 @@ impl Quic {
             self.told = true;
             let evidence = std::mem::take(&mut hello.evidence);
             self.hello = None;
-            self.hello(input.side, &message, evidence, out);
+            self.hello(&message, evidence, out);
         }
     }
 
-    fn hello(&mut self, side: Side, message: &[u8], evidence: Spans, out: &mut Out) {
+    fn hello(&mut self, message: &[u8], evidence: Spans, out: &mut Out) {
         let name: CompactString = tls::server_name(message).unwrap_or_default();
         if let Some(asked) = &mut self.asked
             && !name.is_empty()
@@ -278,7 +278,6 @@ impl Quic {
             asked.object = Object::Text(name);
         }
         if let Ok(value) = tls::ja4::fingerprint(message, 'q') {
-            debug_assert!(self.client == Some(side));
             out.claim(Claim {
                 who: Who::Sender(Child::None),
                 attribute: "tls_client_ja4",

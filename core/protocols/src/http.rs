@@ -203,38 +203,12 @@ fn user(authorization: &[u8]) -> Option<(&'static str, CompactString)> {
     let blank = memchr::memchr(b' ', authorization)?;
     let (scheme, rest) = authorization.split_at_checked(blank)?;
     if scheme.eq_ignore_ascii_case(b"basic") {
-        return Some(("basic", text::utf8(&base64_user(text::trim(rest)))));
+        return Some(("basic", text::basic_user(rest)));
     }
     if scheme.eq_ignore_ascii_case(b"digest") {
         return Some(("digest", text::utf8(parameter(rest, b"username=\"")?)));
     }
     None
-}
-
-/// The decoded bytes of Base64 (RFC 4648 §4) up to the first colon, at most 128.
-fn base64_user(encoded: &[u8]) -> Vec<u8> {
-    let (mut bits, mut count, mut user) = (0_u32, 0, Vec::new());
-    for byte in encoded {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => break,
-        };
-        bits = bits << 6 | u32::from(six);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            let decoded = (bits >> count & 0xff) as u8;
-            if decoded == b':' || user.len() >= 128 {
-                break;
-            }
-            user.push(decoded);
-        }
-    }
-    user
 }
 
 /// What one direction reads next.

@@ -104,8 +104,7 @@ fn address(target: &[u8]) -> CompactString {
 /// The user of an Authorization field, and whether its password can be read.
 fn user(value: &[u8]) -> Option<(CompactString, bool)> {
     if value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic ")) {
-        // The user stands in the same base64 text as the password: not kept.
-        return Some((CompactString::const_new(""), true));
+        return Some((text::basic_user(value.get(6..).unwrap_or_default()), true));
     }
     let at = memchr::memmem::find(value, b"username=\"")? + 10;
     let rest = value.get(at..)?;
@@ -361,7 +360,7 @@ mod tests {
         (Side::B, b"RTSP/1.0 401 Unauthorized\r\nCSeq: 2\r\nContent-Length: 4\r\n\r\nbody"),
         (
             Side::A,
-            b"PLAY rtsp://cam/live RTSP/1.0\r\nCSeq: 3\r\nAuthorization: Basic c2VjcmV0\r\n\r\n",
+            b"PLAY rtsp://cam/live RTSP/1.0\r\nCSeq: 3\r\nAuthorization: Basic b3A6c2VjcmV0\r\n\r\n",
         ),
         (Side::B, b"RTSP/1.0 200 OK\r\nCSeq: 3\r\n\r\n"),
         (Side::B, b"$\0\0\x0e\x80\x60\0\x01\0\0\0\x09\0\0\0\x07ab"),
@@ -397,8 +396,8 @@ mod tests {
         assert_eq!(
             vec![
                 ("login-failed", "op".to_owned()),
-                ("cleartext-credentials", String::new()),
-                ("login", String::new()),
+                ("cleartext-credentials", "op".to_owned()),
+                ("login", "op".to_owned()),
             ],
             events
         );

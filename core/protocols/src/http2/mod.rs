@@ -20,7 +20,8 @@ use otic_wire::{Cursor, Spans};
 use self::hpack::{Decoder, Field};
 use crate::fields::part_at;
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out, Outcome, Who,
+    Action, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation, Out,
+    Outcome, Who,
 };
 use crate::pending::Pending;
 use crate::registry::{Carrier, Probe, Protocol};
@@ -270,6 +271,19 @@ impl Http2 {
                 self.agent = Some(agent.to_vec());
                 claim(("user_agent", "request"), agent, &block.evidence, out);
             }
+            let basic = field(b"authorization").and_then(|value| {
+                let (scheme, credentials) = value.split_at_checked(6)?;
+                scheme.eq_ignore_ascii_case(b"basic ").then_some(credentials)
+            });
+            if let Some(credentials) = basic {
+                out.push(Item::Event(Event {
+                    kind: "cleartext-credentials",
+                    protocol: NAME,
+                    sender: client,
+                    values: vec![("user", text::basic_user(credentials))],
+                    evidence: block.evidence.clone(),
+                }));
+            }
             if let Some(evicted) = self.pending.insert(block.stream, operation) {
                 out.operation(evicted);
             }
@@ -396,6 +410,7 @@ mod tests {
             vec![0x82],
             literal(":path", "/api/state?key=secret"),
             literal("user-agent", "Panel 3"),
+            literal("authorization", "Basic b3A6c2VjcmV0"),
         ]
         .concat();
         let (head, tail) = request.split_at(9);
@@ -431,6 +446,11 @@ mod tests {
                 ("post", "/index.html".to_owned(), Outcome::Error),
             ],
             testing::operations(&items)
+        );
+        let events = testing::events(&items);
+        assert_eq!(
+            ("cleartext-credentials", "op"),
+            (events[0].kind, events[0].values[0].1.as_str())
         );
         assert!(!format!("{items:?}").contains("secret"));
     }

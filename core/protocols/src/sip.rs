@@ -12,7 +12,8 @@
 //! * `sip-head`: a message head of more than 16 KiB.
 //! * `sip-content-length`: a Content-Length that is no number or longer than the datagram.
 //!
-//! Not decoded: bodies (SDP names the addresses of RTP, which is recognised by itself).
+//! Not decoded: bodies, but for the kinds of media that SDP offers in datagrams (RFC 8866 §5.14): RTP is
+//! recognised by itself.
 
 use std::collections::VecDeque;
 
@@ -48,6 +49,8 @@ const SPELLED: usize = 128;
 const WAITING: usize = 32;
 /// Answered requests whose retransmissions are known.
 const ANSWERED: usize = 16;
+/// Kinds of media that are told of one side.
+const OFFERED: usize = 8;
 
 /// Methods, their names and actions.
 const METHODS: &[(&[u8], &str, Action)] = &[
@@ -131,6 +134,16 @@ fn address(value: &[u8]) -> &[u8] {
     text::trim(part_at(uri, 0, end.min(SPELLED)))
 }
 
+/// Kinds of media (audio, video, image) that the description in a body offers.
+fn media(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let description = if body.starts_with(b"v=0") { body } else { &[] };
+    description.split(|byte| *byte == b'\n').filter_map(|line| {
+        let kind = line.strip_prefix(b"m=")?;
+        let kind = kind.get(..memchr::memchr(b' ', kind)?)?;
+        kind.iter().all(u8::is_ascii_lowercase).then_some(kind)
+    })
+}
+
 /// A quoted parameter of an authentication field.
 fn parameter<'a>(value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let at = memchr::memmem::find(value, name)? + name.len();
@@ -161,6 +174,16 @@ fn probe(input: &Input<'_>) -> Probe {
     }
 }
 
+/// Whether a proxy handed a request on: each hop adds a Via field.
+fn is_handed_on(head: &[u8]) -> bool {
+    let vias = head.split(|byte| *byte == b'\n').filter(|line| {
+        let end = memchr::memchr(b':', line).unwrap_or_default();
+        let name = text::trim(part_at(line, 0, end));
+        name.eq_ignore_ascii_case(b"via") || name.eq_ignore_ascii_case(b"v")
+    });
+    vias.count() > 1
+}
+
 /// A request that waits, and who logs in with it.
 struct Request {
     operation: Operation,
@@ -175,6 +198,8 @@ struct Sip {
     answered: VecDeque<(Side, CompactString, CompactString)>,
     /// Bytes of a body in a stream that are still to come.
     skip: [usize; 2],
+    /// Kinds of media that each side offered.
+    offered: [Vec<CompactString>; 2],
 }
 
 impl Sip {
@@ -184,10 +209,11 @@ impl Sip {
             pending: Pending::new(WAITING),
             answered: VecDeque::new(),
             skip: [0; 2],
+            offered: [Vec::new(), Vec::new()],
         }
     }
 
-    fn message(&mut self, input: &Input<'_>, head: &[u8], out: &mut Out) {
+    fn message(&mut self, input: &Input<'_>, head: &[u8], body: &[u8], out: &mut Out) {
         let Some(first_text) = line(head) else { return };
         let Some(first) = first_line(first_text) else { return };
         let call = field(head, "call-id", "i").unwrap_or_default();
@@ -196,10 +222,32 @@ impl Sip {
             |side| (side, text::utf8(part_at(number, 0, 40)), text::utf8(part_at(call, 0, 128)));
         match first {
             First::Request { words, target } => {
+                if !is_handed_on(head) {
+                    self.offers(input, (body, "request", Confidence::High), out);
+                }
                 self.request(input, head, (words, target), key(input.side), out);
             }
             First::Response(status) => {
+                self.offers(input, (body, "response", Confidence::Medium), out);
                 self.response(input, head, status, key(input.side.other()), out);
+            }
+        }
+    }
+
+    /// What kinds of media a body offers is told once.
+    fn offers(
+        &mut self,
+        input: &Input<'_>,
+        (body, message, confidence): (&[u8], &'static str, Confidence),
+        out: &mut Out,
+    ) {
+        for kind in media(body) {
+            let name = text::utf8(part_at(kind, 0, 16));
+            let known = input.side.of(&mut self.offered);
+            if known.len() < OFFERED && !known.contains(&name) {
+                known.push(name);
+                let claim = input.own_text((NAME, message), "sip_media", part_at(kind, 0, 16));
+                out.claim(Claim { confidence, ..claim });
             }
         }
     }
@@ -219,18 +267,7 @@ impl Sip {
             out.push(Item::Client(input.side));
         }
         let to = address(field(head, "to", "t").unwrap_or_default());
-        let handed_on = head
-            .split(|byte| *byte == b'\n')
-            .filter(|line| {
-                let (name, _) = line
-                    .split_at_checked(memchr::memchr(b':', line).unwrap_or_default())
-                    .unwrap_or_default();
-                let name = text::trim(name);
-                name.eq_ignore_ascii_case(b"via") || name.eq_ignore_ascii_case(b"v")
-            })
-            .nth(1)
-            .is_some();
-        if !handed_on {
+        if !is_handed_on(head) {
             if let Some(agent) = field(head, "user-agent", "") {
                 out.claim(input.own_text((NAME, "request"), "user_agent", agent));
             }
@@ -400,7 +437,9 @@ impl Session for Sip {
                 }
             };
             let head = message.get(..length).unwrap_or_default();
-            self.message(input, head, out);
+            // In a stream a body may come later than its head.
+            let body = if is_stream { &[] } else { part_at(message, length, message.len()) };
+            self.message(input, head, body, out);
             out.layer(NAME, input.side);
             let body = message.len() - length;
             used += length;
@@ -503,6 +542,17 @@ mod tests {
         assert_eq!(1, events.len());
         assert_eq!(("login", "gate"), (events[0].kind, events[0].values[0].1.as_str()));
         assert!(!format!("{items:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_caller_tells_the_media_it_offers_once() {
+        let offer = b"INVITE sip:1@b SIP/2.0\r\nVia: a\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n\r\n\
+            v=0\r\nm=audio 4000 RTP/AVP 8\r\nm=video 4002 RTP/AVP 96\r\n";
+        let items = messages(&[(Side::A, offer.to_vec()), (Side::A, offer.to_vec())]);
+        assert_eq!(
+            vec![("sip_media", "audio".to_owned()), ("sip_media", "video".to_owned())],
+            testing::claims(&items)
+        );
     }
 
     #[test]

@@ -29,7 +29,7 @@ from otic.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 TESTS = ROOT / "tests" / "unit" / "detect"
-INSIDE = {name: carried_inside(name)[0] for name in ("cip",)}
+INSIDE = {name: carried_inside(name)[0] for name in ("cip", "ipp", "nfs")}
 """Protocols that live inside another one's messages and have no row of their own in the core."""
 
 ENGINES = ("policy", "protocol", "malware", "anomaly", "operational")

@@ -93,10 +93,13 @@ impl Tap {
     }
 }
 
+/// A dissector that wants to see more datagrams before it is believed.
+pub type Trial = Box<(&'static Protocol, Box<dyn Session>)>;
+
 /// The dissector of a flow, once one is found.
 pub enum Reader {
-    /// Not recognised yet, after so many messages.
-    Searching(u8),
+    /// Not recognised yet, after so many messages; perhaps a dissector is on trial.
+    Searching(u8, Option<Trial>),
     /// Recognised.
     Found(&'static Protocol, Box<dyn Session>),
     /// No dissector knew it while these definitions were in force.
@@ -184,7 +187,7 @@ impl Flow {
             space,
             streams,
             acknowledged: [None; 2],
-            reader: Reader::Searching(0),
+            reader: Reader::searching(),
             own_reader: None,
             heard: [false; 2],
             client: None,
@@ -254,11 +257,26 @@ impl Flow {
 }
 
 impl Reader {
+    /// Nothing is known yet.
+    #[must_use]
+    pub const fn searching() -> Self {
+        Self::Searching(0, None)
+    }
+
     /// Name of the protocol, once found.
     #[must_use]
     pub const fn protocol(&self) -> Option<&'static Protocol> {
         match self {
             Self::Found(protocol, _) => Some(protocol),
+            _ => None,
+        }
+    }
+
+    /// Name of the protocol whose dissector is on trial.
+    #[must_use]
+    pub fn on_trial(&self) -> Option<&'static str> {
+        match self {
+            Self::Searching(_, Some(trial)) => Some(trial.0.name),
             _ => None,
         }
     }
@@ -276,9 +294,9 @@ impl Reader {
             return session.read(input, out);
         }
         if matches!(self, Self::Unknown(asked) if *asked != generation()) {
-            *self = Self::Searching(0);
+            *self = Self::Searching(0, None);
         }
-        let Self::Searching(tries) = self else { return input.bytes.len() };
+        let Self::Searching(tries, trial) = self else { return input.bytes.len() };
         if input.bytes.is_empty() {
             return 0;
         }
@@ -300,6 +318,22 @@ impl Reader {
         }
         if matches!(recognised, Recognised::More) && input.bytes.len() < PROBE_BYTES {
             return 0;
+        }
+        if let Recognised::OnTrial(protocol) = recognised {
+            let (protocol, mut session) = match trial.take() {
+                Some(known) if known.0.name == protocol.name => *known,
+                _ => (protocol, protocol.session()),
+            };
+            let said = out.items.len();
+            session.read(input, out);
+            if session.is_proven() {
+                *self = Self::Found(protocol, session);
+                return input.bytes.len();
+            }
+            out.items.truncate(said);
+            *trial = Some(Box::new((protocol, session)));
+        } else {
+            *trial = None;
         }
         *tries = tries.saturating_add(1);
         if *tries >= TRIES && matches!(carrier, CarrierId::Tcp | CarrierId::Udp) {
@@ -408,6 +442,8 @@ impl CarrierId {
 
 enum Recognised {
     Protocol(&'static Protocol),
+    /// A session of it should look at this datagram and at those that follow.
+    OnTrial(&'static Protocol),
     More,
     No,
 }
@@ -419,6 +455,7 @@ fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
     let mut best: Option<(Probe, bool, &'static Protocol)> = None;
     let mut more_on_port = false;
     let mut more = false;
+    let mut on_trial = None;
     for protocol in protocols() {
         let Some(hinted) =
             protocol.carriers.iter().filter_map(|known| carrier.fits(known, ports)).max()
@@ -431,6 +468,12 @@ fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
             Probe::More => {
                 more = true;
                 more_on_port |= hinted;
+                if *carrier == CarrierId::Udp
+                    && on_trial.is_none()
+                    && !protocol.session().is_proven()
+                {
+                    on_trial = Some(protocol);
+                }
             }
             Probe::Weak if !hinted => {}
             _ => {
@@ -445,7 +488,7 @@ fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
         // A weaker guess waits while the usual protocol of the port still wants to see more.
         Some((_, hinted, protocol)) if hinted || !more_on_port => Recognised::Protocol(protocol),
         _ if more && *carrier == CarrierId::Tcp => Recognised::More,
-        _ => Recognised::No,
+        _ => on_trial.map_or(Recognised::No, Recognised::OnTrial),
     }
 }
 

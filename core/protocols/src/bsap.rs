@@ -24,7 +24,7 @@ use crate::out::{
     Action, Change, Child, Decode, Evidence, Item, Object, Operation, Out, Outcome, Value,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -34,8 +34,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "BSAP",
     roles: ("BSAP master", "BSAP slave"),
     carriers: &[Carrier::Udp(&[1234, 1235])],
-    probe,
-    session: || Box::new(Bsap::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Bsap::new()) },
     source: "Emerson D4052 as ICSNPP BSAP names it; observed in public captures",
 };
 

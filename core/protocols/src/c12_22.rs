@@ -28,7 +28,7 @@ use crate::out::{
     Out, Outcome, Value, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -38,8 +38,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "ANSI C12.22",
     roles: ("C12.22 client", "C12.22 server"),
     carriers: &[Carrier::Tcp(&[PORT]), Carrier::Udp(&[PORT])],
-    probe,
-    session: || Box::new(C1222::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(C1222::new()) },
     source: "IEEE Std 1703-2012 §5.3; ANSI C12.19-2008",
 };
 

@@ -23,7 +23,7 @@ use otic_wire::{Cursor, Short};
 use crate::fields::{part_at, u32_at};
 use crate::out::{Action, Decode, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -36,8 +36,7 @@ pub const V3: Protocol = Protocol {
         Carrier::Tcp(&[11740, 11741, 11742, 11743]),
         Carrier::Udp(&[1740, 1741, 1742, 1743]),
     ],
-    probe: probe_v3,
-    session: || Box::new(CodesysV3::new()),
+    dissector: Dissector::Built { probe: probe_v3, session: || Box::new(CodesysV3::new()) },
     source: "microsoft/ics-forensics-tools; Tenable TRA-2020-04",
 };
 
@@ -47,8 +46,7 @@ pub const V2: Protocol = Protocol {
     title: "CODESYS V2",
     roles: ("CODESYS client", "CODESYS server"),
     carriers: &[Carrier::Tcp(&[1200, 2455])],
-    probe: probe_v2,
-    session: || Box::<CodesysV2>::default(),
+    dissector: Dissector::Built { probe: probe_v2, session: || Box::<CodesysV2>::default() },
     source: "Digital Bond Redpoint codesys-v2-discover",
 };
 

@@ -18,7 +18,7 @@ use crate::ethernet_ip::pccc;
 use crate::fields::{part_at, u16_at};
 use crate::out::{Action, Child, Claim, Confidence, Decode, Item, Operation, Out, Outcome, Who};
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -28,8 +28,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "DF1",
     roles: ("DF1 initiator", "DF1 target"),
     carriers: &[Carrier::Tcp(&[])],
-    probe,
-    session: || Box::new(Df1::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Df1::new()) },
     source: "Rockwell 1770-6.5.16",
 };
 

@@ -25,7 +25,7 @@ use crate::out::{
     Out, Outcome, Value, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -35,8 +35,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "DLMS/COSEM",
     roles: ("DLMS client", "DLMS server"),
     carriers: &[Carrier::Tcp(&[PORT]), Carrier::Udp(&[PORT])],
-    probe,
-    session: || Box::new(Dlms::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Dlms::new()) },
     source: "DLMS UA 1000-1 and 1000-2; IEC 62056-47, IEC 62056-5-3",
 };
 

@@ -31,7 +31,7 @@ use crate::out::{
     Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Transport};
 use crate::text;
 
@@ -41,8 +41,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "EtherCAT",
     roles: ("EtherCAT MainDevice", "EtherCAT SubDevice"),
     carriers: &[Carrier::EtherType(&[0x88a4]), Carrier::Udp(&[PORT])],
-    probe,
-    session: || Box::new(Ethercat::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Ethercat::new()) },
     source: "ETG.1000.4, ETG.1000.6, ETG.2010; CiA 301",
 };
 

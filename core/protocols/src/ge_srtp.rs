@@ -23,7 +23,7 @@ use compact_str::format_compact;
 use crate::fields::{part_at, u8_at, u16_at};
 use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 
 /// GE SRTP.
@@ -32,8 +32,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "GE SRTP",
     roles: ("SRTP client", "SRTP server"),
     carriers: &[Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(Srtp::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Srtp::new()) },
     source: "DFRWS 2017 paper on SRTP; GE GFK-0529; public drivers",
 };
 

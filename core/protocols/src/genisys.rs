@@ -24,7 +24,7 @@ use crate::out::{
     Action, Change, Child, Decode, Evidence, Item, Object, Operation, Out, Outcome, Value,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 
 /// Genisys.
@@ -33,8 +33,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "Genisys",
     roles: ("Genisys office", "Genisys field unit"),
     carriers: &[Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(Genisys::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Genisys::new()) },
     source: "ICSNPP Genisys; observed in public captures",
 };
 

@@ -23,7 +23,7 @@ use crate::iec104::{
     ACTIVATION, ACTIVATION_CONFIRMATION, Asdu, Sizes, asdu_of, command_value, kind,
 };
 use crate::out::{Action, Change, Child, Evidence, Item, Object, Operation, Out, Outcome, Value};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 
 /// IEC 60870-5-101 over TCP.
@@ -32,8 +32,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "IEC 60870-5-101",
     roles: ("controlling station", "controlled station"),
     carriers: &[Carrier::Tcp(&[])],
-    probe,
-    session: || Box::new(Iec101::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Iec101::new()) },
     source: "IEC 60870-5-1, IEC 60870-5-2, IEC 60870-5-101:2003",
 };
 

@@ -25,7 +25,7 @@ use crate::out::{
     Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -35,8 +35,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "KNXnet/IP",
     roles: ("KNXnet/IP client", "KNXnet/IP server"),
     carriers: &[Carrier::Udp(&[PORT]), Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(Knx::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Knx::new()) },
     source: "KNX Standard 03/08/01 to 03/08/05, 03/06/03, 03/03/07",
 };
 

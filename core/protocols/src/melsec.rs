@@ -29,7 +29,7 @@ use crate::out::{
     Action, Change, Child, Decode, Event, Evidence, Item, Object, Operation, Out, Outcome, Value,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -39,8 +39,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "MELSEC",
     roles: ("SLMP client", "SLMP server"),
     carriers: &[Carrier::Tcp(&[5007, 5562]), Carrier::Udp(&[5006, 5560])],
-    probe,
-    session: || Box::new(Melsec::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Melsec::new()) },
     source: "Mitsubishi SH(NA)-080008, SH(NA)-080956; MELSOFT: observed in public captures",
 };
 

@@ -16,7 +16,7 @@ use compact_str::format_compact;
 
 use crate::fields::part_at;
 use crate::out::{Action, Item, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -26,8 +26,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "Niagara Fox",
     roles: ("Fox client", "Fox server"),
     carriers: &[Carrier::Tcp(&[1911])],
-    probe,
-    session: || Box::new(Fox::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Fox::default()) },
     source: "ICS-Security-Tools fox_info.pcap; nmap fox-info",
 };
 

@@ -27,7 +27,7 @@ use crate::out::{
     Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -37,8 +37,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "Unitronics PCOM",
     roles: ("PCOM client", "PCOM server"),
     carriers: &[Carrier::Tcp(&[20256])],
-    probe,
-    session: || Box::new(Pcom::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Pcom::new()) },
     source: "Unitronics PCOM Protocol; Unitronics .NET driver",
 };
 

@@ -27,7 +27,7 @@ use crate::out::{
     Action, Change, Child, Decode, Event, Item, Object, Operation, Out, Outcome, Value,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 
 /// POWERLINK on its EtherType and over UDP.
@@ -36,8 +36,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "POWERLINK",
     roles: ("POWERLINK managing node", "POWERLINK controlled node"),
     carriers: &[Carrier::EtherType(&[0x88ab]), Carrier::Udp(&[3819])],
-    probe,
-    session: || Box::new(Powerlink::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Powerlink::new()) },
     source: "EPSG DS 301 V1.3 §4.6.1, §6.3.2, §7.1.3, §7.3.3",
 };
 

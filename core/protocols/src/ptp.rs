@@ -22,7 +22,7 @@ use otic_wire::{Cursor, Short};
 use crate::fields::part_at;
 use crate::out::{Action, Decode, Event, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -32,8 +32,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "PTP",
     roles: ("PTP timeReceiver", "PTP timeTransmitter"),
     carriers: &[Carrier::EtherType(&[0x88f7]), Carrier::Udp(&[320, 319])],
-    probe,
-    session: || Box::new(Ptp::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Ptp::new()) },
     source: "IEEE Std 1588-2008 §13 to §15; IEEE Std 802.1AS-2011 §11.4",
 };
 

@@ -60,7 +60,8 @@ impl Carrier {
 pub enum Probe {
     /// Not this protocol.
     No,
-    /// Too few bytes to tell (TCP only): ask again with more.
+    /// Too few bytes to tell: ask again with more (TCP), or let a session look at what follows
+    /// (UDP, see [`Session::is_proven`]).
     More,
     /// Fits, but so would other bytes: believed on the usual port only.
     Weak,
@@ -176,7 +177,20 @@ pub const BUILT: &[Protocol] = &[
     crate::dlms::PROTOCOL,
     crate::df1::PROTOCOL,
     crate::uadp::PROTOCOL,
+    crate::postgresql::PROTOCOL,
+    crate::mysql::PROTOCOL,
+    crate::tds::PROTOCOL,
+    crate::tns::PROTOCOL,
+    crate::onc_rpc::PROTOCOL,
+    crate::dicom::PROTOCOL,
+    crate::hl7::PROTOCOL,
+    crate::pjl::PROTOCOL,
+    crate::lpd::PROTOCOL,
     crate::http::PROTOCOL,
+    crate::http2::PROTOCOL,
+    crate::sip::PROTOCOL,
+    crate::rtsp::PROTOCOL,
+    crate::smtp::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,
     crate::telnet::PROTOCOL,
@@ -190,6 +204,7 @@ pub const BUILT: &[Protocol] = &[
     crate::syslog::PROTOCOL,
     crate::tftp::PROTOCOL,
     crate::ssdp::PROTOCOL,
+    crate::ws_discovery::PROTOCOL,
     crate::dhcp::PROTOCOL,
     crate::nbns::PROTOCOL,
     crate::dns::DNS,
@@ -199,6 +214,13 @@ pub const BUILT: &[Protocol] = &[
     crate::coap::PROTOCOL,
     crate::ntp::PROTOCOL,
     crate::hsrp::PROTOCOL,
+    crate::quic::PROTOCOL,
+    crate::radius::PROTOCOL,
+    crate::ipmi::PROTOCOL,
+    crate::rtps::PROTOCOL,
+    crate::sctp::PROTOCOL,
+    crate::rtp::PROTOCOL,
+    crate::rtp::CONTROL,
 ];
 
 /// The definitions in force, tried after the protocols of this crate.

@@ -29,7 +29,7 @@ use crate::out::{
     Action, Change, Child, Decode, Event, Evidence, Item, Object, Operation, Out, Outcome, Value,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -39,8 +39,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "ROC Plus",
     roles: ("ROC host", "ROC device"),
     carriers: &[Carrier::Tcp(&[PORT]), Carrier::Udp(&[PORT])],
-    probe,
-    session: || Box::new(Roc::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Roc::new()) },
     source: "Emerson ROC Plus Protocol Specifications Manual (2022), chapter 2; ROC opcodes of D301053X012",
 };
 

@@ -27,7 +27,7 @@ use crate::out::{
     Action, Change, Child, Decode, Evidence, Item, Object, Operation, Out, Outcome, Value,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Side};
 use crate::text;
 
@@ -38,8 +38,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "S7comm-plus",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[iso_transport::PORT])],
-    probe,
-    session: crate::s7comm::PROTOCOL.session,
+    dissector: Dissector::Built { probe, session: || crate::s7comm::PROTOCOL.session() },
     source: "RFC 1006, ISO 8073; S7CommPlusDriver; observed in public captures",
 };
 

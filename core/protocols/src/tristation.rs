@@ -22,7 +22,7 @@
 use crate::fields::{part_at, u16_at};
 use crate::out::{Action, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -32,8 +32,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "TriStation",
     roles: ("TriStation", "Triconex controller"),
     carriers: &[Carrier::Udp(&[1502])],
-    probe,
-    session: || Box::new(TriStation::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(TriStation::new()) },
     source: "FireEye TriStation dissector (2018); published analyses of TRITON",
 };
 

@@ -19,7 +19,7 @@ use otic_wire::{Cursor, Short};
 
 use crate::fields::part_at;
 use crate::out::{Action, Decode, Item, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Transport};
 use crate::text;
 
@@ -29,8 +29,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "OPC UA PubSub",
     roles: ("publisher", "subscriber"),
     carriers: &[Carrier::Udp(&[4840]), Carrier::EtherType(&[0xb62c])],
-    probe,
-    session: || Box::new(Uadp::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Uadp::default()) },
     source: "OPC 10000-14 v1.05 §7.2.4, §7.3",
 };
 

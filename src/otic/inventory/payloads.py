@@ -1,4 +1,4 @@
-"""Claims read from rare, rich messages: certificates (X.509) and UPnP descriptions (XML)."""
+"""Claims read from rare, rich messages: certificates (X.509), UPnP and ONVIF descriptions (XML)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from otic.journal.fold import Novelty, State
 
 if TYPE_CHECKING:
     from cryptography import x509
+    from xml.etree.ElementTree import Element
 
 MOST_VALUE = 256
 """Longest value kept, in characters."""
@@ -33,6 +34,16 @@ UPNP = {
     "UDN": "upnp_udn",
 }
 """Elements of a device description (UPnP Device Architecture 2.0 §2.3) and their attributes."""
+
+ONVIF_NAMESPACE = "{http://www.onvif.org/ver10/device/wsdl}"
+ONVIF = {
+    "Manufacturer": "vendor",
+    "Model": "model",
+    "FirmwareVersion": "firmware",
+    "SerialNumber": "serial",
+    "HardwareId": "hardware",
+}
+"""Elements of GetDeviceInformationResponse (ONVIF Core Specification §8.3.1)."""
 
 
 class PayloadReader:
@@ -171,7 +182,7 @@ def _name(name: object) -> str:
 
 
 def _description(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
-    """Values of a UPnP device description; entities and document types are refused."""
+    """Values of UPnP's and ONVIF's descriptions; entities and document types are refused."""
     from xml.etree.ElementTree import ParseError
 
     from defusedxml import DefusedXmlException
@@ -181,16 +192,25 @@ def _description(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
         root = fromstring(payload.bytes, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError):
         return
+    answer = root.find(f".//{ONVIF_NAMESPACE}GetDeviceInformationResponse")
+    if answer is not None:
+        yield from _values(answer, ONVIF_NAMESPACE, ONVIF, ("onvif", "device-information"))
     if not root.tag.endswith("}root") and root.tag != "root":
         return
     namespace = root.tag[: -len("root")]
     device = root.find(f"{namespace}device")
-    if device is None:
-        return
-    for element, attribute in UPNP.items():
-        text = (device.findtext(f"{namespace}{element}") or "").strip()
+    if device is not None:
+        yield from _values(device, namespace, UPNP, ("upnp", "device-description"))
+
+
+def _values(
+    parent: Element, namespace: str, elements: dict[str, str], told_in: tuple[str, str]
+) -> Iterator[tuple[str, str, str, str, str]]:
+    """The texts of these elements within another one, each as its attribute."""
+    for element, attribute in elements.items():
+        text = (parent.findtext(f"{namespace}{element}") or "").strip()
         if text:
-            yield attribute, text[:MOST_VALUE], "upnp", "device-description", "high"
+            yield attribute, text[:MOST_VALUE], *told_in, "high"
 
 
 _READERS = {"x509-certificate": _certificate, "http-body": _description}

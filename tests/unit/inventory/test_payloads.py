@@ -89,6 +89,23 @@ def test_a_description_names_maker_and_model() -> None:
     )
 
 
+def test_a_camera_tells_what_it_is() -> None:
+    """ONVIF's device information gives maker, model, firmware and serial number."""
+    device = device_with(
+        "http-body",
+        b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" '
+        b'xmlns:t="http://www.onvif.org/ver10/device/wsdl"><s:Body>'
+        b"<t:GetDeviceInformationResponse><t:Manufacturer>Acme</t:Manufacturer>"
+        b"<t:Model>Dome 4</t:Model><t:FirmwareVersion>2.1</t:FirmwareVersion>"
+        b"<t:SerialNumber>S7</t:SerialNumber></t:GetDeviceInformationResponse>"
+        b"</s:Body></s:Envelope>",
+    )
+
+    assert ("Acme", "Dome 4", "2.1", "S7") == tuple(
+        device.attributes[name] for name in ("vendor", "model", "firmware", "serial")
+    )
+
+
 def test_hostile_payloads_give_nothing() -> None:
     """Entity bombs, broken XML and bytes that are no certificate are passed over."""
     bomb = b'<!DOCTYPE r [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><root><device>&b;</device></root>'

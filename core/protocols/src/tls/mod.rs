@@ -25,7 +25,7 @@ use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
-mod ja4;
+pub mod ja4;
 
 /// TLS.
 pub const PROTOCOL: Protocol = Protocol {
@@ -421,7 +421,7 @@ impl Tls {
 
 /// What made the hello, by what it offers.
 fn client_claim(input: &Input<'_>, message: &[u8], out: &mut Out) {
-    let Ok(value) = ja4::fingerprint(message) else { return };
+    let Ok(value) = ja4::fingerprint(message, 't') else { return };
     out.claim(Claim {
         who: Who::Sender(Child::None),
         attribute: "tls_client_ja4",
@@ -457,7 +457,10 @@ fn describe(input: &Input<'_>, sender: Side, part: &[u8]) -> Operation {
 }
 
 /// The host name a ClientHello asks for; empty when it names none.
-fn server_name(message: &[u8]) -> Result<CompactString, Short> {
+///
+/// # Errors
+/// [`Short`] when a length in the hello does not fit.
+pub fn server_name(message: &[u8]) -> Result<CompactString, Short> {
     let mut cursor = Cursor::new(message);
     cursor.skip(2 + 32)?; // version, random
     let session = cursor.u8()?;

@@ -825,7 +825,7 @@ mod tests {
     fn items(is_back: bool, frames: &[Vec<u8>]) -> Vec<Item> {
         let first = if is_back { LOCAL } else { 0 };
         let mac = Mac([first, 1, 5, 0, 0, 9]);
-        let mut session = (PROTOCOL.session)();
+        let mut session = PROTOCOL.session();
         let mut out = Out::default();
         for bytes in frames {
             let length = bytes.len() as u32;

@@ -11,8 +11,9 @@ from otic.facts import Claim, Payload, derived_id, unpack_spans
 from otic.journal.fold import Novelty, State
 
 if TYPE_CHECKING:
-    from cryptography import x509
     from xml.etree.ElementTree import Element
+
+    from cryptography import x509
 
 MOST_VALUE = 256
 """Longest value kept, in characters."""

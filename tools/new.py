@@ -88,9 +88,9 @@ def protocol(root: Path, name: str) -> list[str]:
     )
     registry = source / "registry.rs"
     rows = registry.read_text(encoding="utf-8")
-    head, tail = rows.split("pub const PROTOCOLS", 1)
+    head, tail = rows.split("pub const BUILT", 1)
     tail = tail.replace("\n];", f"\n    crate::{module}::PROTOCOL,\n];", 1)
-    registry.write_text(f"{head}pub const PROTOCOLS{tail}", encoding="utf-8")
+    registry.write_text(f"{head}pub const BUILT{tail}", encoding="utf-8")
     table = root / "src" / "otic" / "data" / "protocols.toml"
     with table.open("a", encoding="utf-8") as rows_file:
         rows_file.write(

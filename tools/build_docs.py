@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,12 +22,14 @@ from otic import _core
 from otic.detect.rules import Rule, built_in, techniques
 from otic.inventory.protocols import carriers as carried_inside
 from otic.inventory.protocols import protocol
+from otic.protocols import built_in as built_in_definitions
+from otic.sensor.protocols import take
 from otic.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 TESTS = ROOT / "tests" / "unit" / "detect"
-INSIDE = {name: carried_inside(name)[0] for name in ("cip",)}
+INSIDE = {name: carried_inside(name)[0] for name in ("cip", "ipp", "nfs")}
 """Protocols that live inside another one's messages and have no row of their own in the core."""
 
 ENGINES = ("policy", "protocol", "malware", "anomaly", "operational")
@@ -45,26 +48,107 @@ def names() -> list[str]:
 def protocols() -> str:
     """The page of protocols."""
     rows = {row[0]: row for row in _core.protocols()}
+    defined = {one.name: one for one in built_in_definitions()}
     lines = [
         "# Protocols",
         "",
-        "Made from the core's registry by `make generate`. A protocol is recognised by the",
-        "structure of its bytes; the ports are hints only. What each one does not decode stands at",
-        "the top of its file in `core/protocols/src/`.",
+        "Made from the core's registry and the protocol definitions by `make generate`. A protocol",
+        "is recognised by the structure of its bytes; the ports are hints only. What each one does",
+        "not decode stands at the top of its file. Depth is what the file can say of a message:",
+        "functions with their action, objects they act on, values written, identity of devices; a",
+        "protocol without any of them is only seen.",
         "",
-        "| name | title | client | server | carried by | source of its wire facts |",
-        "|---|---|---|---|---|---|",
+        f"{len(rows)} protocols, {len(defined)} of them by a definition",
+        "([protocol-definitions.md](protocol-definitions.md)).",
+        "",
+        "| name | title | vendor | client | server | carried by | depth"
+        " | source of its wire facts | file and test |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
+    files = dissector_files()
     for name in names():
         row = rows.get(name) or rows[INSIDE[name]]
         words = protocol(name)
         roles = words.roles or (row[2], row[3])
         carried = carriers(name) if name in rows else f"inside {INSIDE[name]}"
+        if name in defined:
+            place = Path("src/otic/protocols") / defined[name].file
+            depth = depth_of_definition(defined[name].text)
+        else:
+            place = files.get(name) or files[INSIDE[name]]
+            depth = depth_of_dissector(ROOT / place)
+        vendor = defined[name].vendor if name in defined else words.vendor
         lines.append(
-            f"| `{name}` | {cell(words.title or row[1])} | {roles[0]} | {roles[1]} | {carried} |"
-            f" {cell(row[4])} |"
+            f"| `{name}` | {cell(words.title or row[1])} | {cell(vendor)} | {roles[0]} | {roles[1]}"
+            f" | {carried} | {', '.join(depth) or 'seen'} | {cell(row[4])}"
+            f" | [{place.name}](../{place}) |"
         )
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "", *wanted(rows.keys() | INSIDE.keys()), ""])
+
+
+def dissector_files() -> dict[str, Path]:
+    """Where each dissector in Rust is: its file, or its folder when it has one."""
+    found: dict[str, Path] = {}
+    for path in sorted((ROOT / "core/protocols/src").rglob("*.rs")):
+        text = path.read_text(encoding="utf-8")
+        constants = dict(re.findall(r'const (\w+): &str = "([^"]+)";', text))
+        for row in re.findall(r": Protocol = Protocol \{.*?\n\};", text, re.S):
+            name = re.search(r'name: ("([^"]+)"|(\w+))', row)
+            if name is not None:
+                own = name[2] or constants.get(name[3], "")
+                place = path.parent if path.name == "mod.rs" else path
+                found[own] = place.relative_to(ROOT)
+    return found
+
+
+DEPTHS = {
+    "functions": r"operation\(|Operation \{",
+    "objects": r"Object::(Text|Number|Range|Area)",
+    "values": r"Item::Change|Change \{",
+    "identity": r"claim\(|own_text\(|Claim \{",
+}
+"""What of a dissector's text shows that it can say so."""
+
+
+def depth_of_dissector(place: Path) -> list[str]:
+    """What the file, or any file of the folder, says of messages."""
+    paths = sorted(place.rglob("*.rs")) if place.is_dir() else [place]
+    text = "".join(path.read_text(encoding="utf-8").partition("#[cfg(test)]")[0] for path in paths)
+    return [name for name, pattern in DEPTHS.items() if re.search(pattern, text)]
+
+
+def depth_of_definition(text: str) -> list[str]:
+    """What the messages of a definition say."""
+    messages = tomllib.loads(text).get("messages", [])
+    operations = [one["operation"] for one in messages if "operation" in one]
+    said = {
+        "functions": bool(operations),
+        "objects": any("object" in one for one in operations),
+        "values": any("change" in one for one in messages),
+        "identity": any("claims" in one for one in messages),
+    }
+    return [name for name, is_said in said.items() if is_said]
+
+
+def wanted(known: Set[str]) -> list[str]:
+    """The protocols that operators ask for: by which of ours, or what is missing."""
+    lines = [
+        "## Asked for",
+        "",
+        "Protocols that monitoring products list. A row without a name of ours is not recognised;",
+        "the fact that is missing stands beside it.",
+        "",
+        "| vendor | protocol | recognised as | missing |",
+        "|---|---|---|---|",
+    ]
+    for line in (ROOT / "tools/tables/protocols_wanted.tsv").read_text("utf-8").splitlines()[1:]:
+        vendor, title, ours, missing = line.split("\t")
+        found = [name for name in ours.split(", ") if name in known]
+        lines.append(
+            f"| {vendor} | {title} | {', '.join(f'`{name}`' for name in found) or 'not recognised'}"
+            f" | {cell(missing or ('' if found else 'not built yet'))} |"
+        )
+    return lines
 
 
 def carriers(name: str) -> str:
@@ -244,6 +328,7 @@ PAGES = {
 
 def main() -> int:
     """1 when `--check` finds a stale page."""
+    take()
     stale = []
     for path, make in PAGES.items():
         text = make()

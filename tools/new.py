@@ -78,6 +78,8 @@ def protocol(root: Path, name: str) -> list[str]:
         f'title: "{camel(name)}"', f'title: "{title(name)}"'
     )
     text = f"//! {title(name)}: what it is for, and what is read of it.\n" + text
+    if (source / module).exists():
+        raise RefusedError(f"{module} is there already")
     fresh(source / f"{module}.rs").write_text(text, encoding="utf-8")
     library = source / "lib.rs"
     library.write_text(
@@ -86,9 +88,9 @@ def protocol(root: Path, name: str) -> list[str]:
     )
     registry = source / "registry.rs"
     rows = registry.read_text(encoding="utf-8")
-    head, tail = rows.split("pub const PROTOCOLS", 1)
+    head, tail = rows.split("pub const BUILT", 1)
     tail = tail.replace("\n];", f"\n    crate::{module}::PROTOCOL,\n];", 1)
-    registry.write_text(f"{head}pub const PROTOCOLS{tail}", encoding="utf-8")
+    registry.write_text(f"{head}pub const BUILT{tail}", encoding="utf-8")
     table = root / "src" / "otic" / "data" / "protocols.toml"
     with table.open("a", encoding="utf-8") as rows_file:
         rows_file.write(

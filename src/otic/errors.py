@@ -21,6 +21,10 @@ class RuleError(OticError):
     """A detection rule is not valid."""
 
 
+class ProtocolError(OticError):
+    """A protocol definition is not valid."""
+
+
 class BaselineError(OticError):
     """A baseline file cannot be read."""
 

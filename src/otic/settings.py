@@ -128,6 +128,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Overrides of detection rules, by their id: `[rule.ID]`."""
     rules: list[str] = []
     """Files or folders with detection rules of one's own."""
+    protocols: list[str] = []
+    """Files or folders with protocol definitions of one's own."""
     packets_bytes: int = 200_000_000
     """Most bytes of cited frames kept: of a sensor's alerts, or by `otic replay --database`."""
     interface: list[Interface] = []

@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from otic import _core
+from otic.cli.examples import frames_of
+from otic.cli.protocol import TEMPLATE
 from otic.folder import DataFolder
 from otic.plant import demo
+from otic.protocols import parse
 from otic.sensor.analyst import Analyst
 from otic.settings import load
 from otic.store import tables
@@ -189,6 +192,37 @@ def test_a_filter_changes_while_frames_come(
 
     assert sensor.frames() == sent + wanted
     assert sensor.process_id("capture") == first
+    assert sensor.read("SELECT count(*) FROM blinds") == [(0,)]
+
+
+def test_a_protocol_is_defined_while_frames_come(
+    start: Callable[..., Sensor], cable: Cable, tmp_path: Path
+) -> None:
+    """A definition appears: capture goes on, and the open session that nobody knew is read."""
+    folder = tmp_path / "definitions"
+    folder.mkdir()
+    text = TEMPLATE.format(name="plant-bus", title="Plant bus")
+    own = parse(text, "own.toml")
+    first, second = tmp_path / "first.pcap", tmp_path / "second.pcap"
+    # The same session goes on: unknown at first, and past the tries that a flow is given.
+    frames = [frame for _, _, _, frame in frames_of(own, own.examples[0]).frames]
+    write_pcap(first, enumerate(frames[:5]))
+    write_pcap(second, enumerate(frames[5:]))
+    sensor = start(f'protocols = ["{folder}"]\n' + settings())
+    capture = sensor.process_id("capture")
+    sent = cable.send(first, rate=1000)
+    sensor.until(lambda: sensor.frames() >= sent)
+    named = "SELECT count(*) FROM connections WHERE protocol = 'plant-bus'"
+    assert sensor.read(named) == [(0,)]
+    # One that means nothing changes nothing.
+    (folder / "own.toml").write_text(text.replace('action = "read"', 'action = "reed"'))
+    sensor.until(lambda: bool(sensor.events("definitions_refused")))
+    (folder / "own.toml").write_text(text)
+    sensor.until(lambda: len(sensor.events("definitions_changed")) >= 2)
+    cable.send(second, rate=1000)
+    sensor.until(lambda: sensor.read(named) == [(1,)])
+
+    assert sensor.process_id("capture") == capture
     assert sensor.read("SELECT count(*) FROM blinds") == [(0,)]
 
 

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 
-use otic_protocols::registry::{Carrier, PROTOCOLS, Probe, Protocol};
+use otic_protocols::registry::{Carrier, Probe, Protocol, generation, protocols};
 use otic_protocols::{Input, Out, Session, Side, Transport};
 use otic_wire::stream::Stream;
 use otic_wire::{Address, AddressNumber, Mac};
@@ -93,14 +93,17 @@ impl Tap {
     }
 }
 
+/// A dissector that wants to see more datagrams before it is believed.
+pub type Trial = Box<(&'static Protocol, Box<dyn Session>)>;
+
 /// The dissector of a flow, once one is found.
 pub enum Reader {
-    /// Not recognised yet, after so many messages.
-    Searching(u8),
+    /// Not recognised yet, after so many messages; perhaps a dissector is on trial.
+    Searching(u8, Option<Trial>),
     /// Recognised.
     Found(&'static Protocol, Box<dyn Session>),
-    /// No dissector knows it.
-    Unknown,
+    /// No dissector knew it while these definitions were in force.
+    Unknown(u32),
 }
 
 /// Frames and bytes of each side.
@@ -184,7 +187,7 @@ impl Flow {
             space,
             streams,
             acknowledged: [None; 2],
-            reader: Reader::Searching(0),
+            reader: Reader::searching(),
             own_reader: None,
             heard: [false; 2],
             client: None,
@@ -254,11 +257,26 @@ impl Flow {
 }
 
 impl Reader {
+    /// Nothing is known yet.
+    #[must_use]
+    pub const fn searching() -> Self {
+        Self::Searching(0, None)
+    }
+
     /// Name of the protocol, once found.
     #[must_use]
     pub const fn protocol(&self) -> Option<&'static Protocol> {
         match self {
             Self::Found(protocol, _) => Some(protocol),
+            _ => None,
+        }
+    }
+
+    /// Name of the protocol whose dissector is on trial.
+    #[must_use]
+    pub fn on_trial(&self) -> Option<&'static str> {
+        match self {
+            Self::Searching(_, Some(trial)) => Some(trial.0.name),
             _ => None,
         }
     }
@@ -275,7 +293,10 @@ impl Reader {
         if let Self::Found(_, session) = self {
             return session.read(input, out);
         }
-        let Self::Searching(tries) = self else { return input.bytes.len() };
+        if matches!(self, Self::Unknown(asked) if *asked != generation()) {
+            *self = Self::Searching(0, None);
+        }
+        let Self::Searching(tries, trial) = self else { return input.bytes.len() };
         if input.bytes.is_empty() {
             return 0;
         }
@@ -298,15 +319,31 @@ impl Reader {
         if matches!(recognised, Recognised::More) && input.bytes.len() < PROBE_BYTES {
             return 0;
         }
+        if let Recognised::OnTrial(protocol) = recognised {
+            let (protocol, mut session) = match trial.take() {
+                Some(known) if known.0.name == protocol.name => *known,
+                _ => (protocol, protocol.session()),
+            };
+            let said = out.items.len();
+            session.read(input, out);
+            if session.is_proven() {
+                *self = Self::Found(protocol, session);
+                return input.bytes.len();
+            }
+            out.items.truncate(said);
+            *trial = Some(Box::new((protocol, session)));
+        } else {
+            *trial = None;
+        }
         *tries = tries.saturating_add(1);
         if *tries >= TRIES && matches!(carrier, CarrierId::Tcp | CarrierId::Udp) {
-            *self = Self::Unknown;
+            *self = Self::Unknown(generation());
         }
         input.bytes.len()
     }
 
     fn start(&mut self, protocol: &'static Protocol, input: &Input<'_>, out: &mut Out) -> usize {
-        let mut session = (protocol.session)();
+        let mut session = protocol.session();
         let used = session.read(input, out);
         *self = Self::Found(protocol, session);
         used
@@ -319,15 +356,14 @@ impl Reader {
     pub fn other(&self, carrier: &CarrierId, input: &Input<'_>, first: bool) -> Option<Self> {
         let Self::Found(known, _) = self else { return None };
         let hello = matches!(input.bytes, [0x16, 0x03, 0..=4, _, _, 1 | 2, ..]);
-        if !(first || hello) || known.name == "tls" || (known.probe)(input) != Probe::No {
+        if !(first || hello) || known.name == "tls" || known.probe(input) != Probe::No {
             return None;
         }
         match recognise(carrier, input) {
             Recognised::Protocol(protocol)
-                if (protocol.probe)(input) == Probe::Certain
-                    && (first || protocol.name == "tls") =>
+                if protocol.probe(input) == Probe::Certain && (first || protocol.name == "tls") =>
             {
-                Some(Self::Found(protocol, (protocol.session)()))
+                Some(Self::Found(protocol, protocol.session()))
             }
             _ => None,
         }
@@ -337,7 +373,7 @@ impl Reader {
     #[must_use]
     pub fn fits(&self, input: &Input<'_>) -> bool {
         match self {
-            Self::Found(protocol, _) => (protocol.probe)(input) != Probe::No,
+            Self::Found(protocol, _) => protocol.probe(input) != Probe::No,
             _ => true,
         }
     }
@@ -406,6 +442,8 @@ impl CarrierId {
 
 enum Recognised {
     Protocol(&'static Protocol),
+    /// A session of it should look at this datagram and at those that follow.
+    OnTrial(&'static Protocol),
     More,
     No,
 }
@@ -417,18 +455,25 @@ fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
     let mut best: Option<(Probe, bool, &'static Protocol)> = None;
     let mut more_on_port = false;
     let mut more = false;
-    for protocol in PROTOCOLS {
+    let mut on_trial = None;
+    for protocol in protocols() {
         let Some(hinted) =
             protocol.carriers.iter().filter_map(|known| carrier.fits(known, ports)).max()
         else {
             continue;
         };
-        let probe = (protocol.probe)(input);
+        let probe = protocol.probe(input);
         match probe {
             Probe::No => {}
             Probe::More => {
                 more = true;
                 more_on_port |= hinted;
+                if *carrier == CarrierId::Udp
+                    && on_trial.is_none()
+                    && !protocol.session().is_proven()
+                {
+                    on_trial = Some(protocol);
+                }
             }
             Probe::Weak if !hinted => {}
             _ => {
@@ -443,18 +488,16 @@ fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
         // A weaker guess waits while the usual protocol of the port still wants to see more.
         Some((_, hinted, protocol)) if hinted || !more_on_port => Recognised::Protocol(protocol),
         _ if more && *carrier == CarrierId::Tcp => Recognised::More,
-        _ => Recognised::No,
+        _ => on_trial.map_or(Recognised::No, Recognised::OnTrial),
     }
 }
 
 /// Whether a protocol is known by this port on this transport.
 fn is_known_port(transport: Transport, port: u16) -> bool {
-    PROTOCOLS.iter().flat_map(|protocol| protocol.carriers).any(|carrier| {
-        match (transport, carrier) {
-            (Transport::Tcp, Carrier::Tcp(list)) | (Transport::Udp, Carrier::Udp(list)) => {
-                list.contains(&port)
-            }
-            _ => false,
+    protocols().flat_map(|protocol| protocol.carriers).any(|carrier| match (transport, carrier) {
+        (Transport::Tcp, Carrier::Tcp(list)) | (Transport::Udp, Carrier::Udp(list)) => {
+            list.contains(&port)
         }
+        _ => false,
     })
 }

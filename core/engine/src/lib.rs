@@ -16,6 +16,7 @@
 //! | [`facts`], [`keys`] | what crosses into Python, and ids |
 //! | [`journal`] | segments on disk |
 //! | [`spaces`] | address spaces |
+//! | [`trace`] | what a dissector says, frame by frame |
 //! | [`slice`] | wanted frames out of the packet ring |
 
 #![cfg_attr(
@@ -45,3 +46,4 @@ pub mod run;
 pub mod shard;
 pub mod slice;
 pub mod spaces;
+pub mod trace;

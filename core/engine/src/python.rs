@@ -32,6 +32,7 @@ use crate::spaces::SpaceMap;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 create_exception!(_core, JournalError, PyException, "A journal that cannot be read or written.");
+create_exception!(_core, DefinitionError, PyException, "A protocol definition that is refused.");
 create_exception!(_core, CaptureError, PyException, "A file that is no readable capture.");
 
 /// A run over capture files: an iterator of MessagePack batches (`otic.facts.Batch`).
@@ -589,11 +590,36 @@ fn interface_facts(name: &str) -> PyResult<String> {
     serde_json::to_string(&facts).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
+/// Takes these protocol definitions, (file name, text), instead of those before.
+#[pyfunction]
+fn define(files: Vec<(String, String)>) -> PyResult<()> {
+    otic_protocols::registry::define(&files)
+        .map_err(|refused| DefinitionError::new_err(refused.to_string()))
+}
+
+/// A line of a trace: (frame, sender, receiver, kind, statement).
+type TraceRow = (u64, String, String, &'static str, String);
+
+/// What the dissector of `protocol` says of each frame of a capture, and the frames read.
+#[pyfunction]
+fn trace(py: Python<'_>, path: String, protocol: &str) -> PyResult<(Vec<TraceRow>, u64)> {
+    let mut run = crate::replay::Replay::open(&[path], 1, SpaceMap::default())
+        .map_err(|error| CaptureError::new_err(error.to_string()))?;
+    run.trace(protocol);
+    let lines = py.detach(|| {
+        while run.next_batch().is_some() {}
+        run.traced()
+    });
+    let frames = run.captures().iter().map(|capture| capture.frames).sum();
+    let row =
+        |line: crate::trace::Line| (line.frame.1, line.sender, line.receiver, line.kind, line.text);
+    Ok((lines.into_iter().map(row).collect(), frames))
+}
+
 /// Rows of the protocol table: (name, title, client role, server role, source).
 #[pyfunction]
 fn protocols() -> Vec<(&'static str, &'static str, &'static str, &'static str, &'static str)> {
-    otic_protocols::registry::PROTOCOLS
-        .iter()
+    otic_protocols::registry::protocols()
         .map(|row| (row.name, row.title, row.roles.0, row.roles.1, row.source))
         .collect()
 }
@@ -604,13 +630,14 @@ fn carriers() -> Vec<(&'static str, Vec<String>)> {
     let words = |row: &otic_protocols::Protocol| {
         row.carriers.iter().map(otic_protocols::Carrier::to_text).collect()
     };
-    otic_protocols::registry::PROTOCOLS.iter().map(|row| (row.name, words(row))).collect()
+    otic_protocols::registry::protocols().map(|row| (row.name, words(row))).collect()
 }
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("RING_BLOCK_BYTES", BLOCK_BYTES)?;
     module.add_class::<Replay>()?;
+    module.add("DefinitionError", module.py().get_type::<DefinitionError>())?;
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
     module.add("JournalError", module.py().get_type::<JournalError>())?;
     module.add("SCHEMA", SCHEMA)?;
@@ -631,6 +658,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ] {
         module.add_function(function)?;
     }
+    module.add_function(wrap_pyfunction!(define, module)?)?;
+    module.add_function(wrap_pyfunction!(trace, module)?)?;
     module.add_function(wrap_pyfunction!(protocols, module)?)?;
     module.add_function(wrap_pyfunction!(carriers, module)?)?;
     Ok(())

@@ -6,6 +6,7 @@ use crate::facts::{Batch, Capture};
 use crate::input::{Block, CaptureInput};
 use crate::run::Run;
 use crate::spaces::SpaceMap;
+use crate::trace::Line;
 
 /// A run over capture files.
 pub struct Replay {
@@ -27,6 +28,17 @@ impl Replay {
             block: Block::default(),
             finished: false,
         })
+    }
+
+    /// See [`Run::trace`].
+    pub fn trace(&mut self, protocol: &str) {
+        self.run.trace(protocol);
+    }
+
+    /// See [`Run::traced`].
+    #[must_use]
+    pub fn traced(&self) -> Vec<Line> {
+        self.run.traced()
     }
 
     /// The next batch, or none at the end.

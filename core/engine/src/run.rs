@@ -17,6 +17,7 @@ use crate::merge::Merger;
 use crate::output::Output;
 use crate::shard::{Shard, Shared};
 use crate::spaces::SpaceMap;
+use crate::trace::{Line, Trace};
 
 /// Virtual shards (contracts.md §3); results do not depend on how threads share them.
 pub const SHARDS: usize = 64;
@@ -89,6 +90,26 @@ impl Run {
     /// Canaries as this one makes them are known from now on.
     pub fn set_canary(&mut self, canary: Canary) {
         self.shared.canary = Some(canary);
+    }
+
+    /// Collects what the dissector of this protocol says from now on.
+    pub fn trace(&mut self, protocol: &str) {
+        for shard in self.workers.iter_mut().flat_map(|worker| &mut worker.shards) {
+            shard.trace = Some(Box::new(Trace::new(protocol)));
+        }
+    }
+
+    /// What was collected, in the order of the frames.
+    #[must_use]
+    pub fn traced(&self) -> Vec<Line> {
+        let shards = self.workers.iter().flat_map(|worker| &worker.shards);
+        let mut lines: Vec<Line> = shards
+            .filter_map(|shard| shard.trace.as_ref())
+            .flat_map(|trace| trace.lines())
+            .cloned()
+            .collect();
+        lines.sort_by_key(|line| line.frame);
+        lines
     }
 
     /// Asks for a new generation: from some batch on facts are sent in full again, so that a

@@ -28,6 +28,7 @@ use crate::lanes::Lanes;
 use crate::lans::LanCounts;
 use crate::output::{Fact, Output};
 use crate::spaces::SpaceMap;
+use crate::trace::Trace;
 
 /// Flows of one shard at once.
 const FLOWS: usize = 4096;
@@ -121,6 +122,8 @@ struct Awaited {
 /// All state of one shard.
 pub struct Shard {
     hasher: DefaultHashBuilder,
+    /// What one dissector says is collected, when somebody asked.
+    pub trace: Option<Box<Trace>>,
     awaited: Vec<Awaited>,
     /// Slots of flows, by key.
     flow_of: HashTable<u32>,
@@ -161,6 +164,7 @@ impl Default for Shard {
     fn default() -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
+            trace: None,
             awaited: Vec::new(),
             flow_of: HashTable::new(),
             flows: Vec::new(),
@@ -423,7 +427,7 @@ impl Shard {
     ) {
         let ends = [(source, 0); 2];
         let input = at.input(Side::A, &ends, Transport::Ethernet, bytes, spans);
-        let mut reader = Reader::Searching(0);
+        let mut reader = Reader::searching();
         let mut out = std::mem::take(&mut self.out);
         reader.read(&carrier, &input, bytes.len(), &mut out);
         for item in out.items.drain(..) {
@@ -437,7 +441,7 @@ impl Shard {
             }
         }
         self.out = out;
-        if matches!(reader, Reader::Searching(_)) {
+        if matches!(reader, Reader::Searching(..)) {
             self.undecoded(carrier);
         }
     }
@@ -527,7 +531,7 @@ impl Shard {
         let known = self.awaited.remove(at);
         let Some(Some(before)) = self.flows.get_mut(known.index) else { return };
         if before.key == known.key && before.space == flow.space {
-            flow.reader = std::mem::replace(&mut before.reader, Reader::Searching(0));
+            flow.reader = std::mem::replace(&mut before.reader, Reader::searching());
             flow.ends = before.ends;
             flow.client = before.client;
             flow.connections.clone_from(&before.connections);
@@ -545,10 +549,18 @@ impl Shard {
     ) {
         let input = at.input(side, &flow.ends, flow.transport, bytes, spans);
         let mut out = std::mem::take(&mut self.out);
+        let on_trial = flow.reader.on_trial();
         flow.reader.read(&carrier, &input, bytes.len(), &mut out);
         let attempt = attempt_of(&out, &carrier, bytes);
         self.drain(flow, side, at, &mut out);
         self.out = out;
+        if let Some(name) = on_trial
+            && flow.waiting.is_some()
+            && flow.reader.protocol().is_some_and(|protocol| protocol.name == name)
+        {
+            // The frames that were looked at on trial are of this protocol as well.
+            self.waiting_frames(flow, name, at);
+        }
         if let Some((name, host)) = attempt {
             let (source, destination) = (flow.end(side).0, flow.end(side.other()).0);
             let source = match (name, at.packet.source_mac) {
@@ -573,8 +585,7 @@ impl Shard {
         if flow.attempt.is_none() && flow.first_sender == side {
             flow.attempt = Some(side);
         }
-        let both = |waiting: &Waiting| waiting.iter().all(|(frames, _)| *frames > 0);
-        if flow.waiting.as_deref().is_some_and(both) {
+        if flow.waiting.as_deref().is_some_and(both_sent) && flow.reader.on_trial().is_none() {
             flow.attempt = None;
             self.output.cause("undecoded-udp");
             self.waiting_frames(flow, "unknown", at);
@@ -683,7 +694,7 @@ impl Shard {
                 }
                 self.finish_session(flow, at);
                 self.attempt_ended(flow, at);
-                flow.reader = Reader::Searching(0);
+                flow.reader = Reader::searching();
                 flow.own_reader = None;
                 flow.heard = [false; 2];
                 flow.payload = false;
@@ -725,7 +736,7 @@ impl Shard {
         let Flow { reader, own_reader, heard, ends, .. } = &mut *flow;
         let Some(heard) = heard.get_mut(side as usize) else { return Arrival::InOrder };
         let cap = own_of(own_reader, side).map_or_else(|| reader.cap(), |own| own.cap());
-        let searching = matches!(reader, Reader::Searching(_));
+        let searching = matches!(reader, Reader::Searching(..));
         let held_before = stream.held();
         let mut read = |chunk: Chunk<'_>| {
             let input = Input {
@@ -797,14 +808,14 @@ impl Shard {
     /// Counts a payload frame for which the dissector named no layer.
     fn count_unread(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>) {
         match &flow.reader {
-            Reader::Unknown => {
+            Reader::Unknown(_) => {
                 if flow.waiting.is_some() {
                     self.output.cause("undecoded-tcp");
                     self.waiting_frames(flow, "unknown", at);
                 }
                 self.layer(flow, "unknown", side, &Child::None, &Child::None, at);
             }
-            Reader::Searching(_) => {
+            Reader::Searching(..) => {
                 flow.wait(side, at.frame.original_length);
             }
             Reader::Found(protocol, _) => {
@@ -838,6 +849,9 @@ impl Shard {
             |told: &Side| *told != client && !flow.client_by_syn && !flow.end(*told).0.is_group();
         if let Some(told) = told.filter(contradicts) {
             self.correct(flow, told, at);
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.note(flow, side, (at.frame.file, at.frame.number), &out.items);
         }
         for item in &out.items {
             self.item(flow, side, at, item);
@@ -1698,14 +1712,27 @@ impl Shard {
                 let name = protocol.name;
                 self.waiting_frames(&mut flow, name, &at);
             }
-            (Reader::Searching(_) | Reader::Unknown, Transport::Tcp) if waits => {
+            (Reader::Searching(..) | Reader::Unknown(_), Transport::Tcp) if waits => {
                 self.output.cause("undecoded-tcp");
+                self.waiting_frames(&mut flow, "unknown", &at);
+            }
+            (Reader::Searching(_, Some(_)), _)
+                if flow.waiting.as_deref().is_some_and(both_sent) =>
+            {
+                // The trial came to no end.
+                flow.attempt = None;
+                self.output.cause("undecoded-udp");
                 self.waiting_frames(&mut flow, "unknown", &at);
             }
             _ => {}
         }
         self.attempt_ended(&mut flow, &at);
     }
+}
+
+/// Whether frames of both ends wait.
+fn both_sent(waiting: &Waiting) -> bool {
+    waiting.iter().all(|(frames, _)| *frames > 0)
 }
 
 /// The dissector that one side has of its own.

@@ -448,14 +448,46 @@ fn an_answer_from_another_port_belongs_to_the_request() {
     let connections: Vec<_> = batches.iter().flat_map(|batch| &batch.connections).collect();
     assert_eq!(1, connections.len());
     assert_eq!(("tftp", Some(69)), (connections[0].protocol.as_str(), connections[0].port));
-    let packets: u64 = batches
+    assert_eq!(3, packets(&batches));
+}
+
+/// Frames that all connections count.
+fn packets(batches: &[Batch]) -> u64 {
+    batches
         .iter()
         .flat_map(|batch| {
             batch.tallies.forward_packets.chunks(8).chain(batch.tallies.reverse_packets.chunks(8))
         })
         .map(|number| u64::from_le_bytes(number.try_into().unwrap()))
-        .sum();
-    assert_eq!(3, packets);
+        .sum()
+}
+
+/// Protocols and frames of the connections that packets with these numbers of RTP make; number 999
+/// comes from the other end.
+fn numbered(name: &str, numbers: &[u16]) -> (Vec<String>, u64) {
+    let mut wire = Wire::default();
+    for (at, number) in (0..).zip(numbers) {
+        let mut packet = vec![0x80, 8];
+        packet.extend(number.to_be_bytes());
+        packet.extend((u32::from(*number) * 160).to_be_bytes());
+        packet.extend([0, 0, 0, 7]);
+        packet.extend(b"media");
+        let (a, b) = ((1, 40_000), (2, 50_000));
+        let (from, to) = if *number == 999 { (b, a) } else { (a, b) };
+        wire.udp(at * MS, from, to, &packet);
+    }
+    let batches = wire.batches(name);
+    let connections = batches.iter().flat_map(|batch| &batch.connections);
+    (connections.map(|fact| fact.protocol.to_string()).collect(), packets(&batches))
+}
+
+#[test]
+fn a_dissector_on_trial_is_believed_once_it_is_proven() {
+    assert_eq!((vec!["rtp".to_owned()], 4), numbered("proven", &[1, 2, 3, 4]));
+    assert_eq!((vec!["rtp".to_owned()], 4), numbered("both", &[1, 999, 2, 3]));
+    // One side alone that is never proven is no connection, two sides are one of nobody's protocol.
+    assert_eq!((vec![], 0), numbered("one-sided", &[1, 7, 20]));
+    assert_eq!((vec!["unknown".to_owned()], 3), numbered("unproven", &[1, 999, 20]));
 }
 
 #[test]

@@ -3,23 +3,40 @@
 #![no_main]
 
 use std::net::Ipv4Addr;
+use std::sync::Once;
 
 use libfuzzer_sys::fuzz_target;
-use otic_protocols::registry::{Carrier, PROTOCOLS};
+use otic_protocols::registry::{Carrier, define, protocols};
 use otic_protocols::{Input, Out, Side, Transport};
 use otic_wire::{Cursor, FrameSpan, Mac, SpanMap};
 
+static DEFINED: Once = Once::new();
+
+/// Lets the definitions that come with Otic hold.
+fn take_definitions() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/otic/protocols");
+    let mut files: Vec<(String, String)> = std::fs::read_dir(folder)
+        .expect("the definitions are beside the core")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter_map(|path| Some((path.display().to_string(), std::fs::read_to_string(path).ok()?)))
+        .collect();
+    files.sort();
+    define(&files).expect("the definitions are valid");
+}
+
 fuzz_target!(|data: &[u8]| {
+    DEFINED.call_once(take_definitions);
     let mut cursor = Cursor::new(data);
     let Ok(choice) = cursor.u8() else { return };
-    let protocol = &PROTOCOLS[usize::from(choice) % PROTOCOLS.len()];
+    let Some(protocol) = protocols().nth(usize::from(choice) % protocols().count()) else { return };
     let (transport, port) = match protocol.carriers.first() {
         Some(Carrier::Tcp(ports)) => (Transport::Tcp, ports.first().copied().unwrap_or(4000)),
         Some(Carrier::Udp(ports)) => (Transport::Udp, ports.first().copied().unwrap_or(4000)),
         Some(Carrier::Ip(_)) => (Transport::Ip, 0),
         _ => (Transport::Ethernet, 0),
     };
-    let mut session = (protocol.session)();
+    let mut session = protocol.session();
     let mut out = Out::default();
     let mut streams = [(Vec::new(), SpanMap::default()), (Vec::new(), SpanMap::default())];
     let mut frame = 0;
@@ -52,7 +69,7 @@ fuzz_target!(|data: &[u8]| {
             after_gap: flags & 2 != 0,
             truncated: flags & 4 != 0,
         };
-        let _ = (protocol.probe)(&input);
+        let _ = protocol.probe(&input);
         let used = session.read(&input, &mut out);
         assert!(used <= buffer.len(), "{} used more than it was given", protocol.name);
         assert!(out.items.len() <= 64 + 16 * data.len(), "{} floods", protocol.name);

@@ -19,7 +19,7 @@ use otic_capture::write::PcapngWriter;
 use otic_capture::{CaptureFile, LinkType};
 use otic_engine::replay::Replay;
 use otic_engine::spaces::SpaceMap;
-use otic_protocols::registry::PROTOCOLS;
+use otic_protocols::registry::{define, protocols};
 use otic_protocols::{Carrier, Input, Out, Protocol, Side, Transport};
 use otic_wire::{FrameSpan, Mac, SpanMap};
 
@@ -51,6 +51,10 @@ fn main() -> ExitCode {
         captures.iter().map(|path| frames(path)).filter(|frames| !frames.is_empty()).collect();
     if corpus.is_empty() {
         eprintln!("otic-mutate: no capture holds a frame");
+        return ExitCode::from(2);
+    }
+    if let Err(refused) = define(&definitions()) {
+        eprintln!("otic-mutate: {refused}");
         return ExitCode::from(2);
     }
     let start = Instant::now();
@@ -150,6 +154,15 @@ fn flip(bytes: &mut [u8], random: &mut Random) {
     }
 }
 
+/// The definitions that come with Otic: (file, text).
+fn definitions() -> Vec<(String, String)> {
+    let folder = here().join("../../src/otic/protocols");
+    let mut found = files(&folder);
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    let read = |path: PathBuf| Some((path.display().to_string(), fs::read_to_string(&path).ok()?));
+    found.into_iter().filter_map(read).collect()
+}
+
 fn awkward(bytes: &mut [u8], random: &mut Random) {
     for _ in 0..=random.below(4) {
         if !bytes.is_empty() {
@@ -161,7 +174,7 @@ fn awkward(bytes: &mut [u8], random: &mut Random) {
 
 /// One case through every dissector and the engine; says what went wrong.
 fn run(case: &[Frame], scratch: &Path) -> Result<(), String> {
-    for protocol in PROTOCOLS {
+    for protocol in protocols() {
         for start in PAYLOADS {
             dissect(protocol, case, start)?;
         }
@@ -187,7 +200,7 @@ fn dissect(protocol: &Protocol, case: &[Frame], start: usize) -> Result<(), Stri
     };
     let client = if port == 0 { 0 } else { 40000 };
     let ends = [Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)];
-    let mut session = (protocol.session)();
+    let mut session = protocol.session();
     let mut out = Out::default();
     let mut given = 0;
     for (at, (_, frame)) in case.iter().enumerate() {
@@ -216,7 +229,7 @@ fn dissect(protocol: &Protocol, case: &[Frame], start: usize) -> Result<(), Stri
             after_gap: at % 5 == 4,
             truncated: false,
         };
-        let _ = (protocol.probe)(&input);
+        let _ = protocol.probe(&input);
         if session.read(&input, &mut out) > bytes.len() {
             return Err(format!("{} used more bytes than there were", protocol.name));
         }

@@ -30,7 +30,7 @@ use crate::out::{
     Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -40,8 +40,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "ADS",
     roles: ("ADS client", "ADS server"),
     carriers: &[Carrier::Tcp(&[TCP_PORT]), Carrier::Udp(&[UDP_PORT])],
-    probe,
-    session: || Box::new(Ads::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Ads::new()) },
     source: "Beckhoff Information System, TwinCAT ADS specification; plc4x ads-discovery.mspec",
 };
 
@@ -98,7 +97,7 @@ const VALUE: usize = 512;
 const SYMBOL: usize = 256;
 
 /// Name and action of a command.
-const fn command(id: u16) -> (&'static str, Action) {
+pub(crate) const fn command(id: u16) -> (&'static str, Action) {
     match id {
         READ_DEVICE_INFO => ("read-device-info", Action::Identify),
         READ => ("read", Action::Read),

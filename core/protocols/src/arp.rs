@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use otic_wire::{Address, Cursor, Mac, Short};
 
 use crate::out::{Action, Child, Event, Item, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session};
 
 /// ARP on Ethernet.
@@ -20,11 +20,13 @@ pub const PROTOCOL: Protocol = Protocol {
     roles: ("requester", "responder"),
     carriers: &[Carrier::EtherType(&[0x0806])],
     // The EtherType names it; an operation of 0 has never been one.
-    probe: |input| match input.bytes {
-        [_, _, _, _, _, _, 0, 1..=25, ..] => Probe::Certain,
-        _ => Probe::No,
+    dissector: Dissector::Built {
+        probe: |input| match input.bytes {
+            [_, _, _, _, _, _, 0, 1..=25, ..] => Probe::Certain,
+            _ => Probe::No,
+        },
+        session: || Box::new(Arp),
     },
-    session: || Box::new(Arp),
     source: "RFC 826, RFC 5227",
 };
 

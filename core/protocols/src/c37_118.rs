@@ -23,7 +23,7 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -33,8 +33,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "IEEE C37.118",
     roles: ("phasor data concentrator", "phasor measurement unit"),
     carriers: &[Carrier::Tcp(&[TCP_PORT]), Carrier::Udp(&[UDP_PORT, TCP_PORT])],
-    probe,
-    session: || Box::new(C37118::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(C37118::new()) },
     source: "IEEE Std C37.118.2-2011 §6, Annex B",
 };
 

@@ -17,7 +17,7 @@ use compact_str::{ToCompactString, format_compact};
 use otic_wire::Mac;
 
 use crate::out::{Action, Child, Decode, Holds, Item, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session};
 
 /// CARP over IPv4 and IPv6.
@@ -26,8 +26,10 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "CARP",
     roles: ("virtual host", "group"),
     carriers: &[Carrier::Ip(&[112])],
-    probe: |input| if is_carp(input.bytes) { Probe::Certain } else { Probe::No },
-    session: || Box::new(Carp),
+    dissector: Dissector::Built {
+        probe: |input| if is_carp(input.bytes) { Probe::Certain } else { Probe::No },
+        session: || Box::new(Carp),
+    },
     source: "OpenBSD sys/netinet/ip_carp.h, carp(4)",
 };
 

@@ -11,7 +11,7 @@ use compact_str::ToCompactString;
 use otic_wire::{Cursor, Short};
 
 use crate::out::{Action, Child, Decode, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session};
 
 /// CDP on SNAP 00-00-0C / 0x2000.
@@ -20,11 +20,13 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "CDP",
     roles: ("sender", "receiver"),
     carriers: &[Carrier::Snap(&[(0x00_000c, 0x2000)])],
-    probe: |input| match input.bytes {
-        [1 | 2, _, _, _, ..] => Probe::Certain,
-        _ => Probe::No,
+    dissector: Dissector::Built {
+        probe: |input| match input.bytes {
+            [1 | 2, _, _, _, ..] => Probe::Certain,
+            _ => Probe::No,
+        },
+        session: || Box::new(Cdp),
     },
-    session: || Box::new(Cdp),
     source: "Cisco Discovery Protocol, published frame formats",
 };
 

@@ -18,7 +18,7 @@ use otic_wire::{Cursor, Short};
 use crate::fields::part_at;
 use crate::out::{Action, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -28,8 +28,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "CoAP",
     roles: ("CoAP client", "CoAP server"),
     carriers: &[Carrier::Udp(&[PORT])],
-    probe,
-    session: || Box::new(Coap::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Coap::new()) },
     source: "RFC 7252, RFC 7641, RFC 8132",
 };
 

@@ -17,7 +17,7 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session};
 use crate::text;
 
@@ -27,8 +27,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "DHCP",
     roles: ("client", "server"),
     carriers: &[Carrier::Udp(&[67, 68])],
-    probe,
-    session: || Box::new(Dhcp::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Dhcp::default()) },
     source: "RFC 2131, RFC 2132",
 };
 

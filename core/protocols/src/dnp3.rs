@@ -24,7 +24,7 @@ use crate::out::{
     Out, Outcome, Value, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -34,8 +34,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "DNP3",
     roles: ("master", "outstation"),
     carriers: &[Carrier::Tcp(&[PORT]), Carrier::Udp(&[PORT])],
-    probe,
-    session: || Box::new(Dnp3::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Dnp3::new()) },
     source: "IEEE Std 1815-2012",
 };
 

@@ -23,7 +23,7 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -33,8 +33,7 @@ pub const DNS: Protocol = Protocol {
     title: "DNS",
     roles: ("resolver", "name server"),
     carriers: &[Carrier::Udp(&[53]), Carrier::Tcp(&[53])],
-    probe: probe_dns,
-    session: || Box::new(Names::new("dns")),
+    dissector: Dissector::Built { probe: probe_dns, session: || Box::new(Names::new("dns")) },
     source: "RFC 1035",
 };
 
@@ -44,8 +43,10 @@ pub const MDNS: Protocol = Protocol {
     title: "Multicast DNS",
     roles: ("querier", "responder"),
     carriers: &[Carrier::Udp(&[5353])],
-    probe: |input| probe_multicast(input, 5353),
-    session: || Box::new(Names::new("mdns")),
+    dissector: Dissector::Built {
+        probe: |input| probe_multicast(input, 5353),
+        session: || Box::new(Names::new("mdns")),
+    },
     source: "RFC 6762, RFC 6763",
 };
 
@@ -55,8 +56,10 @@ pub const LLMNR: Protocol = Protocol {
     title: "LLMNR",
     roles: ("sender", "responder"),
     carriers: &[Carrier::Udp(&[5355])],
-    probe: |input| probe_multicast(input, 5355),
-    session: || Box::new(Names::new("llmnr")),
+    dissector: Dissector::Built {
+        probe: |input| probe_multicast(input, 5355),
+        session: || Box::new(Names::new("llmnr")),
+    },
     source: "RFC 4795",
 };
 

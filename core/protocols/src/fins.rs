@@ -21,7 +21,7 @@ use crate::out::{
     Action, Change, Child, Decode, Event, Evidence, Item, Object, Operation, Out, Outcome, Value,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -31,8 +31,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "OMRON FINS",
     roles: ("FINS client", "FINS server"),
     carriers: &[Carrier::Udp(&[PORT]), Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(Fins::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Fins::new()) },
     source: "OMRON W342 section 5, W227, W421 §7-4",
 };
 

@@ -14,7 +14,7 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Event, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -24,8 +24,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "FTP",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(Ftp::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Ftp::new()) },
     source: "RFC 959, RFC 3659, RFC 4217",
 };
 

@@ -33,7 +33,7 @@ use crate::out::{
     Outcome, Value, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -43,8 +43,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "HART-IP",
     roles: ("HART-IP client", "HART-IP server"),
     carriers: &[Carrier::Udp(&[PORT]), Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(HartIp::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(HartIp::new()) },
     source: "FieldComm Group TS20085 §10.3.2, TS20081, TS20127, TS20151",
 };
 

@@ -16,7 +16,7 @@ use compact_str::ToCompactString;
 use otic_wire::{Cursor, Mac, Short};
 
 use crate::out::{Action, Child, Decode, Item, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session};
 
 /// Supervision frames of both.
@@ -25,8 +25,10 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "HSR/PRP supervision",
     roles: ("node", "group"),
     carriers: &[Carrier::EtherType(&[0x88fb])],
-    probe: |input| if input.bytes.len() >= 6 { Probe::Certain } else { Probe::No },
-    session: || Box::new(Supervision),
+    dissector: Dissector::Built {
+        probe: |input| if input.bytes.len() >= 6 { Probe::Certain } else { Probe::No },
+        session: || Box::new(Supervision),
+    },
     source: "IEC 62439-3:2016 §4.3 table 6, §5.7",
 };
 

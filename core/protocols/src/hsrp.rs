@@ -17,7 +17,7 @@ use compact_str::{ToCompactString, format_compact};
 use otic_wire::{Address, Cursor, Mac, Short};
 
 use crate::out::{Action, Child, Decode, Holds, Item, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session};
 
 /// HSRP over UDP.
@@ -26,8 +26,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "HSRP",
     roles: ("router", "group"),
     carriers: &[Carrier::Udp(&[1985, 2029])],
-    probe,
-    session: || Box::new(Hsrp),
+    dissector: Dissector::Built { probe, session: || Box::new(Hsrp) },
     source: "RFC 2281 §5, §6; version 2 as observed in public captures",
 };
 

@@ -8,19 +8,20 @@
 //! * `http-start-line`: after a complete message comes something that starts no message.
 //! * `http-chunk`: a chunk size that is no hexadecimal number.
 //!
-//! Not decoded: bodies (skipped without keeping them, except XML up to 64 KiB, which goes to Python
-//! as payload `http-body`), tunnels after CONNECT or 101, HTTP/2, SSDP (UDP).
+//! Not decoded: bodies (skipped without keeping them, except IPP and XML up to 64 KiB, which goes to
+//! Python as payload `http-body`), tunnels after CONNECT or 101, HTTP/2, SSDP (UDP).
 
 use compact_str::CompactString;
-use otic_wire::Spans;
+use otic_wire::{SpanMap, Spans};
 
 use crate::fields::part_at;
+use crate::ipp::{self, Ipp};
 use crate::out::{
     Action, Child, Claim, Confidence, Decode, Event, Item, Object, Operation, Out, Outcome,
     Payload, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -29,9 +30,8 @@ pub const PROTOCOL: Protocol = Protocol {
     name: NAME,
     title: "HTTP",
     roles: ("client", "server"),
-    carriers: &[Carrier::Tcp(&[80, 8080, 8000, 8008, 8081, 8088, 8888, 3128, 5357, 5985])],
-    probe,
-    session: || Box::new(Http::new()),
+    carriers: &[Carrier::Tcp(&[80, 8080, 8000, 8008, 8081, 8088, 8888, 3128, 5357, 5985, 631])],
+    dissector: Dissector::Built { probe, session: || Box::new(Http::new()) },
     source: "RFC 9110, RFC 9112, RFC 7617",
 };
 
@@ -138,6 +138,7 @@ fn probe(input: &Input<'_>) -> Probe {
 struct Fields<'a> {
     content_length: Option<u64>,
     chunked: bool,
+    ipp: bool,
     xml: bool,
     encoded: bool,
     user_agent: Option<&'a [u8]>,
@@ -173,6 +174,7 @@ fn fields(mut section: &[u8]) -> Fields<'_> {
             in_coding = true;
         } else if is(b"content-type") {
             fields.xml = contains(value, b"xml") && !contains(value, b"html");
+            fields.ipp = value.eq_ignore_ascii_case(b"application/ipp");
         } else if is(b"content-encoding") {
             fields.encoded = !contains(value, b"identity");
         } else if is(b"user-agent") {
@@ -200,38 +202,12 @@ fn user(authorization: &[u8]) -> Option<(&'static str, CompactString)> {
     let blank = memchr::memchr(b' ', authorization)?;
     let (scheme, rest) = authorization.split_at_checked(blank)?;
     if scheme.eq_ignore_ascii_case(b"basic") {
-        return Some(("basic", text::utf8(&base64_user(text::trim(rest)))));
+        return Some(("basic", text::basic_user(rest)));
     }
     if scheme.eq_ignore_ascii_case(b"digest") {
         return Some(("digest", text::utf8(parameter(rest, b"username=\"")?)));
     }
     None
-}
-
-/// The decoded bytes of Base64 (RFC 4648 §4) up to the first colon, at most 128.
-fn base64_user(encoded: &[u8]) -> Vec<u8> {
-    let (mut bits, mut count, mut user) = (0_u32, 0, Vec::new());
-    for byte in encoded {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => break,
-        };
-        bits = bits << 6 | u32::from(six);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            let decoded = (bits >> count & 0xff) as u8;
-            if decoded == b':' || user.len() >= 128 {
-                break;
-            }
-            user.push(decoded);
-        }
-    }
-    user
 }
 
 /// What one direction reads next.
@@ -252,6 +228,8 @@ struct Direction {
     synchronised: bool,
     /// An XML body in the making.
     xml: Option<(Vec<u8>, Spans)>,
+    /// The beginning of an IPP body, and whether it is a request's.
+    ipp: Option<(Vec<u8>, SpanMap, bool)>,
 }
 
 struct Request {
@@ -267,11 +245,13 @@ struct Http {
     reported: bool,
     tunnel: bool,
     xml_bodies: usize,
+    ipp: Ipp,
 }
 
 impl Http {
     fn new() -> Self {
-        let direction = || Direction { next: Next::Start, synchronised: false, xml: None };
+        let direction =
+            || Direction { next: Next::Start, synchronised: false, xml: None, ipp: None };
         Self {
             directions: [direction(), direction()],
             pending: Pending::new(64),
@@ -279,6 +259,7 @@ impl Http {
             reported: false,
             tunnel: false,
             xml_bodies: 0,
+            ipp: Ipp::new(),
         }
     }
 
@@ -303,6 +284,9 @@ impl Http {
         match start {
             Start::Request { name, action, target } => {
                 self.request(input, (first, name, action, target), &fields, out);
+                if fields.ipp && !fields.encoded {
+                    self.direction(input.side).ipp = Some((Vec::new(), SpanMap::default(), true));
+                }
                 match (fields.chunked, fields.content_length) {
                     (true, _) => Next::ChunkSize,
                     (false, Some(length)) if length > 0 => Next::Body(length),
@@ -328,6 +312,9 @@ impl Http {
                 if wanted && next != Next::Start && self.xml_bodies < XML_BODIES {
                     self.xml_bodies += 1;
                     self.direction(input.side).xml = Some((Vec::new(), Spans::new()));
+                }
+                if fields.ipp && !fields.encoded && next != Next::Start {
+                    self.direction(input.side).ipp = Some((Vec::new(), SpanMap::default(), false));
                 }
                 next
             }
@@ -440,9 +427,20 @@ impl Http {
         ""
     }
 
-    /// Keeps the bytes of an XML body.
-    fn body(&mut self, input: &Input<'_>, part: &[u8]) {
+    /// Keeps the bytes of an XML body and the beginning of an IPP body.
+    fn body(&mut self, input: &Input<'_>, part: &[u8], out: &mut Out) {
         let direction = self.direction(input.side);
+        if let Some((bytes, spans, _)) = &mut direction.ipp {
+            let part = part_at(part, 0, ipp::BODY_CAP - bytes.len());
+            bytes.extend_from_slice(part);
+            for span in input.locate(part) {
+                spans.push(span);
+            }
+            if bytes.len() == ipp::BODY_CAP {
+                self.end_of_ipp(input, out);
+            }
+            return;
+        }
         let Some((bytes, spans)) = &mut direction.xml else { return };
         if bytes.len() + part.len() > XML_CAP {
             direction.xml = None;
@@ -450,6 +448,12 @@ impl Http {
         }
         bytes.extend_from_slice(part);
         spans.extend(input.locate(part));
+    }
+
+    fn end_of_ipp(&mut self, input: &Input<'_>, out: &mut Out) {
+        if let Some((bytes, spans, is_request)) = self.direction(input.side).ipp.take() {
+            self.ipp.message(&input.with_bytes(&bytes, &spans), is_request, out);
+        }
     }
 
     /// Hands over the XML body of a message that is complete.
@@ -510,16 +514,17 @@ impl Http {
             }
             Next::Body(left) => {
                 let part = part(left);
-                self.body(input, part);
+                self.body(input, part, out);
                 let left = left - part.len() as u64;
                 if left > 0 {
                     return Some((part.len(), Next::Body(left)));
                 }
+                self.end_of_ipp(input, out);
                 self.end_of_body(input.side, out);
                 Some((part.len(), Next::Start))
             }
             Next::UntilClose => {
-                self.body(input, rest);
+                self.body(input, rest, out);
                 Some((rest.len(), Next::UntilClose))
             }
             Next::ChunkSize => {
@@ -554,13 +559,14 @@ impl Http {
             }
             Next::Chunk(left) => {
                 let part = part(left);
-                self.body(input, part);
+                self.body(input, part, out);
                 Some((part.len(), Next::Chunk(left - part.len() as u64)))
             }
             Next::Trailer => {
                 let (trailer, after) = line(rest)?;
                 let used = rest.len() - after.len();
                 if trailer.is_empty() {
+                    self.end_of_ipp(input, out);
                     self.end_of_body(input.side, out);
                     return Some((used, Next::Start));
                 }
@@ -602,6 +608,7 @@ impl Session for Http {
             let direction = self.direction(input.side);
             direction.synchronised = false;
             direction.xml = None;
+            direction.ipp = None;
             if direction.next != Next::UntilClose {
                 direction.next = Next::Start;
             }
@@ -633,6 +640,7 @@ impl Session for Http {
         for request in self.pending.drain() {
             out.operation(request.operation);
         }
+        self.ipp.finish(out);
     }
 
     fn stream_cap(&self) -> usize {
@@ -724,6 +732,48 @@ mod tests {
         assert_eq!(Probe::More, testing::probe(&PROTOCOL, (Side::A, b"GET /long")));
         assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, b"OPTIONS * RTSP/1.0\r\n")));
         assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, b"\x03\x00\x00\x16\x11\xe0")));
+    }
+
+    fn ipp_body(code: u16, groups: &[u8]) -> Vec<u8> {
+        [&[2, 0][..], &code.to_be_bytes(), &[0, 0, 0, 7], groups, &[3]].concat()
+    }
+
+    fn attribute(name: &str, value: &str) -> Vec<u8> {
+        let text = |text: &str| [&(text.len() as u16).to_be_bytes()[..], text.as_bytes()].concat();
+        [vec![0x41], text(name), text(value)].concat()
+    }
+
+    fn printing() -> [Vec<u8>; 2] {
+        let asked = [vec![1], attribute("printer-uri", "ipp://192.0.2.2/print")].concat();
+        let asked = ipp_body(0x000b, &asked);
+        let told = [vec![4], attribute("printer-make-and-model", "Labeler 7")].concat();
+        let told = ipp_body(0, &told);
+        let request = format!(
+            "POST /print HTTP/1.1\r\nContent-Type: application/ipp\r\nContent-Length: {}\r\n\r\n",
+            asked.len()
+        );
+        let response = "HTTP/1.1 200 OK\r\nContent-Type: application/ipp\r\n\
+            Transfer-Encoding: chunked\r\n\r\n5\r\n";
+        let rest = format!("\r\n{:x}\r\n", told.len() - 5);
+        let (first, second) = told.split_at(5);
+        [
+            [request.as_bytes(), &asked].concat(),
+            [response.as_bytes(), first, rest.as_bytes(), second, b"\r\n0\r\n\r\n"].concat(),
+        ]
+    }
+
+    #[test]
+    fn a_printer_tells_its_model_in_a_body() {
+        let [asked, told] = printing();
+        let items = testing::items(&PROTOCOL, &[(Side::A, &asked), (Side::B, &told)]);
+        assert!(testing::claims(&items).contains(&("model", "Labeler 7".to_owned())));
+        assert!(testing::coded_operations(&items).contains(&(
+            "get-printer-attributes",
+            Some(0x000b),
+            "ipp://192.0.2.2/print".to_owned(),
+            Outcome::Ok
+        )));
+        testing::survives(&PROTOCOL, &[(Side::A, &asked), (Side::B, &told)]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::net::Ipv6Addr;
 use otic_wire::{Address, Cursor, Mac};
 
 use crate::out::{Action, Child, Item, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session};
 
 /// ICMP (IPv4).
@@ -18,8 +18,10 @@ pub const ICMP: Protocol = Protocol {
     title: "ICMP",
     roles: ("sender", "receiver"),
     carriers: &[Carrier::Ip(&[1])],
-    probe: at_least::<4>,
-    session: || Box::new(Messages::new("icmp", icmp_name)),
+    dissector: Dissector::Built {
+        probe: at_least::<4>,
+        session: || Box::new(Messages::new("icmp", icmp_name)),
+    },
     source: "RFC 792",
 };
 
@@ -29,8 +31,10 @@ pub const ICMPV6: Protocol = Protocol {
     title: "ICMPv6",
     roles: ("sender", "receiver"),
     carriers: &[Carrier::Ip(&[58])],
-    probe: at_least::<4>,
-    session: || Box::new(Messages::new("icmpv6", icmpv6_name)),
+    dissector: Dissector::Built {
+        probe: at_least::<4>,
+        session: || Box::new(Messages::new("icmpv6", icmpv6_name)),
+    },
     source: "RFC 4443, RFC 4861",
 };
 
@@ -40,8 +44,10 @@ pub const IGMP: Protocol = Protocol {
     title: "IGMP",
     roles: ("member", "group"),
     carriers: &[Carrier::Ip(&[2])],
-    probe: at_least::<8>,
-    session: || Box::new(Messages::new("igmp", igmp_name)),
+    dissector: Dissector::Built {
+        probe: at_least::<8>,
+        session: || Box::new(Messages::new("igmp", igmp_name)),
+    },
     source: "RFC 3376",
 };
 

@@ -26,7 +26,7 @@ use crate::out::{
     Action, Change, Child, Decode, Event, Evidence, Item, Object, Operation, Out, Outcome, Value,
     Violation,
 };
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 
 /// IEC 60870-5-104.
@@ -35,8 +35,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "IEC 60870-5-104",
     roles: ("controlling station", "controlled station"),
     carriers: &[Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(Iec104::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Iec104::new()) },
     source: "IEC 60870-5-104:2006; IEC 60870-5-101:2003",
 };
 
@@ -53,16 +52,16 @@ const STOP_CON: u8 = 0x23;
 const TEST_ACT: u8 = 0x43;
 const TEST_CON: u8 = 0x83;
 
-const ACTIVATION: u8 = 6;
-const ACTIVATION_CONFIRMATION: u8 = 7;
+pub(crate) const ACTIVATION: u8 = 6;
+pub(crate) const ACTIVATION_CONFIRMATION: u8 = 7;
 const DEACTIVATION: u8 = 8;
 const REQUEST: u8 = 5;
 
 /// One row of the type table: name, action in control direction, octets of the information
 /// element without the object address (`None`: varies).
-struct Type {
-    name: &'static str,
-    action: Action,
+pub(crate) struct Type {
+    pub(crate) name: &'static str,
+    pub(crate) action: Action,
     size: Option<u8>,
 }
 
@@ -70,7 +69,7 @@ const fn row(name: &'static str, action: Action, size: u8) -> Type {
     Type { name, action, size: Some(size) }
 }
 
-const fn kind(code: u8) -> Type {
+pub(crate) const fn kind(code: u8) -> Type {
     use Action::{Configuration, Control, Diagnostics, File, Read, Reset, Write};
     match code {
         1 => row("single-point-information", Read, 1),
@@ -202,21 +201,47 @@ fn front(bytes: &[u8]) -> Front<'_> {
     Front::Frame(Frame { all, format })
 }
 
+/// Octets of the fields whose length 60870-5-101 leaves to the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// Cause of transmission, 1 or 2.
+    pub(crate) cause: usize,
+    /// Common address, 1 or 2.
+    pub(crate) common: usize,
+    /// Object address, 1 to 3.
+    pub(crate) object: usize,
+}
+
+/// What 60870-5-104 fixes.
+const SIZES: Sizes = Sizes { cause: 2, common: 2, object: 3 };
+
 /// The header of an ASDU and its objects.
-struct Asdu<'a> {
-    code: u8,
+pub(crate) struct Asdu<'a> {
+    pub(crate) code: u8,
     sequence: bool,
-    count: u8,
-    cause: u8,
-    negative: bool,
-    common_address: u16,
+    pub(crate) count: u8,
+    pub(crate) cause: u8,
+    pub(crate) negative: bool,
+    pub(crate) common_address: u16,
     objects: &'a [u8],
+    /// Octets of an object address.
+    object_size: usize,
 }
 
 fn asdu(bytes: &[u8]) -> Option<Asdu<'_>> {
+    asdu_of(bytes, SIZES)
+}
+
+/// Reads an ASDU whose fields have these sizes.
+pub(crate) fn asdu_of(bytes: &[u8], sizes: Sizes) -> Option<Asdu<'_>> {
     let mut cursor = Cursor::new(bytes);
-    let [code, qualifier, cause, _originator] = cursor.array().ok()?;
-    let common_address = cursor.u16_le().ok()?;
+    let [code, qualifier, cause] = cursor.array().ok()?;
+    // originator
+    cursor.skip(sizes.cause - 1).ok()?;
+    let common_address = match sizes.common {
+        1 => cursor.u8().ok()?.into(),
+        _ => cursor.u16_le().ok()?,
+    };
     Some(Asdu {
         code,
         sequence: qualifier & 0x80 != 0,
@@ -225,25 +250,44 @@ fn asdu(bytes: &[u8]) -> Option<Asdu<'_>> {
         negative: cause & 0x40 != 0,
         common_address,
         objects: cursor.rest(),
+        object_size: sizes.object,
     })
 }
 
 impl Asdu<'_> {
     /// Whether the objects fill the ASDU exactly; unknown for types of variable length.
-    fn fits(&self) -> Option<bool> {
+    pub(crate) fn fits(&self) -> Option<bool> {
         let size = usize::from(kind(self.code).size?);
         let count = usize::from(self.count);
-        let wanted = if self.sequence { 3 + count * size } else { count * (3 + size) };
+        let address = self.object_size;
+        let wanted = if self.sequence { address + count * size } else { count * (address + size) };
         Some(self.objects.len() == wanted)
     }
 
     /// Whether the sender is the controlled station; unknown for files.
-    const fn sent_by_controlled(&self) -> Option<bool> {
+    pub(crate) const fn sent_by_controlled(&self) -> Option<bool> {
         match self.code {
             1..=44 | 70 => Some(true),
             45..=69 | 100..=113 => Some(!matches!(self.cause, ACTIVATION | DEACTIVATION | REQUEST)),
             _ => None,
         }
+    }
+
+    /// The elements of the objects with their addresses, in order, as far as they are whole.
+    pub(crate) fn elements(&self) -> impl Iterator<Item = (u32, &[u8])> + '_ {
+        let size = usize::from(kind(self.code).size.unwrap_or(0));
+        let mut cursor = Cursor::new(self.objects);
+        let mut next = None;
+        (0..self.count).map_while(move |_| {
+            let at = match next {
+                Some(at) => at,
+                None => address(cursor.take(self.object_size).ok()?),
+            };
+            if self.sequence {
+                next = Some(at.wrapping_add(1));
+            }
+            Some((at, cursor.take(size).ok()?))
+        })
     }
 
     /// The object addresses, in order.
@@ -254,7 +298,7 @@ impl Asdu<'_> {
         (0..self.count).map_while(move |_| {
             let address = match next {
                 Some(address) => address,
-                None => cursor.u24_le().ok()?,
+                None => address(cursor.take(self.object_size).ok()?),
             };
             if self.sequence {
                 next = Some(address.wrapping_add(1));
@@ -266,7 +310,7 @@ impl Asdu<'_> {
         })
     }
 
-    fn object(&self) -> Object {
+    pub(crate) fn object(&self) -> Object {
         let range = |first, count| match count {
             1 => Object::Number { kind: "ioa", number: first },
             _ => Object::Range { space: "ioa", first, count },
@@ -301,6 +345,11 @@ impl Asdu<'_> {
         }
         Object::Text(text)
     }
+}
+
+/// An object address, lowest octet first.
+fn address(octets: &[u8]) -> u32 {
+    octets.iter().rev().fold(0, |address, octet| address << 8 | u32::from(*octet))
 }
 
 fn probe(input: &Input<'_>) -> Probe {
@@ -520,13 +569,7 @@ impl Iec104 {
             }
             return;
         }
-        let Some(size) = kind(asdu.code).size else { return };
-        let mut cursor = Cursor::new(asdu.objects);
-        for address in asdu.addresses() {
-            if !asdu.sequence || cursor.position() == 0 {
-                let _ = cursor.skip(3);
-            }
-            let Ok(element) = cursor.take(usize::from(size)) else { return };
+        for (address, element) in asdu.elements() {
             let Some((value, raw, decode)) = command_value(asdu.code, element) else { continue };
             let command = Command {
                 sender: input.side,
@@ -575,7 +618,7 @@ impl Iec104 {
 }
 
 /// The value of an executed command; none for a selection (S/E bit, 60870-5-101 §7.2.6.26, 39).
-fn command_value(code: u8, element: &[u8]) -> Option<(Value, &[u8], Decode)> {
+pub(crate) fn command_value(code: u8, element: &[u8]) -> Option<(Value, &[u8], Decode)> {
     let select = |qualifier: Option<&u8>| qualifier.is_some_and(|octet| octet & 0x80 != 0);
     let integer = |number: i64| {
         let decode = if number < 0 { Decode::Derived } else { Decode::UnsignedLe };

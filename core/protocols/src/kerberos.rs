@@ -21,7 +21,7 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Event, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -31,8 +31,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "Kerberos",
     roles: ("client", "key distribution centre"),
     carriers: &[Carrier::Tcp(&[88]), Carrier::Udp(&[88])],
-    probe,
-    session: || Box::new(Kerberos::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Kerberos::default()) },
     source: "RFC 4120",
 };
 

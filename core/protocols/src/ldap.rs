@@ -21,7 +21,7 @@ use crate::ber_tags::{self as ber, ENUMERATED, INTEGER, OCTETS, SEQUENCE};
 use crate::ntlm;
 use crate::out::{Action, Decode, Event, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -31,8 +31,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "LDAP",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[389, 3268]), Carrier::Udp(&[389])],
-    probe,
-    session: || Box::new(Ldap::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Ldap::default()) },
     source: "RFC 4511, RFC 4513, [MS-ADTS]",
 };
 

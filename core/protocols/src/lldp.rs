@@ -11,7 +11,7 @@ use compact_str::{CompactString, ToCompactString};
 use otic_wire::{Cursor, Mac, Short};
 
 use crate::out::{Action, Child, Decode, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session};
 use crate::text;
 
@@ -22,11 +22,13 @@ pub const PROTOCOL: Protocol = Protocol {
     roles: ("sender", "receiver"),
     carriers: &[Carrier::EtherType(&[0x88cc])],
     // The first TLV is the chassis id (type 1).
-    probe: |input| match input.bytes {
-        [0x02 | 0x03, length, ..] if *length > 0 => Probe::Certain,
-        _ => Probe::No,
+    dissector: Dissector::Built {
+        probe: |input| match input.bytes {
+            [0x02 | 0x03, length, ..] if *length > 0 => Probe::Certain,
+            _ => Probe::No,
+        },
+        session: || Box::new(Lldp),
     },
-    session: || Box::new(Lldp),
     source: "IEEE 802.1AB-2016; ANSI/TIA-1057",
 };
 

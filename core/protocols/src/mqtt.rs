@@ -13,7 +13,7 @@
 //! * `mqtt-packet`: bytes inside a session are no packet: type 0, wrong flags, a length of more than
 //!   four bytes, or a packet shorter than its fields.
 //!
-//! Not decoded: payloads, wills, properties other than the topic alias, MQTT over WebSocket.
+//! Not decoded: payloads but those of [`sparkplug`](crate::sparkplug), wills, properties other than the topic alias, MQTT over WebSocket.
 
 use compact_str::CompactString;
 use otic_wire::{Cursor, Short, Spans};
@@ -21,8 +21,9 @@ use otic_wire::{Cursor, Short, Spans};
 use crate::fields::part_at;
 use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
+use crate::sparkplug::Sparkplug;
 use crate::text;
 
 /// MQTT.
@@ -31,8 +32,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "MQTT",
     roles: ("MQTT client", "MQTT broker"),
     carriers: &[Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(Mqtt::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Mqtt::new()) },
     source: "OASIS MQTT 3.1.1, OASIS MQTT 5.0",
 };
 
@@ -196,6 +196,7 @@ struct Publish<'a> {
     /// With quality of service 1 and 2.
     id: Option<u16>,
     alias: Option<u16>,
+    payload: &'a [u8],
 }
 
 fn publish<'a>(packet: &Packet<'a>, level: Option<u8>) -> Result<Publish<'a>, Short> {
@@ -210,7 +211,7 @@ fn publish<'a>(packet: &Packet<'a>, level: Option<u8>) -> Result<Publish<'a>, Sh
             _ => None,
         };
     }
-    Ok(Publish { topic, id, alias })
+    Ok(Publish { topic, id, alias, payload: cursor.rest() })
 }
 
 /// Packet id and topic filters of SUBSCRIBE (`with_options`) or UNSUBSCRIBE; none where the fields
@@ -277,6 +278,7 @@ struct Mqtt {
     skip: [usize; 2],
     client: Option<Side>,
     synchronised: [bool; 2],
+    sparkplug: Sparkplug,
 }
 
 fn topic(bytes: &[u8]) -> CompactString {
@@ -284,7 +286,7 @@ fn topic(bytes: &[u8]) -> CompactString {
 }
 
 impl Mqtt {
-    const fn new() -> Self {
+    fn new() -> Self {
         Self {
             pending: Pending::new(WAITING),
             user: None,
@@ -293,6 +295,7 @@ impl Mqtt {
             skip: [0; 2],
             client: None,
             synchronised: [false; 2],
+            sparkplug: Sparkplug::default(),
         }
     }
 
@@ -447,8 +450,13 @@ impl Mqtt {
             }
             (name, None, _) => Some(topic(name)),
         };
+        let delivered = self.client.is_some_and(|client| client != input.side);
+        if let Some(name) = &name {
+            let payload = (told.payload, packet.body);
+            self.sparkplug.message(input, name, payload, !delivered, out);
+        }
         let mut operation = Self::operation(input, packet, name.map_or(Object::None, Object::Text));
-        if self.client.is_some_and(|client| client != input.side) {
+        if delivered {
             operation.action = Action::Read;
         }
         match told.id {
@@ -527,6 +535,7 @@ impl Session for Mqtt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::out::Value;
     use crate::testing;
 
     fn text_of(text: &str) -> Vec<u8> {
@@ -655,6 +664,43 @@ mod tests {
         );
         let told = testing::operations(&items);
         assert_eq!(("publish", "line/1/speed".to_owned(), Outcome::None), told[1]);
+    }
+
+    #[test]
+    fn sparkplug_names_what_a_topic_carries() {
+        use crate::sparkplug::tests::{number_metric, text_metric};
+        let publish = |topic: &str, metrics: &[Vec<u8>]| {
+            whole(PUBLISH, 0, &[text_of(topic), metrics.concat()].concat())
+        };
+        let birth = publish(
+            "spBv1.0/Hall/NBIRTH/Gateway",
+            &[text_metric("Properties/Hardware Make", 1, "Maker"), number_metric("Speed", 2, 50)],
+        );
+        let items = testing::items(
+            &PROTOCOL,
+            &[
+                (Side::A, &connect(4, false)),
+                (Side::A, &birth),
+                (Side::B, &publish("spBv1.0/Hall/NCMD/Gateway", &[number_metric("", 2, -7)])),
+                (Side::B, &publish("spBv1.0/Hall/NDEATH/Other", &[])),
+            ],
+        );
+        let told = testing::operations(&items);
+        let own: Vec<_> = told.iter().filter(|(name, ..)| name.starts_with('n')).collect();
+        let names: Vec<_> = own.iter().map(|(name, object, _)| (*name, object.as_str())).collect();
+        assert_eq!(
+            vec![
+                ("nbirth", "Hall/Gateway"),
+                ("ncmd", "Hall/Gateway Speed"),
+                ("ndeath", "Hall/Other")
+            ],
+            names
+        );
+        assert!(items.iter().any(|item| matches!(item, Item::Change(change)
+            if change.old == Some(Value::Integer(50)) && change.new == Value::Integer(-7))));
+        let claims = testing::claims(&items);
+        assert!(claims.contains(&("vendor", "Maker".to_owned())), "{claims:?}");
+        assert!(claims.contains(&("name", "Gateway".to_owned())));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use compact_str::{CompactString, ToCompactString, format_compact};
 use otic_wire::{Cursor, Mac, Short};
 
 use crate::out::{Action, Child, Decode, Event, Item, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session};
 
 /// MRP on its EtherType.
@@ -26,11 +26,13 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "MRP",
     roles: ("ring node", "group"),
     carriers: &[Carrier::EtherType(&[0x88e3])],
-    probe: |input| match input.bytes {
-        [0, 1, 1..=10 | 127, _, ..] => Probe::Certain,
-        _ => Probe::No,
+    dissector: Dissector::Built {
+        probe: |input| match input.bytes {
+            [0, 1, 1..=10 | 127, _, ..] => Probe::Certain,
+            _ => Probe::No,
+        },
+        session: || Box::new(Mrp::default()),
     },
-    session: || Box::new(Mrp::default()),
     source: "IEC 62439-2:2016 §8; linux/mrp_bridge.h",
 };
 

@@ -19,7 +19,7 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -29,8 +29,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "NetBIOS name service",
     roles: ("client", "name server"),
     carriers: &[Carrier::Udp(&[137])],
-    probe,
-    session: || Box::new(Nbns::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Nbns::default()) },
     source: "RFC 1001, RFC 1002, [MS-NBTE]",
 };
 

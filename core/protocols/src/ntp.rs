@@ -13,7 +13,7 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -23,8 +23,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "NTP",
     roles: ("client", "server"),
     carriers: &[Carrier::Udp(&[123])],
-    probe,
-    session: || Box::new(Ntp::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Ntp::default()) },
     source: "RFC 5905, RFC 9327",
 };
 

@@ -109,6 +109,27 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Read,
+        Self::Write,
+        Self::Control,
+        Self::Start,
+        Self::Stop,
+        Self::Reset,
+        Self::Mode,
+        Self::ProgramUpload,
+        Self::ProgramDownload,
+        Self::Firmware,
+        Self::Configuration,
+        Self::Diagnostics,
+        Self::Identify,
+        Self::Authenticate,
+        Self::File,
+        Self::Subscribe,
+        Self::Session,
+    ];
+
     /// The name used in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {

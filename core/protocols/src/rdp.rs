@@ -16,7 +16,7 @@ use compact_str::{CompactString, ToCompactString};
 use crate::fields::{array_at, part_at, u8_at, u16_at, u32_at};
 use crate::iso_transport::{self, Front, Kind, Tpdu};
 use crate::out::{Action, Decode, Event, Item, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -26,8 +26,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "RDP",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[3389])],
-    probe,
-    session: || Box::new(Rdp::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Rdp::default()) },
     source: "[MS-RDPBCGR], T.125, RFC 1006",
 };
 

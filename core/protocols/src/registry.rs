@@ -1,5 +1,9 @@
-//! The table of all protocols. A new protocol is one file and one row here.
+//! The table of all protocols. A new protocol is one file and one row here, or a definition.
 
+use std::sync::{PoisonError, RwLock};
+
+use crate::defined::session::Defined;
+use crate::defined::{self, Plan, Refused};
 use crate::session::{Input, Session};
 
 /// Where a protocol is carried, and the numbers that hint at it.
@@ -56,7 +60,8 @@ impl Carrier {
 pub enum Probe {
     /// Not this protocol.
     No,
-    /// Too few bytes to tell (TCP only): ask again with more.
+    /// Too few bytes to tell: ask again with more (TCP), or let a session look at what follows
+    /// (UDP, see [`Session::is_proven`]).
     More,
     /// Fits, but so would other bytes: believed on the usual port only.
     Weak,
@@ -77,21 +82,54 @@ pub struct Protocol {
     pub roles: (&'static str, &'static str),
     /// Where it is carried.
     pub carriers: &'static [Carrier],
-    /// Recognises it by structure; must be cheap and total. Called with the first bytes of a side;
-    /// for carriers without ports it is called for every frame of the right EtherType, SAP or IP
-    /// protocol number.
-    pub probe: fn(&Input<'_>) -> Probe,
-    /// A new session for one flow.
-    pub session: fn() -> Box<dyn Session>,
+    /// What reads it.
+    pub dissector: Dissector,
     /// Where the wire facts come from: standards with clauses, manuals, captures.
     pub source: &'static str,
 }
 
-/// All protocols, in the order in which they are tried on ports that hint at none.
+/// What reads a protocol.
+#[derive(Debug, Clone, Copy)]
+pub enum Dissector {
+    /// A file of this crate.
+    Built {
+        /// Recognises it by structure; must be cheap and total. Called with the first bytes of a
+        /// side; for carriers without ports it is called for every frame of the right EtherType,
+        /// SAP or IP protocol number.
+        probe: fn(&Input<'_>) -> Probe,
+        /// A new session for one flow.
+        session: fn() -> Box<dyn Session>,
+    },
+    /// A definition.
+    Defined(&'static Plan),
+}
+
+impl Protocol {
+    /// What the probe says of the first bytes of a side.
+    #[must_use]
+    pub fn probe(&self, input: &Input<'_>) -> Probe {
+        match self.dissector {
+            Dissector::Built { probe, .. } => probe(input),
+            Dissector::Defined(plan) => defined::session::probe(plan, input),
+        }
+    }
+
+    /// A new session for one flow.
+    #[must_use]
+    pub fn session(&self) -> Box<dyn Session> {
+        match self.dissector {
+            Dissector::Built { session, .. } => session(),
+            Dissector::Defined(plan) => Box::new(Defined::new(plan)),
+        }
+    }
+}
+
+/// The protocols of this crate, in the order in which they are tried on ports that hint at none.
 #[rustfmt::skip]
-pub const PROTOCOLS: &[Protocol] = &[
+pub const BUILT: &[Protocol] = &[
     crate::modbus::PROTOCOL,
     crate::s7comm::PROTOCOL,
+    crate::s7comm_plus::PROTOCOL,
     crate::mms::PROTOCOL,
     crate::arp::PROTOCOL,
     crate::lldp::PROTOCOL,
@@ -108,19 +146,51 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::vrrp::PROTOCOL,
     crate::carp::PROTOCOL,
     crate::iec104::PROTOCOL,
+    crate::iec101::PROTOCOL,
     crate::iec61850::goose::PROTOCOL,
     crate::iec61850::sampled_values::PROTOCOL,
     crate::ethernet_ip::PROTOCOL,
     crate::ethernet_ip::io::PROTOCOL,
+    crate::ethercat::PROTOCOL,
+    crate::powerlink::PROTOCOL,
+    crate::ptp::PROTOCOL,
     crate::bacnet::PROTOCOL,
     crate::dnp3::PROTOCOL,
     crate::opc_ua::PROTOCOL,
     crate::fins::PROTOCOL,
     crate::c37_118::PROTOCOL,
+    crate::c12_22::PROTOCOL,
+    crate::roc_plus::PROTOCOL,
+    crate::bsap::PROTOCOL,
+    crate::genisys::PROTOCOL,
+    crate::melsec::PROTOCOL,
+    crate::ge_srtp::PROTOCOL,
     crate::hart_ip::PROTOCOL,
     crate::ads::PROTOCOL,
     crate::mqtt::PROTOCOL,
+    crate::knxnet_ip::PROTOCOL,
+    crate::niagara_fox::PROTOCOL,
+    crate::pcom::PROTOCOL,
+    crate::tristation::PROTOCOL,
+    crate::codesys::V3,
+    crate::codesys::V2,
+    crate::dlms::PROTOCOL,
+    crate::df1::PROTOCOL,
+    crate::uadp::PROTOCOL,
+    crate::postgresql::PROTOCOL,
+    crate::mysql::PROTOCOL,
+    crate::tds::PROTOCOL,
+    crate::tns::PROTOCOL,
+    crate::onc_rpc::PROTOCOL,
+    crate::dicom::PROTOCOL,
+    crate::hl7::PROTOCOL,
+    crate::pjl::PROTOCOL,
+    crate::lpd::PROTOCOL,
     crate::http::PROTOCOL,
+    crate::http2::PROTOCOL,
+    crate::sip::PROTOCOL,
+    crate::rtsp::PROTOCOL,
+    crate::smtp::PROTOCOL,
     crate::ssh::PROTOCOL,
     crate::ftp::PROTOCOL,
     crate::telnet::PROTOCOL,
@@ -134,6 +204,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::syslog::PROTOCOL,
     crate::tftp::PROTOCOL,
     crate::ssdp::PROTOCOL,
+    crate::ws_discovery::PROTOCOL,
     crate::dhcp::PROTOCOL,
     crate::nbns::PROTOCOL,
     crate::dns::DNS,
@@ -143,10 +214,64 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::coap::PROTOCOL,
     crate::ntp::PROTOCOL,
     crate::hsrp::PROTOCOL,
+    crate::quic::PROTOCOL,
+    crate::radius::PROTOCOL,
+    crate::ipmi::PROTOCOL,
+    crate::rtps::PROTOCOL,
+    crate::sctp::PROTOCOL,
+    crate::rtp::PROTOCOL,
+    crate::rtp::CONTROL,
 ];
+
+/// The definitions in force, tried after the protocols of this crate.
+static DEFINED: RwLock<Definitions> = RwLock::new(Definitions { rows: &[], generation: 0 });
+
+/// Definitions that were taken together.
+#[derive(Debug, Clone, Copy)]
+struct Definitions {
+    rows: &'static [Protocol],
+    generation: u32,
+}
+
+fn definitions() -> Definitions {
+    *DEFINED.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All protocols: those of this crate and those that are defined, in the order in which they are
+/// tried.
+pub fn protocols() -> impl Iterator<Item = &'static Protocol> {
+    BUILT.iter().chain(definitions().rows)
+}
+
+/// Grows whenever definitions are taken: what was unknown before may be known now.
+#[must_use]
+pub fn generation() -> u32 {
+    definitions().generation
+}
+
+/// Takes these definitions, (file name, text), instead of those before. Flows already recognised
+/// keep their dissector.
+///
+/// # Errors
+/// What is wrong with the first bad one; nothing is taken then.
+pub fn define(files: &[(String, String)]) -> Result<(), Refused> {
+    let mut rows: Vec<Protocol> = Vec::new();
+    for (file, text) in files {
+        let row = defined::protocol(file, text)?;
+        if BUILT.iter().chain(&rows).any(|known| known.name == row.name) {
+            let reason = format!("there is another protocol `{}`", row.name);
+            return Err(Refused { file: file.clone(), place: "name".to_owned(), reason });
+        }
+        rows.push(row);
+    }
+    let mut taken = DEFINED.write().unwrap_or_else(PoisonError::into_inner);
+    let generation = taken.generation.wrapping_add(1);
+    *taken = Definitions { rows: Box::leak(rows.into_boxed_slice()), generation };
+    Ok(())
+}
 
 /// The row of the protocol with this name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Protocol> {
-    PROTOCOLS.iter().find(|protocol| protocol.name == name)
+    protocols().find(|protocol| protocol.name == name)
 }

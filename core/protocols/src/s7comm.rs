@@ -7,6 +7,8 @@
 //!   Software for S7-300/400 System and Standard Functions", chapter "System Status Lists".
 //! * Rack and slot in a TSAP: Siemens FAQ on S7 connections (TSAP: connection type, rack × 32 +
 //!   slot).
+//! * TSAPs by name: ICS-Security-Tools captures of TIA (frame 4 of S7-1200-Uploading-OB1-TIAV12), of
+//!   panels and of OPC servers.
 //! * User data groups and push messages: observed in s7comm captures of the ICS-Security-Tools
 //!   collection (STEP 7, TIA and WinCC sessions), and the sources above.
 //!
@@ -15,7 +17,9 @@
 //!   is unknown.
 //! * `iso-transport-header`: bytes inside a session are no TPKT packet.
 //!
-//! Not decoded: S7comm-plus (protocol id 0x72), variable tables, jobs and cyclic subscriptions
+//! Messages of S7comm-plus (protocol id 0x72) on the same transport are [`crate::s7comm_plus`]'s.
+//!
+//! Not decoded: variable tables, jobs and cyclic subscriptions
 //! beyond their names, block contents, NCK variables, passwords (never stored).
 
 use compact_str::{CompactString, format_compact};
@@ -28,7 +32,8 @@ use crate::out::{
     Out, Outcome, Value, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
+use crate::s7comm_plus::{self, Plus};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -38,8 +43,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "S7comm",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[iso_transport::PORT])],
-    probe,
-    session: || Box::new(S7comm::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(S7comm::new()) },
     source: "RFC 1006, ISO 8073; libnodave and Snap7 documentation; Siemens system status lists",
 };
 
@@ -48,7 +52,6 @@ const USER_DATA: &str = "s7comm-userdata";
 const PUSH: &str = "s7comm-push";
 
 const PROTOCOL_ID: u8 = 0x32;
-const PROTOCOL_ID_PLUS: u8 = 0x72;
 
 const JOB: u8 = 1;
 const ACK: u8 = 2;
@@ -201,7 +204,6 @@ fn probe(input: &Input<'_>) -> Probe {
                                 _ => Probe::No,
                             };
                         }
-                        Some(&PROTOCOL_ID_PLUS) => return Probe::Weak,
                         Some(_) => return Probe::No,
                         None => {}
                     }
@@ -550,7 +552,7 @@ struct S7comm {
     segments: [Segments; 2],
     synchronised: [bool; 2],
     reported: bool,
-    plus_said: bool,
+    plus: Option<Box<Plus>>,
     client_said: bool,
     pending: Pending<Key, Request>,
     memory: Memory,
@@ -567,7 +569,7 @@ impl S7comm {
             segments: Default::default(),
             synchronised: [false; 2],
             reported: false,
-            plus_said: false,
+            plus: None,
             client_said: false,
             pending: Pending::new(64),
             memory: Memory::default(),
@@ -583,31 +585,30 @@ impl S7comm {
         }
     }
 
-    /// One whole transport message; returns whether it was S7comm.
-    fn message(&mut self, input: &Input<'_>, data: &[u8], out: &mut Out) -> bool {
-        match data.first() {
-            None => return false,
-            Some(&PROTOCOL_ID_PLUS) => {
-                if !std::mem::replace(&mut self.plus_said, true) {
-                    out.push(Item::NotDecoded("s7comm-plus", "vendor-private"));
-                }
-                return false;
+    /// One whole transport message; returns the protocol it was of.
+    fn message(&mut self, input: &Input<'_>, data: &[u8], out: &mut Out) -> Option<&'static str> {
+        match *data.first()? {
+            s7comm_plus::PROTOCOL_ID => {
+                self.plus.get_or_insert_default().message(input, data, out);
+                return Some(s7comm_plus::NAME);
             }
-            Some(_) => {}
+            PROTOCOL_ID => {}
+            _ => {
+                let plus = self.plus.as_mut().filter(|plus| plus.is_secured(data))?;
+                plus.secured(out);
+                return Some(s7comm_plus::NAME);
+            }
         }
         let Some(pdu) = pdu(data) else {
-            if data.first() != Some(&PROTOCOL_ID) {
-                return false;
-            }
             self.violation(input, "s7comm-header", data, out);
-            return true;
+            return Some(NAME);
         };
         match pdu.kind {
             JOB => self.job(input, &pdu, out),
             USERDATA => drop(self.user_data(input, &pdu, out)),
             _ => self.acknowledge(input, &pdu, out),
         }
-        true
+        Some(NAME)
     }
 
     fn say_client(&mut self, side: Side, out: &mut Out) {
@@ -1086,9 +1087,12 @@ impl Session for S7comm {
             if let Some(segments) = self.segments.get_mut(direction) {
                 segments.clear();
             }
+            if let Some(plus) = &mut self.plus {
+                plus.gap(input.side);
+            }
             self.set_synchronised(direction, false);
         }
-        let (mut used, mut layered) = (0, false);
+        let (mut used, mut layered) = (0, [None; 2]);
         while let Some(rest) = input.bytes.get(used..)
             && !rest.is_empty()
         {
@@ -1096,9 +1100,12 @@ impl Session for S7comm {
                 Front::Tpdu(tpdu) => {
                     self.set_synchronised(direction, true);
                     used += tpdu.length;
-                    let is_s7 = self.tpdu(input, direction, &tpdu, out);
-                    if is_s7 && !std::mem::replace(&mut layered, true) {
-                        out.layer(NAME, input.side);
+                    if let Some(protocol) = self.tpdu(input, direction, &tpdu, out)
+                        && !layered.contains(&Some(protocol))
+                    {
+                        out.layer(protocol, input.side);
+                        layered.rotate_right(1);
+                        layered[0] = Some(protocol);
                     }
                 }
                 Front::Incomplete => break,
@@ -1111,10 +1118,9 @@ impl Session for S7comm {
                 }
             }
         }
-        if used > 0 && !layered {
-            // The transport alone, or the later protocol on it, is not S7comm.
-            let other = if self.plus_said { "s7comm-plus" } else { "cotp" };
-            out.layer(other, input.side);
+        if used > 0 && layered == [None; 2] {
+            // The transport alone is not S7comm; it is counted with the later protocol.
+            out.layer(if self.plus.is_some() { s7comm_plus::NAME } else { "cotp" }, input.side);
         }
         used
     }
@@ -1123,6 +1129,9 @@ impl Session for S7comm {
         let waiting: Vec<Request> = self.pending.drain().collect();
         for request in waiting {
             self.complete(request, Outcome::Unseen, |_| true, out);
+        }
+        if let Some(plus) = &mut self.plus {
+            plus.finish(out);
         }
     }
 }
@@ -1140,7 +1149,7 @@ impl S7comm {
         direction: usize,
         tpdu: &Tpdu<'_>,
         out: &mut Out,
-    ) -> bool {
+    ) -> Option<&'static str> {
         match tpdu.kind {
             Kind::ConnectionRequest => {
                 self.say_client(input.side, out);
@@ -1159,11 +1168,19 @@ impl S7comm {
                         evidence: input
                             .evidence(tsap.get(..tsap.len().min(32)).unwrap_or(tsap), Decode::Hex),
                     });
+                    // To S7-1200 and S7-1500, clients name what they are: SIMATIC-ROOT-ES is an
+                    // engineering station, -HMI a panel, -OTH another program.
+                    if tsap.starts_with(b"SIMATIC-ROOT-") && text::is_printable(tsap) {
+                        out.claim(Claim {
+                            confidence: Confidence::Medium,
+                            ..input.own_text((NAME, "cotp-connection-request"), "s7_role", tsap)
+                        });
+                    }
                 }
-                false
+                None
             }
             Kind::Data => {
-                let Some(segments) = self.segments.get_mut(direction) else { return false };
+                let segments = self.segments.get_mut(direction)?;
                 match segments.add(input, tpdu) {
                     Joined::Whole => self.message(input, tpdu.data, out),
                     Joined::Buffer(bytes, spans) => {
@@ -1171,10 +1188,14 @@ impl S7comm {
                         self.message(&whole, whole.bytes, out)
                     }
                     // A fragment belongs to the layer, too.
-                    Joined::Wait => tpdu.data.first() == Some(&PROTOCOL_ID),
+                    Joined::Wait => match tpdu.data.first() {
+                        Some(&PROTOCOL_ID) => Some(NAME),
+                        Some(&s7comm_plus::PROTOCOL_ID) => Some(s7comm_plus::NAME),
+                        _ => None,
+                    },
                 }
             }
-            _ => false,
+            _ => None,
         }
     }
 }

@@ -207,6 +207,13 @@ pub trait Session: Send {
     /// The flow is over or idle: report what still waits for a response as unseen.
     fn finish(&mut self, _out: &mut Out) {}
 
+    /// Whether what was read proves the protocol. A probe that says [`Probe::More`](crate::Probe)
+    /// to a datagram starts a session on trial: until it is proven, what it says is dropped and
+    /// other protocols may still take the flow.
+    fn is_proven(&self) -> bool {
+        true
+    }
+
     /// Most bytes of one direction kept while a message is incomplete.
     fn stream_cap(&self) -> usize {
         64 * 1024

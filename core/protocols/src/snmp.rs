@@ -25,7 +25,7 @@ use crate::out::{
     Outcome, Value, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -35,8 +35,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "SNMP",
     roles: ("manager", "agent"),
     carriers: &[Carrier::Udp(&[161, 162])],
-    probe,
-    session: || Box::new(Snmp::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Snmp::default()) },
     source: "RFC 3416, RFC 3412, RFC 1157",
 };
 

@@ -8,7 +8,7 @@
 use crate::out::{
     Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -18,8 +18,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "SSDP",
     roles: ("control point", "device"),
     carriers: &[Carrier::Udp(&[1900])],
-    probe,
-    session: || Box::new(Ssdp::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Ssdp::default()) },
     source: "UPnP Device Architecture 2.0",
 };
 

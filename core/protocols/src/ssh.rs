@@ -10,7 +10,7 @@
 use otic_wire::Cursor;
 
 use crate::out::{Action, Child, Claim, Confidence, Decode, Item, Operation, Out, Outcome, Who};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -20,8 +20,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "SSH",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(Ssh::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Ssh::default()) },
     source: "RFC 4253",
 };
 

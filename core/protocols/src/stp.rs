@@ -10,7 +10,7 @@ use compact_str::ToCompactString;
 use otic_wire::{Cursor, Mac, Short};
 
 use crate::out::{Action, Child, Decode, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session};
 
 /// Bridge protocol data units.
@@ -20,11 +20,13 @@ pub const PROTOCOL: Protocol = Protocol {
     roles: ("bridge", "group"),
     carriers: &[Carrier::Llc(&[0x42]), Carrier::Snap(&[(0x00_000c, 0x010b)])],
     // Protocol identifier 0, a known version and BPDU type.
-    probe: |input| match input.bytes {
-        [0, 0, 0 | 2 | 3 | 4, 0x00 | 0x02 | 0x80, ..] => Probe::Certain,
-        _ => Probe::No,
+    dissector: Dissector::Built {
+        probe: |input| match input.bytes {
+            [0, 0, 0 | 2 | 3 | 4, 0x00 | 0x02 | 0x80, ..] => Probe::Certain,
+            _ => Probe::No,
+        },
+        session: || Box::new(SpanningTree),
     },
-    session: || Box::new(SpanningTree),
     source: "IEEE 802.1D-2004 clause 9; IEEE 802.1Q-2018 clause 14",
 };
 

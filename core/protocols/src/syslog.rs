@@ -17,7 +17,7 @@ use otic_wire::Cursor;
 use crate::out::{
     Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Transport};
 use crate::text;
 
@@ -27,8 +27,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "Syslog",
     roles: ("sender", "collector"),
     carriers: &[Carrier::Udp(&[514]), Carrier::Tcp(&[514, 601])],
-    probe,
-    session: || Box::new(Syslog::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Syslog::default()) },
     source: "RFC 3164, RFC 5424, RFC 6587",
 };
 

@@ -12,7 +12,7 @@ use otic_wire::Spans;
 use crate::out::{
     Action, Child, Claim, Confidence, Decode, Event, Evidence, Item, Operation, Out, Outcome, Who,
 };
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -22,8 +22,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "Telnet",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(Telnet::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Telnet::default()) },
     source: "RFC 854, RFC 855",
 };
 

@@ -18,7 +18,7 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -28,8 +28,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "Template",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[PORT])],
-    probe,
-    session: || Box::new(Template::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Template::new()) },
     source: "the module's own description",
 };
 

@@ -117,7 +117,7 @@ pub fn survives(protocol: &Protocol, messages: &[Message<'_>]) {
 pub fn probe(protocol: &Protocol, message: Message<'_>) -> crate::Probe {
     let spans =
         SpanMap::single(FrameSpan { file: 0, frame: 1, offset: 0, length: message.1.len() as u32 });
-    (protocol.probe)(&input(protocol, message.0, message.1, &spans))
+    protocol.probe(&input(protocol, message.0, message.1, &spans))
 }
 
 fn transport(protocol: &Protocol) -> Transport {
@@ -159,7 +159,7 @@ fn input<'a>(protocol: &Protocol, side: Side, bytes: &'a [u8], spans: &'a SpanMa
 
 /// Feeds messages in pieces of at most `step` bytes; `gap` says that bytes were lost before each.
 fn feed(protocol: &Protocol, messages: &[Message<'_>], step: usize, gap: bool) -> Vec<Item> {
-    let mut session = (protocol.session)();
+    let mut session = protocol.session();
     let mut out = Out::default();
     let mut frame = 0;
     let mut buffers = [(Vec::new(), SpanMap::default()), (Vec::new(), SpanMap::default())];

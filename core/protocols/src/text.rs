@@ -60,6 +60,37 @@ pub fn header_field<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
     })
 }
 
+/// The bytes that a Base64 text (RFC 4648 §4) stands for, up to the first letter that is none of its.
+pub fn base64(encoded: &[u8]) -> impl Iterator<Item = u8> {
+    let (mut bits, mut count) = (0_u32, 0);
+    let sixes = encoded.iter().map_while(|byte| {
+        Some(match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        })
+    });
+    sixes.filter_map(move |six| {
+        bits = bits << 6 | u32::from(six);
+        count += 6;
+        if count < 8 {
+            return None;
+        }
+        count -= 8;
+        Some((bits >> count & 0xff) as u8)
+    })
+}
+
+/// The user of Basic credentials (RFC 7617 §2): never what follows the colon.
+#[must_use]
+pub fn basic_user(credentials: &[u8]) -> CompactString {
+    let user = base64(trim(credentials)).take_while(|byte| *byte != b':').take(128);
+    utf8(&user.collect::<Vec<u8>>())
+}
+
 /// Puts a text together from parts: for names that are made for every message, where Rust's
 /// formatting would cost more than reading the message.
 pub struct Builder {
@@ -129,6 +160,13 @@ mod tests {
             assert_eq!(format!("größe {number}!"), text);
         }
         assert_eq!("", Builder::default().build());
+    }
+
+    #[test]
+    fn basic_credentials_give_the_user_alone() {
+        assert_eq!("operator", basic_user(b" b3BlcmF0b3I6c2VjcmV0 "));
+        assert_eq!("op", basic_user(b"b3A="));
+        assert_eq!("", basic_user(b"?"));
     }
 
     #[test]

@@ -13,7 +13,7 @@
 use compact_str::CompactString;
 
 use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session};
 use crate::text;
 
@@ -23,8 +23,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "TFTP",
     roles: ("client", "server"),
     carriers: &[Carrier::Udp(&[69])],
-    probe,
-    session: || Box::new(Tftp::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Tftp::default()) },
     source: "RFC 1350, RFC 2347",
 };
 

@@ -15,7 +15,7 @@ use compact_str::CompactString;
 
 use crate::fields::part_at;
 use crate::out::{Action, Decode, Event, Item, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -25,8 +25,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "VNC",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[5900, 5901, 5902])],
-    probe,
-    session: || Box::new(Vnc::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Vnc::default()) },
     source: "RFC 6143",
 };
 

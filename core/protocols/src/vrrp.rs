@@ -15,7 +15,7 @@ use otic_wire::{Address, Cursor, Mac, Short};
 
 use crate::carp;
 use crate::out::{Action, Child, Decode, Holds, Item, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session};
 
 /// VRRP over IPv4 and IPv6.
@@ -24,11 +24,13 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "VRRP",
     roles: ("virtual router", "group"),
     carriers: &[Carrier::Ip(&[112])],
-    probe: |input| match input.bytes {
-        [0x21 | 0x31, 1..=255, _, 1..=255, ..] if !carp::is_carp(input.bytes) => Probe::Certain,
-        _ => Probe::No,
+    dissector: Dissector::Built {
+        probe: |input| match input.bytes {
+            [0x21 | 0x31, 1..=255, _, 1..=255, ..] if !carp::is_carp(input.bytes) => Probe::Certain,
+            _ => Probe::No,
+        },
+        session: || Box::new(Vrrp),
     },
-    session: || Box::new(Vrrp),
     source: "RFC 3768 §5; RFC 5798 §5; RFC 9568 §5, §7.3",
 };
 

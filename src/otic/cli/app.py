@@ -231,6 +231,56 @@ def rules(*, config: Path | None = None) -> int:
     return run(config)
 
 
+protocol = App(name="protocol", help="Protocols that Otic reads, and definitions of one's own.")
+app.command(protocol)
+
+
+@protocol.command(name="list")
+def protocol_list(*, config: Path | None = None) -> int:
+    """List the protocols: built in, defined, and defined by the settings.
+
+    Parameters
+    ----------
+    config
+        Settings (otic.toml).
+    """
+    from otic.cli.protocol import show_all
+
+    return show_all(config)
+
+
+@protocol.command(name="new")
+def protocol_new(name: str, /, *, folder: Path = Path()) -> int:
+    """Make a definition to start from, with an example that holds.
+
+    Parameters
+    ----------
+    name
+        Name of the protocol: lower-case words joined by hyphens.
+    folder
+        Where to put NAME.toml.
+    """
+    from otic.cli.protocol import new
+
+    return new(name, folder)
+
+
+@protocol.command(name="test")
+def protocol_test(file: Path, capture: Path | None = None, /) -> int:
+    """Show what a definition decodes, frame by frame; without a capture, whether its examples hold.
+
+    Parameters
+    ----------
+    file
+        The definition.
+    capture
+        A capture to read with it.
+    """
+    from otic.cli.protocol import test
+
+    return test(file, capture)
+
+
 @app.command
 def sensor(*, data: Path, config: Path | None = None) -> int:
     """Run a sensor: capture, analysis and console, until it is stopped.

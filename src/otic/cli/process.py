@@ -18,6 +18,7 @@ from otic.cli import NEW_OBJECTS, refuse
 from otic.errors import OticError
 from otic.folder import DataFolder
 from otic.logs import configure_logs
+from otic.sensor.protocols import take_or_go_without
 from otic.settings import Settings, load
 
 STORE_S = 0.1
@@ -33,6 +34,7 @@ def main(arguments: list[str]) -> int:
     try:
         named = Path(config[0]) if config else None
         settings = load(named or folder.settings_if_there())
+        take_or_go_without(settings.protocols)
         return _RUN[name](folder, settings, named or folder.settings)
     except OticError as error:
         refuse(f"{name}: {error}")

@@ -33,6 +33,8 @@ RESOLVED = (
     "description",
     "location",
 )
+NO_NAMES = frozenset({"localhost", "localhost.localdomain", "(none)"})
+"""What machines call themselves that nobody gave a name."""
 CONFIDENCE = {"low": 0, "medium": 1, "high": 2}
 
 
@@ -82,8 +84,11 @@ def resolve(
             }
 
     for attribute in RESOLVED:
-        if told[attribute]:
-            best = max(told[attribute], key=rank)
+        claims = told[attribute]
+        if attribute == "name":
+            claims = [claim for claim in claims if claim.value.lower() not in NO_NAMES]
+        if claims:
+            best = max(claims, key=rank)
             take(attribute, best.value, "claim", best)
     orders = sorted(told["order_number"], key=rank, reverse=True)
     products = [

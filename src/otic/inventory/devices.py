@@ -23,7 +23,16 @@ from otic.inventory.types import classify
 from otic.journal.fold import Novelty, Sight, State
 from otic.settings import Settings
 
-ONE_OF_ITS_KIND = {"modbus-unit", "dnp3", "iec104-ca", "hart", "ams"}
+ONE_OF_ITS_KIND = {
+    "modbus-unit",
+    "dnp3",
+    "iec104-ca",
+    "hart",
+    "ams",
+    "roc",
+    "bsap",
+    "genisys-unit",
+}
 """Kinds that every endpoint of the protocol has: children only where there are several."""
 
 GATEWAY_UNITS = {"modbus-unit 0", "modbus-unit 1", "modbus-unit 255"}

@@ -1,16 +1,28 @@
-"""Claims read from rare, rich messages: certificates (X.509) and UPnP descriptions (XML)."""
+"""Claims read from rare, rich messages: certificates (X.509), UPnP and ONVIF descriptions (XML)."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from otic.evidence import find
 from otic.facts import Claim, Payload, derived_id, unpack_spans
 from otic.journal.fold import Novelty, State
 
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from cryptography import x509
+
 MOST_VALUE = 256
 """Longest value kept, in characters."""
+
+MODBUS_ROLE = "1.3.6.1.4.1.50316.802.1"
+"""The extension of a certificate that names a role of Modbus Security."""
+
+MOST_ROLE = 127
+"""Longest role read, in bytes: one whose length is one byte."""
 
 UPNP = {
     "friendlyName": "name",
@@ -23,6 +35,16 @@ UPNP = {
     "UDN": "upnp_udn",
 }
 """Elements of a device description (UPnP Device Architecture 2.0 §2.3) and their attributes."""
+
+ONVIF_NAMESPACE = "{http://www.onvif.org/ver10/device/wsdl}"
+ONVIF = {
+    "Manufacturer": "vendor",
+    "Model": "model",
+    "FirmwareVersion": "firmware",
+    "SerialNumber": "serial",
+    "HardwareId": "hardware",
+}
+"""Elements of GetDeviceInformationResponse (ONVIF Core Specification §8.3.1)."""
 
 
 class PayloadReader:
@@ -129,11 +151,30 @@ def _certificate(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
                 ]
             except x509.ExtensionNotFound:
                 pass
+            rows += _modbus_role(certificate.extensions)
     except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension):
         return
     for attribute, value in rows:
         if value:
             yield attribute, value[:MOST_VALUE], payload.protocol, "certificate", "high"
+
+
+def _modbus_role(extensions: x509.Extensions) -> list[tuple[str, str]]:
+    """The role that a client of Modbus Security has (MB-TCP-Security-v36, R-21 and R-22)."""
+    from cryptography import x509
+
+    try:
+        extension = extensions.get_extension_for_oid(x509.ObjectIdentifier(MODBUS_ROLE))
+    except x509.ExtensionNotFound:
+        return []
+    value = extension.value
+    if not isinstance(value, x509.UnrecognizedExtension):
+        return []
+    # A short UTF8String: tag, length, text.
+    tag, length, text = value.value[:1], value.value[1:2], value.value[2:]
+    if tag != b"\x0c" or length != bytes([len(text) & 0xFF]) or len(text) > MOST_ROLE:
+        return []
+    return [("modbus_role", text.decode(errors="replace"))]
 
 
 def _name(name: object) -> str:
@@ -142,7 +183,7 @@ def _name(name: object) -> str:
 
 
 def _description(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
-    """Values of a UPnP device description; entities and document types are refused."""
+    """Values of UPnP's and ONVIF's descriptions; entities and document types are refused."""
     from xml.etree.ElementTree import ParseError
 
     from defusedxml import DefusedXmlException
@@ -152,16 +193,25 @@ def _description(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
         root = fromstring(payload.bytes, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError):
         return
+    answer = root.find(f".//{ONVIF_NAMESPACE}GetDeviceInformationResponse")
+    if answer is not None:
+        yield from _values(answer, ONVIF_NAMESPACE, ONVIF, ("onvif", "device-information"))
     if not root.tag.endswith("}root") and root.tag != "root":
         return
     namespace = root.tag[: -len("root")]
     device = root.find(f"{namespace}device")
-    if device is None:
-        return
-    for element, attribute in UPNP.items():
-        text = (device.findtext(f"{namespace}{element}") or "").strip()
+    if device is not None:
+        yield from _values(device, namespace, UPNP, ("upnp", "device-description"))
+
+
+def _values(
+    parent: Element, namespace: str, elements: dict[str, str], told_in: tuple[str, str]
+) -> Iterator[tuple[str, str, str, str, str]]:
+    """The texts of these elements within another one, each as its attribute."""
+    for element, attribute in elements.items():
+        text = (parent.findtext(f"{namespace}{element}") or "").strip()
         if text:
-            yield attribute, text[:MOST_VALUE], "upnp", "device-description", "high"
+            yield attribute, text[:MOST_VALUE], *told_in, "high"
 
 
 _READERS = {"x509-certificate": _certificate, "http-body": _description}

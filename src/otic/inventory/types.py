@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from otic import data
+from otic.protocols import in_force, version
 
 if TYPE_CHECKING:
     from otic.inventory.devices import Device
@@ -42,8 +43,35 @@ def levels() -> dict[str, int]:
 
 
 @cache
+def types() -> frozenset[str]:
+    """All types that a device can have."""
+    return frozenset(levels()) | {rule.type for rule in said_by_table()}
+
+
 def rules() -> list[TypeRule]:
-    """The rules in the order in which they are tried."""
+    """The rules in the order in which they are tried: what a definition says of the devices that
+    speak its protocol comes last.
+    """
+    return _rules(version())
+
+
+@cache
+def _rules(_: int) -> list[TypeRule]:
+    said = [
+        TypeRule(type_, "defined-protocol", (_check(did, [one.name]),))
+        for one in in_force()
+        for did, type_ in (
+            ("serves", one.inventory.server_type),
+            ("uses", one.inventory.client_type),
+        )
+        if type_
+    ]
+    return said_by_table() + said
+
+
+@cache
+def said_by_table() -> list[TypeRule]:
+    """The rules of the table."""
     return [
         TypeRule(
             row["type"],

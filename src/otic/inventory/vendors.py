@@ -21,6 +21,7 @@ VENDOR_TABLES = {
     "profinet-dcp": "profinet_vendors.tsv",
     "profinet-cm": "profinet_vendors.tsv",
     "lldp": "profinet_vendors.tsv",
+    "ipmi": "enterprises.tsv.gz",
 }
 
 

@@ -1,7 +1,7 @@
 """The capture process: opens the sources and lets the core run; no Python touches a frame.
 
-It listens on its standard input: a line is a JSON object, `{"filters": {interface: program}}`; the
-end of the input is the end of capture.
+It listens on its standard input: a line is a JSON object, `{"filters": {interface: program}}` or
+`{"protocols": [[file, text]]}`; the end of the input is the end of capture.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ ProgramRow = list[tuple[int, int, int, int]]
 class Told(msgspec.Struct, frozen=True):
     """What the supervisor tells a running capture."""
 
-    filters: dict[str, list[FilterInstruction]]
+    filters: dict[str, list[FilterInstruction]] = {}
+    """Filter program of each interface."""
+    protocols: list[tuple[str, str]] = []
+    """All protocol definitions: file and text."""
 
 
 class Control:
@@ -121,6 +124,13 @@ def run(folder: DataFolder, settings: Settings, control: Control) -> int:
             for name, program in told.filters.items():
                 taken = capture.set_filter(name, rows(program))
                 log.info("filter_changed" if taken else "filter_refused", interface=name)
+            if told.protocols:
+                try:
+                    _core.define(told.protocols)
+                except _core.DefinitionError as error:
+                    log.error("definitions_refused", reason=str(error))
+                else:
+                    log.info("definitions_changed")
         if (canaries := capture.canaries()) != shown:
             shown = canaries
             show(folder.canary("capture"), passed(*canaries))

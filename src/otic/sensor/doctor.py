@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 import otic
-from otic.errors import JournalError, SettingsError
+from otic.errors import JournalError, ProtocolError, SettingsError
 from otic.facts import Tick, decode_batch
 from otic.folder import DataFolder
 from otic.journal.segments import FACTS
@@ -25,6 +25,7 @@ from otic.sensor.filters import LIBRARY, PACKAGE, FilterError, libpcap
 from otic.sensor.nic import NicFacts, ways_to_speak
 from otic.sensor.nic import read as read_nic
 from otic.sensor.proof import is_running
+from otic.sensor.protocols import take
 from otic.settings import Interface, Settings, load
 from otic.status import StageStatus, read_status
 from otic.times import iso
@@ -119,6 +120,10 @@ def settings_findings(path: Path | None) -> tuple[Settings, list[Finding]]:
         return settings, [problem(subject, str(error), 'otic.toml: [[interface]] filter = ""')]
     except SettingsError as error:
         return Settings(), [problem(subject, str(error), f"otic settings --config {path}")]
+    try:
+        take(settings.protocols)
+    except ProtocolError as error:
+        return settings, [problem(subject, str(error), "otic protocol test FILE")]
     if not settings.interface:
         text = f"{path.name} names no [[interface]] to listen on"
         return settings, [problem(subject, text, 'otic.toml: [[interface]] name = "eth1"')]

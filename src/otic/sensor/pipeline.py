@@ -15,6 +15,7 @@ from otic.detect.rules import Compiled
 from otic.errors import CaptureError, JournalError
 from otic.facts import decode_batch, decode_captures
 from otic.sensor.analysis import Analysis, Memory, Result, Sink
+from otic.sensor.protocols import take
 from otic.settings import Settings
 
 AHEAD = 4
@@ -50,9 +51,11 @@ def open_captures(
     Raises:
         CaptureError: a file is missing, a folder, empty, or no capture.
         JournalError: the journal cannot be written, or is damaged.
+        ProtocolError: a protocol definition is refused.
     """
     from otic import _core
 
+    take(settings.protocols)
     try:
         return _core.Replay(
             [str(path) for path in paths],

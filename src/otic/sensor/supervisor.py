@@ -15,10 +15,12 @@ from typing import IO, Literal
 import msgspec
 import structlog
 
-from otic.errors import OticError, SettingsError
+from otic.errors import OticError, ProtocolError, SettingsError
 from otic.folder import DataFolder
+from otic.protocols import in_force
 from otic.sensor.canary import Watch
 from otic.sensor.capture import program_of
+from otic.sensor.protocols import take
 from otic.settings import Settings, load
 from otic.status import ProcessStatus, Status
 
@@ -150,6 +152,7 @@ class Supervisor:
         self._config_ns = _changed_ns(config)
         # A sensor that is new has no file yet; the console writes it when the sensor is set up.
         self._settings = load(config if self._config_ns else None)
+        self._definitions = changed_definitions(self._settings.protocols)
         self._watch: Watch | None = None
         self._hold_capture()
 
@@ -166,6 +169,7 @@ class Supervisor:
                     status_at = now + STATUS_S
                     self._write_status()
                     self._read_settings()
+                    self._read_definitions()
                     notify("WATCHDOG=1")
                 time.sleep(LOOK_S)
         finally:
@@ -198,6 +202,28 @@ class Supervisor:
                 process.tell(msgspec.json.encode({"filters": filters}))
         log.info("settings_changed")
 
+    def _read_definitions(self) -> None:
+        """Takes over protocol definitions that changed: capture goes on, and the processes that
+        show them start again. When one is refused, that is named and nothing changes.
+        """
+        places = self._settings.protocols
+        changed = changed_definitions(places)
+        if changed == self._definitions:
+            return
+        self._definitions = changed
+        try:
+            take(places)
+        except ProtocolError as error:
+            log.error("definitions_refused", reason=str(error))
+            return
+        told = msgspec.json.encode({"protocols": [(one.file, one.text) for one in in_force()]})
+        for process in self._processes:
+            if process.status.name == "capture":
+                process.tell(told)
+            else:
+                process.again()
+        log.info("definitions_changed")
+
     def _hold_capture(self) -> None:
         """Capture waits until an interface is named, and until then no canary is expected."""
         idle = not self._settings.interface
@@ -227,8 +253,21 @@ class Supervisor:
             log.error("status_cannot_be_written", reason=error.strerror)
 
 
+def changed_definitions(places: list[str]) -> list[tuple[str, int, int]]:
+    """Name, time of change and size of each definition file of one's own."""
+    found = []
+    for place in map(Path, places):
+        for path in sorted(place.rglob("*.toml")) if place.is_dir() else [place]:
+            try:
+                status = path.stat()
+                found.append((str(path), status.st_mtime_ns, status.st_size))
+            except OSError:
+                found.append((str(path), 0, 0))
+    return found
+
+
 OF_CAPTURE = ("sensor", "space", "threads", "user", "ring", "canary_s")
-NOT_OF_ANALYSIS = ("interface", "threads", "user", "ring", "console", "canary_s")
+NOT_OF_ANALYSIS = ("protocols", "interface", "threads", "user", "ring", "console", "canary_s")
 OF_CONSOLE = ("console", "tenant", "site", "zone", "sensor")
 
 

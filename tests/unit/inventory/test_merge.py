@@ -188,6 +188,18 @@ def test_claims_of_a_contested_address_are_shown_but_not_believed() -> None:
     assert all("model" not in d.attributes and len(d.claims) == 1 for d in holders)
 
 
+def test_a_name_that_nobody_gave_names_no_device() -> None:
+    """`localhost` is what every machine calls itself: shown as a claim, but never the name."""
+    address = endpoint("192.168.0.1")
+    named = claim(address, "name", "press7", protocol="dhcp", confidence="medium")
+    for facts, name in (([], "192.168.0.1"), ([named], "press7")):
+        found = devices_of([address, claim(address, "name", "localhost"), *facts])
+        (device,) = found.devices.values()
+
+        assert name == device.name
+        assert "localhost" in {told.value for told in device.claims}
+
+
 def test_an_answering_machine_for_others_is_no_machine_with_all_their_addresses() -> None:
     """A MAC that answers ARP for many addresses answers for others (proxy ARP)."""
     mac = "00:00:0c:00:00:01"

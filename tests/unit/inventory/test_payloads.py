@@ -15,11 +15,11 @@ from otic.journal.fold import State
 from otic.settings import Settings
 
 
-def certificate(name: str) -> bytes:
+def certificate(name: str, *extensions: x509.UnrecognizedExtension) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     names = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     start = datetime(2024, 1, 1, tzinfo=UTC)
-    made = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(names)
         .issuer_name(names)
@@ -27,8 +27,10 @@ def certificate(name: str) -> bytes:
         .serial_number(4711)
         .not_valid_before(start)
         .not_valid_after(start + timedelta(days=365))
-        .sign(key, hashes.SHA256())
     )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    made = builder.sign(key, hashes.SHA256())
     return made.public_bytes(serialization.Encoding.DER)
 
 
@@ -56,6 +58,24 @@ def test_a_certificate_says_who_sent_it() -> None:
     assert "2024-12-31T00:00:00+00:00" == told["certificate_not_after"].value
 
 
+def test_a_role_of_modbus_security_is_a_claim() -> None:
+    """It stands in an extension of the client's certificate; what is no text is passed over."""
+    oid = x509.ObjectIdentifier("1.3.6.1.4.1.50316.802.1")
+    role = x509.UnrecognizedExtension(oid, b"\x0c\x08Operator")
+    number = x509.UnrecognizedExtension(oid, b"\x02\x01\x07")
+
+    told = [
+        {claim.attribute: claim.value for claim in device.claims}
+        for device in (
+            device_with("x509-certificate", certificate("hmi", role)),
+            device_with("x509-certificate", certificate("hmi", number)),
+        )
+    ]
+
+    assert "Operator" == told[0]["modbus_role"]
+    assert "modbus_role" not in told[1]
+
+
 def test_a_description_names_maker_and_model() -> None:
     """A UPnP device description gives maker, model and name."""
     device = device_with(
@@ -66,6 +86,23 @@ def test_a_description_names_maker_and_model() -> None:
 
     assert ("Door", "Acme", "D-1") == tuple(
         device.attributes[name] for name in ("name", "vendor", "model")
+    )
+
+
+def test_a_camera_tells_what_it_is() -> None:
+    """ONVIF's device information gives maker, model, firmware and serial number."""
+    device = device_with(
+        "http-body",
+        b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" '
+        b'xmlns:t="http://www.onvif.org/ver10/device/wsdl"><s:Body>'
+        b"<t:GetDeviceInformationResponse><t:Manufacturer>Acme</t:Manufacturer>"
+        b"<t:Model>Dome 4</t:Model><t:FirmwareVersion>2.1</t:FirmwareVersion>"
+        b"<t:SerialNumber>S7</t:SerialNumber></t:GetDeviceInformationResponse>"
+        b"</s:Body></s:Envelope>",
+    )
+
+    assert ("Acme", "Dome 4", "2.1", "S7") == tuple(
+        device.attributes[name] for name in ("vendor", "model", "firmware", "serial")
     )
 
 

@@ -31,7 +31,7 @@ use crate::out::{
     Out, Outcome, Value, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 use tags::Content;
@@ -51,8 +51,7 @@ pub const PROTOCOL: Protocol = Protocol {
         Carrier::Link("bacnet-mstp"),
         Carrier::Snap(&[(0x00_1090, 1)]),
     ],
-    probe,
-    session: || Box::new(Bacnet::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Bacnet::new()) },
     source: "ANSI/ASHRAE 135-2020, clauses 5, 6, 13-17, 20, 21 and Annex J",
 };
 

@@ -22,7 +22,7 @@ use crate::fields::{array_at, part_at, u8_at};
 use crate::ntlm::{self, Login};
 use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome, Violation};
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
@@ -34,8 +34,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "DCE/RPC",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[135]), Carrier::Udp(&[135])],
-    probe,
-    session: || Box::new(Dcerpc::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Dcerpc::default()) },
     source: "C706 (DCE 1.1 RPC), [MS-RPCE]",
 };
 

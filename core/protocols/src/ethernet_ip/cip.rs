@@ -2,7 +2,8 @@
 //!
 //! Sources: The CIP Networks Library Vol. 1: 2-4 (message router request and response), Appendix A
 //! (services), Appendix B (general status), 3-5 (connection manager), 5A-2 (identity object), 5A-42
-//! (file object); Vol. 2: 5-4 (TCP/IP interface object), 5-5 (Ethernet link object). Rockwell
+//! (file object); Vol. 2: 5-4 (TCP/IP interface object), 5-5 (Ethernet link object); Vol. 5 (services of
+//! the safety supervisor and the safety validator, as tshark 4.0 names them, `cipsafety`). Rockwell
 //! 1756-PM020 "Logix 5000 Controllers Data Access" (tag services, data types, classes 0x68, 0x6B,
 //! 0x6C). Class 0xA1 as the object that takes new firmware: observed only
 //! (EIP-FirmwareChangeFailure, frames 8-12), as described by public analyses of the update.
@@ -11,7 +12,7 @@
 //! * `cip-multiple-service-offsets`: an offset of a Multiple Service Packet points outside it.
 //!
 //! Not decoded: vendor-private classes and services (named `unknown`), structures of user-defined
-//! types, CIP Safety, Motion and Security.
+//! types, data of CIP Safety, Motion and Security.
 
 use std::collections::VecDeque;
 
@@ -48,6 +49,8 @@ const LARGE_FORWARD_OPEN: u8 = 0x5b;
 const IDENTITY: u32 = 0x01;
 const CONNECTION_MANAGER: u32 = 0x06;
 const SYMBOL: u32 = 0x6b;
+const SAFETY_SUPERVISOR: u32 = 0x39;
+const SAFETY_VALIDATOR: u32 = 0x3a;
 const PCCC: u32 = 0x67;
 const TCP_IP: u32 = 0xf5;
 const ETHERNET_LINK: u32 = 0xf6;
@@ -128,6 +131,20 @@ fn service(code: u8, class: Option<u32>, symbolic: bool) -> (&'static str, Actio
         (EXECUTE_PCCC, Some(PCCC)) => ("execute-pccc", Action::Diagnostics),
         (0x4c, Some(PCCC)) => ("execute-dh-plus", Action::Diagnostics),
         (0x4d, Some(PCCC)) => ("execute-local-pccc", Action::Diagnostics),
+        (0x4c, Some(SAFETY_SUPERVISOR)) => ("safety-recover", Action::Control),
+        (0x4e, Some(SAFETY_SUPERVISOR)) => ("safety-perform-diagnostics", Action::Diagnostics),
+        (0x4f, Some(SAFETY_SUPERVISOR)) => ("safety-configure-request", Action::Configuration),
+        (0x50, Some(SAFETY_SUPERVISOR)) => ("safety-validate-configuration", Action::Configuration),
+        (0x51, Some(SAFETY_SUPERVISOR)) => ("safety-set-password", Action::Configuration),
+        (0x52, Some(SAFETY_SUPERVISOR)) => ("safety-configuration-lock", Action::Configuration),
+        (0x53, Some(SAFETY_SUPERVISOR)) => ("safety-mode-change", Action::Mode),
+        (0x54, Some(SAFETY_SUPERVISOR)) => ("safety-reset", Action::Reset),
+        (0x55, Some(SAFETY_SUPERVISOR)) => ("safety-reset-password", Action::Configuration),
+        (0x56, Some(SAFETY_SUPERVISOR)) => ("safety-propose-tunid", Action::Configuration),
+        (0x57, Some(SAFETY_SUPERVISOR)) => ("safety-apply-tunid", Action::Configuration),
+        (0x58, Some(SAFETY_SUPERVISOR)) => ("safety-propose-tunid-list", Action::Configuration),
+        (0x59, Some(SAFETY_SUPERVISOR)) => ("safety-apply-tunid-list", Action::Configuration),
+        (0x4b, Some(SAFETY_VALIDATOR)) => ("safety-reset-error", Action::Diagnostics),
         (0x55, Some(SYMBOL)) => ("get-instance-attribute-list", Action::Read),
         (0x4c, Some(0x6c)) => ("read-template", Action::Read),
         (0x4b, Some(0xa1)) => ("nvs-update", Action::Firmware),

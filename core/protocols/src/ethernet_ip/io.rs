@@ -12,7 +12,7 @@
 use otic_wire::{Cursor, Short};
 
 use crate::out::{Action, Child, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::sequence::{Counter, Numbered, Sequence};
 use crate::session::{Input, Session};
 
@@ -22,8 +22,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "CIP I/O",
     roles: ("originator", "target"),
     carriers: &[Carrier::Udp(&[2222])],
-    probe,
-    session: || Box::<CipIo>::default(),
+    dissector: Dissector::Built { probe, session: || Box::<CipIo>::default() },
     source: "The CIP Networks Library Vol. 2, 2-6 and 3-2.3",
 };
 

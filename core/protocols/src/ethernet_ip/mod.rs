@@ -23,14 +23,14 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 use crate::text;
 
 mod cip;
 pub mod io;
 mod path;
-mod pccc;
+pub(crate) mod pccc;
 
 /// EtherNet/IP encapsulation.
 pub const PROTOCOL: Protocol = Protocol {
@@ -38,8 +38,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "EtherNet/IP",
     roles: ("originator", "target"),
     carriers: &[Carrier::Tcp(&[PORT]), Carrier::Udp(&[PORT])],
-    probe,
-    session: || Box::new(EthernetIp::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(EthernetIp::new()) },
     source: "The CIP Networks Library Vol. 1 and Vol. 2; Rockwell 1756-PM020, 1770-6.5.16",
 };
 
@@ -654,6 +653,22 @@ mod tests {
             (Side::B, connected(0x22, 3, &replies)),
             (Side::A, encapsulate(UNREGISTER_SESSION, 1, 0, &[])),
         ]
+    }
+
+    #[test]
+    fn services_of_the_safety_supervisor_have_names() {
+        let ask = |service| unconnected(service, &[service, 2, 0x20, 0x39, 0x24, 1]);
+        let messages = [(Side::A, ask(0x53)), (Side::A, ask(0x54))];
+        let items = testing::items(&PROTOCOL, &borrowed(&messages));
+        let told: Vec<_> = items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Operation(o) if o.protocol == "cip" => Some((o.name, o.action)),
+                _ => None,
+            })
+            .collect();
+        let mode = ("safety-mode-change", crate::out::Action::Mode);
+        assert_eq!(vec![mode, ("safety-reset", crate::out::Action::Reset)], told);
     }
 
     fn borrowed(conversation: &[(Side, Vec<u8>)]) -> Vec<(Side, &[u8])> {

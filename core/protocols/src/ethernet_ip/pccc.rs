@@ -13,7 +13,7 @@ use crate::out::{Action, Object};
 
 /// One command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Command {
+pub(crate) struct Command {
     pub name: &'static str,
     pub action: Action,
     pub object: Object,
@@ -23,7 +23,12 @@ pub(super) struct Command {
 
 /// Reads the data of an Execute PCCC request: requestor id, then the PCCC command.
 pub(super) fn command(data: &[u8]) -> Result<Command, Short> {
-    let mut cursor = after_requestor(data)?;
+    command_of(after_requestor(data)?.rest())
+}
+
+/// Reads a PCCC command.
+pub(crate) fn command_of(packet: &[u8]) -> Result<Command, Short> {
+    let mut cursor = Cursor::new(packet);
     let code = cursor.u8()?;
     cursor.skip(3)?; // status, transaction number
     let unknown = ("pccc-unknown", Action::Diagnostics);

@@ -19,7 +19,7 @@ use compact_str::{CompactString, format_compact};
 use super::{STREAMS, changed, content, frame, name, number, publish, violation};
 use crate::ber::{self, Element};
 use crate::out::{Event, Item, Out};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::sequence::{Counter, Numbered, Sequence};
 use crate::session::{Input, Session};
 
@@ -29,8 +29,10 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "GOOSE",
     roles: ("publisher", "subscriber"),
     carriers: &[Carrier::EtherType(&[0x88b8])],
-    probe: |input| if frame(input.bytes, PDU).is_some() { Probe::Certain } else { Probe::No },
-    session: || Box::<Goose>::default(),
+    dissector: Dissector::Built {
+        probe: |input| if frame(input.bytes, PDU).is_some() { Probe::Certain } else { Probe::No },
+        session: || Box::<Goose>::default(),
+    },
     source: "IEC 61850-8-1 §18, annex A, annex C",
 };
 

@@ -17,7 +17,7 @@ use compact_str::{CompactString, format_compact};
 use super::{STREAMS, changed, content, frame, name, number, publish, violation};
 use crate::ber::{self, Element};
 use crate::out::{Event, Item, Out};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::sequence::{Counter, Numbered, Sequence};
 use crate::session::{Input, Session};
 
@@ -27,8 +27,10 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "Sampled Values",
     roles: ("publisher", "subscriber"),
     carriers: &[Carrier::EtherType(&[0x88ba])],
-    probe: |input| if frame(input.bytes, PDU).is_some() { Probe::Certain } else { Probe::No },
-    session: || Box::<SampledValues>::default(),
+    dissector: Dissector::Built {
+        probe: |input| if frame(input.bytes, PDU).is_some() { Probe::Certain } else { Probe::No },
+        session: || Box::<SampledValues>::default(),
+    },
     source: "IEC 61850-9-2 §5.3.3, §8.5",
 };
 

@@ -28,7 +28,7 @@ use crate::out::{
     Action, Change, Child, Event, Evidence, Item, Object, Operation, Out, Outcome, Value,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -38,8 +38,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "IEC 61850 MMS",
     roles: ("MMS client", "MMS server"),
     carriers: &[Carrier::Tcp(&[iso_transport::PORT])],
-    probe,
-    session: || Box::new(Mms::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Mms::new()) },
     source: "ISO 9506-2; IEC 61850-8-1; ISO 8327-1, ISO 8823-1, ISO 8650-1",
 };
 

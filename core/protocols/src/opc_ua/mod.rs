@@ -29,7 +29,7 @@ use crate::out::{
     Out, Outcome, Payload, Value, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -39,8 +39,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "OPC UA",
     roles: ("OPC UA client", "OPC UA server"),
     carriers: &[Carrier::Tcp(&[4840])],
-    probe,
-    session: || Box::new(OpcUa::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(OpcUa::new()) },
     source: "OPC 10000-4, OPC 10000-5, OPC 10000-6",
 };
 

@@ -22,7 +22,7 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Evidence, Item, Object, Operation, Out, Outcome, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -32,8 +32,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "PROFINET CM",
     roles: ("IO controller", "IO device"),
     carriers: &[Carrier::Udp(&[34964])],
-    probe,
-    session: || Box::new(Cm::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Cm::new()) },
     source: "IEC 61158-6-10 §5.1, §5.2; C706 chapter 12",
 };
 

@@ -22,7 +22,7 @@ use crate::out::{
     Outcome, Value, Who,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Side};
 use crate::text;
 
@@ -32,8 +32,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "PROFINET DCP",
     roles: ("IO supervisor", "IO device"),
     carriers: &[Carrier::EtherType(&[super::ETHER_TYPE])],
-    probe,
-    session: super::session,
+    dissector: Dissector::Built { probe, session: super::session },
     source: "IEC 61158-6-10 §4.3",
 };
 

@@ -19,7 +19,7 @@ use otic_wire::{Cursor, Short};
 
 use crate::fields::part_at;
 use crate::out::{Action, Event, Item, Object, Operation, Out, Outcome};
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::sequence::{Counter, SteppedSequence};
 use crate::session::{Input, Side};
 
@@ -29,8 +29,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "PROFINET RT",
     roles: ("IO controller", "IO device"),
     carriers: &[Carrier::EtherType(&[super::ETHER_TYPE])],
-    probe,
-    session: super::session,
+    dissector: Dissector::Built { probe, session: super::session },
     source: "IEC 61158-6-10 §4.2.2.3, §4.4, §4.7, §4.8",
 };
 

@@ -23,7 +23,7 @@ use crate::fields::{array_at, part_at};
 use crate::ntlm::Login;
 use crate::out::{Action, Decode, Event, Item, Object, Operation, Out, Outcome};
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side, Transport};
 
 mod browser;
@@ -41,8 +41,7 @@ pub const PROTOCOL: Protocol = Protocol {
         Carrier::Llc(&[0xf0]),
         Carrier::EtherType(&[0x8137]),
     ],
-    probe,
-    session: || Box::new(Smb::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Smb::default()) },
     source: "[MS-SMB2], [MS-CIFS], [MS-SMB], [MS-NLMP], [MS-BRWS], RFC 1002",
 };
 

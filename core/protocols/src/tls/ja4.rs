@@ -22,11 +22,12 @@ const fn is_grease(value: u16) -> bool {
     value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
 }
 
-/// The fingerprint of a ClientHello over TCP, the message without its four bytes of header.
+/// The fingerprint of a ClientHello, the message without its four bytes of header; `carrier` is `t` for
+/// TCP and `q` for QUIC.
 ///
 /// # Errors
 /// [`Short`] when a length in the hello does not fit.
-pub fn fingerprint(hello: &[u8]) -> Result<CompactString, Short> {
+pub fn fingerprint(hello: &[u8], carrier: char) -> Result<CompactString, Short> {
     let mut cursor = Cursor::new(hello);
     let mut version = cursor.u16_be()?;
     cursor.skip(32)?;
@@ -71,7 +72,7 @@ pub fn fingerprint(hello: &[u8]) -> Result<CompactString, Short> {
     let named = if extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
     let count = |list: &[u16]| list.len().min(99);
     let first = format_compact!(
-        "t{}{named}{:02}{:02}{protocol}",
+        "{carrier}{}{named}{:02}{:02}{protocol}",
         version_name(version),
         count(&ciphers),
         count(&extensions)
@@ -196,13 +197,13 @@ mod tests {
         extensions.extend(others.map(|kind| (kind, vec![])));
         assert_eq!(
             Ok("t13d1516h2_8daaf6152771_e5627efa2ab1".into()),
-            fingerprint(&hello(&ciphers, &extensions))
+            fingerprint(&hello(&ciphers, &extensions), 't')
         );
     }
 
     #[test]
     fn a_hello_without_extensions_has_zeroes() {
-        let found = fingerprint(&hello(&[0x002f], &[])).unwrap();
+        let found = fingerprint(&hello(&[0x002f], &[]), 't').unwrap();
         assert!(found.starts_with("t12i010000_"), "{found}");
         assert!(found.ends_with("_000000000000"), "{found}");
     }
@@ -218,8 +219,8 @@ mod tests {
     fn a_length_that_does_not_fit_gives_none() {
         let whole = hello(&[0x002f], &[(0x000a, vec![1, 2, 3])]);
         for cut in 0..whole.len() {
-            let _ = fingerprint(&whole[..cut]);
+            let _ = fingerprint(&whole[..cut], 't');
         }
-        assert!(fingerprint(&whole[..whole.len() - 1]).is_err());
+        assert!(fingerprint(&whole[..whole.len() - 1], 't').is_err());
     }
 }

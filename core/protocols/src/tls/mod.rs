@@ -21,11 +21,11 @@ use crate::out::{
     Action, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation, Out,
     Outcome, Payload, Who,
 };
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
-mod ja4;
+pub mod ja4;
 
 /// TLS.
 pub const PROTOCOL: Protocol = Protocol {
@@ -33,8 +33,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "TLS",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[443, 8443, 4911, 802, 19998, 8883, 989, 990, 993, 995, 636])],
-    probe,
-    session: || Box::new(Tls::default()),
+    dissector: Dissector::Built { probe, session: || Box::new(Tls::default()) },
     source: "RFC 5246, RFC 8446, RFC 6066",
 };
 
@@ -422,7 +421,7 @@ impl Tls {
 
 /// What made the hello, by what it offers.
 fn client_claim(input: &Input<'_>, message: &[u8], out: &mut Out) {
-    let Ok(value) = ja4::fingerprint(message) else { return };
+    let Ok(value) = ja4::fingerprint(message, 't') else { return };
     out.claim(Claim {
         who: Who::Sender(Child::None),
         attribute: "tls_client_ja4",
@@ -458,7 +457,10 @@ fn describe(input: &Input<'_>, sender: Side, part: &[u8]) -> Operation {
 }
 
 /// The host name a ClientHello asks for; empty when it names none.
-fn server_name(message: &[u8]) -> Result<CompactString, Short> {
+///
+/// # Errors
+/// [`Short`] when a length in the hello does not fit.
+pub fn server_name(message: &[u8]) -> Result<CompactString, Short> {
     let mut cursor = Cursor::new(message);
     cursor.skip(2 + 32)?; // version, random
     let session = cursor.u8()?;

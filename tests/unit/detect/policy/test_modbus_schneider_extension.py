@@ -16,7 +16,7 @@ def test_fires_for_the_makers_own_protocol() -> None:
             [HMI.ip],
             [PLC.ip],
             1,
-            "10.0.0.2 → 10.0.0.1: umas-function 2.",
+            "10.0.0.2 → 10.0.0.1: umas-read-id.",
             [READ_ID[0]],
         )
     } == fired(talk(modbus_read(), READ_ID, port=502), learn=NORMAL)

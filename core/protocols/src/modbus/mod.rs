@@ -1,14 +1,13 @@
-//! Modbus/TCP and Modbus over UDP, with Schneider's UMAS (function 90) inside.
+//! Modbus/TCP, Modbus over UDP and RTU frames over both, with Schneider's UMAS (function 90) inside.
 //!
 //! Sources:
 //! * MBAP header, unit ids: MODBUS Messaging on TCP/IP Implementation Guide V1.0b, §3.1.
 //! * Functions, quantities, exceptions, diagnostics sub-functions, file records, device
 //!   identification: MODBUS Application Protocol Specification V1.1b3, §5 to §7.
 //! * Functions 9, 10, 13, 14, 18, 19: Modicon Modbus Protocol Reference Guide PI-MBUS-300 Rev. J.
-//! * UMAS function numbers and directions: "The Unity (UMAS) protocol" I to V, lirasenlared (its
-//!   "upload" goes from the engineering station into the controller) and public lists of UMAS
-//!   function codes that agree with it; layout of the replies to
-//!   0x01 and 0x02: protocol description of Apache PLC4X (UMAS).
+//! * UMAS: in [`umas`].
+//! * RTU framing and its CRC, here over TCP or UDP as terminal servers carry it: MODBUS over Serial
+//!   Line V1.02, §2.5.1 and §6.2.2.
 //!
 //! Rules broken on the wire:
 //! * `modbus-protocol-id`: the protocol identifier of the MBAP header is not 0.
@@ -16,10 +15,14 @@
 //! * `modbus-function-zero`: a request with function 0.
 //! * `modbus-exception-from-client`: a client sent a function code with the top bit set.
 //! * `modbus-pdu-length`: a request is shorter than its function needs, or a byte count lies.
+//! * `modbus-crc`: the check of an RTU frame is wrong.
 //! * `modbus-quantity`: a request asks for more items than its function allows, or for none.
 //!
-//! Not decoded: Modbus RTU or ASCII framing over TCP, the log of function 12, CANopen references
-//! (0x2B/0x0D), the data of UMAS transfers.
+//! Not decoded: ASCII framing over TCP, the log of function 12, CANopen references (0x2B/0x0D), the
+//! data of UMAS transfers.
+
+mod rtu;
+mod umas;
 
 use otic_wire::Cursor;
 use smallvec::SmallVec;
@@ -30,7 +33,7 @@ use crate::out::{
     Out, Outcome, Value, Violation, Who, same_name,
 };
 use crate::pending::Pending;
-use crate::registry::{Carrier, Probe, Protocol};
+use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -40,8 +43,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "Modbus",
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[PORT]), Carrier::Udp(&[PORT])],
-    probe,
-    session: || Box::new(Modbus::new()),
+    dissector: Dissector::Built { probe, session: || Box::new(Modbus::new()) },
     source: "MODBUS Application Protocol V1.1b3; MODBUS Messaging on TCP/IP V1.0b; UMAS: public \
              descriptions",
 };
@@ -75,8 +77,6 @@ const UMAS: u8 = 0x5a;
 const EXCEPTION: u8 = 0x80;
 
 const MEI_DEVICE_IDENTIFICATION: u8 = 0x0e;
-const UMAS_OK: u8 = 0xfe;
-const UMAS_ERROR: u8 = 0xfd;
 
 /// A client that always uses transaction id 0 and lost a response must not be paired one off for
 /// ever: a request older than this gives way to a new one with the same id.
@@ -134,54 +134,6 @@ const fn diagnostics(sub_function: u16) -> (&'static str, Action) {
         18 => ("diagnostics-return-bus-character-overrun-count", Action::Diagnostics),
         20 => ("diagnostics-clear-overrun-counter-and-flag", Action::Diagnostics),
         _ => ("diagnostics", Action::Diagnostics),
-    }
-}
-
-/// Name and action of a UMAS function. UMAS calls the way into the controller "upload".
-const fn umas(function: u8) -> (&'static str, Action) {
-    match function {
-        0x01 => ("umas-init-comm", Action::Session),
-        0x02 => ("umas-read-id", Action::Identify),
-        0x03 => ("umas-read-project-info", Action::Identify),
-        0x04 => ("umas-read-plc-info", Action::Diagnostics),
-        0x06 => ("umas-read-card-info", Action::Identify),
-        0x07 => ("umas-get-block-info", Action::Read),
-        0x0a => ("umas-repeat", Action::Diagnostics),
-        0x10 => ("umas-take-plc-reservation", Action::Session),
-        0x11 => ("umas-release-plc-reservation", Action::Session),
-        0x12 => ("umas-keep-alive", Action::Session),
-        0x20 => ("umas-read-memory-block", Action::Read),
-        0x21 => ("umas-write-memory-block", Action::Write),
-        0x22 => ("umas-read-variables", Action::Read),
-        0x23 => ("umas-write-variables", Action::Write),
-        0x24 => ("umas-read-coils-registers", Action::Read),
-        0x25 => ("umas-write-coils-registers", Action::Write),
-        0x26 => ("umas-data-dictionary", Action::Read),
-        0x27 => ("umas-data-dictionary-preload", Action::Read),
-        0x28 => ("umas-read-physical-address", Action::Read),
-        0x29 => ("umas-write-physical-address", Action::Write),
-        0x2a => ("umas-browse-events", Action::Diagnostics),
-        0x30 => ("umas-initialize-upload", Action::ProgramDownload),
-        0x31 => ("umas-upload-block", Action::ProgramDownload),
-        0x32 => ("umas-end-strategy-upload", Action::ProgramDownload),
-        0x33 => ("umas-initialize-download", Action::ProgramUpload),
-        0x34 => ("umas-download-block", Action::ProgramUpload),
-        0x35 => ("umas-end-strategy-download", Action::ProgramUpload),
-        // Both ways; public descriptions do not tell which is which.
-        0x36 => ("umas-backup-restore", Action::Configuration),
-        0x37 => ("umas-preload-blocks", Action::Configuration),
-        0x39 => ("umas-read-ethernet-master-data", Action::Read),
-        0x40 => ("umas-start-plc", Action::Start),
-        0x41 => ("umas-stop-plc", Action::Stop),
-        0x50 => ("umas-monitor-plc", Action::Read),
-        0x58 => ("umas-check-plc", Action::Diagnostics),
-        0x60 => ("umas-set-breakpoint", Action::Control),
-        0x6d => ("umas-private-message", Action::Diagnostics),
-        0x6e => ("umas-enhanced-reservation", Action::Session),
-        0x70 => ("umas-read-io-object", Action::Read),
-        0x71 => ("umas-write-io-object", Action::Write),
-        0x73 => ("umas-get-status-module", Action::Diagnostics),
-        _ => ("umas", Action::Diagnostics),
     }
 }
 
@@ -274,7 +226,7 @@ fn shapes(pdu: &[u8]) -> (bool, bool) {
             (length == 4 && (1..=4).contains(&byte(2)), length >= 7 && (1..=4).contains(&byte(2)))
         }
         UMAS => {
-            let reply = length >= 3 && matches!(byte(2) as u8, UMAS_OK | UMAS_ERROR);
+            let reply = length >= 3 && matches!(byte(2) as u8, umas::OK | umas::ERROR);
             (length >= 3 && !reply, reply)
         }
         code if code & EXCEPTION != 0 => (false, length == 2 && (1..=11).contains(&byte(1))),
@@ -285,6 +237,7 @@ fn shapes(pdu: &[u8]) -> (bool, bool) {
 fn probe(input: &Input<'_>) -> Probe {
     let datagram = input.transport != crate::Transport::Tcp;
     match front(input.bytes, datagram && input.truncated) {
+        Front::Broken(_) | Front::Incomplete if rtu::fits(input.bytes) => Probe::Likely,
         Front::Broken(_) => Probe::No,
         Front::Incomplete if datagram => Probe::No,
         Front::Incomplete => Probe::More,
@@ -427,6 +380,8 @@ fn value(space: &str, items: &[u16]) -> Value {
 struct Modbus {
     client: Option<Side>,
     client_said: bool,
+    /// The frames are RTU frames; not known before the first one.
+    rtu: Option<bool>,
     synchronised: [bool; 2],
     reported: bool,
     pending: Pending<(u16, u8, u8), Request>,
@@ -438,6 +393,7 @@ impl Modbus {
         Self {
             client: None,
             client_said: false,
+            rtu: None,
             synchronised: [false; 2],
             reported: false,
             pending: Pending::new(128),
@@ -521,6 +477,9 @@ impl Modbus {
             None if input.truncated => {}
             None => violation(input, message, "modbus-pdu-length", code, out),
         }
+        if code == UMAS {
+            umas::requested(input, &request.operation, data, out);
+        }
         // A server in listen-only mode does not answer (V1.1b3 §6.8, sub-function 4).
         if request.operation.action == Action::Mode && code == DIAGNOSTICS {
             self.complete(request, Outcome::None, out);
@@ -549,7 +508,7 @@ impl Modbus {
         out: &mut Out,
     ) {
         let function_code = code & !EXCEPTION;
-        let umas_error = function_code == UMAS && data.get(1) == Some(&UMAS_ERROR);
+        let umas_error = function_code == UMAS && data.get(1) == Some(&umas::ERROR);
         let refused = code & EXCEPTION != 0 || umas_error;
         if refused {
             let exception = if umas_error { data.get(2) } else { data.first() };
@@ -787,13 +746,7 @@ fn describe(request: &mut Request, input: &Input<'_>, data: &[u8]) -> Option<()>
                 _ => {}
             }
         }
-        UMAS => {
-            let (_session, function) = (cursor.u8().ok()?, cursor.u8().ok()?);
-            (request.operation.name, request.operation.action) = umas(function);
-            request.sub_function = function;
-            request.operation.object =
-                Object::Number { kind: "umas-function", number: u32::from(function) };
-        }
+        UMAS => umas::describe(request, input, &mut cursor)?,
         _ => {}
     }
     Some(())
@@ -863,7 +816,7 @@ fn file_records(request: &mut Request, input: &Input<'_>, cursor: &mut Cursor<'_
     Some(())
 }
 
-/// Claims of the responses to device identification, report server id, UMAS 0x01 and 0x02.
+/// Claims of the responses to device identification, report server id and UMAS.
 fn identity(
     input: &Input<'_>,
     message: &Message<'_>,
@@ -875,7 +828,7 @@ fn identity(
     match code {
         ENCAPSULATED => drop(device_identification(input, message, data, out)),
         REPORT_SERVER_ID => server_id(input, message, data, out),
-        UMAS => drop(umas_identity(input, message, sub_function, data, out)),
+        UMAS => drop(umas::replied(input, message, sub_function, data, out)),
         _ => {}
     }
 }
@@ -943,29 +896,6 @@ fn server_id(input: &Input<'_>, message: &Message<'_>, data: &[u8], out: &mut Ou
     }
 }
 
-/// Session, 0xFE, then 12 (0x01) or 22 (0x02) bytes of numbers and a counted name.
-fn umas_identity(
-    input: &Input<'_>,
-    message: &Message<'_>,
-    sub_function: u8,
-    data: &[u8],
-    out: &mut Out,
-) -> Option<()> {
-    let (numbers, attribute, name) = match sub_function {
-        0x01 => (12, "name", "umas-init-comm"),
-        0x02 => (22, "model", "umas-read-id"),
-        _ => return None,
-    };
-    let mut cursor = Cursor::new(data);
-    cursor.skip(2 + numbers).ok()?;
-    let length = usize::from(cursor.u8().ok()?);
-    let raw = text::trim(cursor.take(length).ok()?);
-    if text::is_printable(raw) {
-        claim(input, message, (attribute, name, Confidence::High), raw, out);
-    }
-    Some(())
-}
-
 impl Session for Modbus {
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         let datagram = input.transport != crate::Transport::Tcp;
@@ -978,7 +908,7 @@ impl Session for Modbus {
         while let Some(rest) = input.bytes.get(used..)
             && !rest.is_empty()
         {
-            match front(rest, datagram && input.truncated) {
+            match self.front(rest, datagram && input.truncated) {
                 Front::Message(message) => {
                     // Joined in the middle: off the usual port, only a known shape is a start.
                     if input.after_gap
@@ -1027,6 +957,27 @@ impl Session for Modbus {
 }
 
 impl Modbus {
+    fn front<'a>(&mut self, bytes: &'a [u8], cut_off: bool) -> Front<'a> {
+        let framed = match self.rtu {
+            Some(true) => return rtu::front(bytes),
+            _ => front(bytes, cut_off),
+        };
+        if self.rtu.is_none() {
+            match framed {
+                Front::Message(_) => self.rtu = Some(false),
+                _ if rtu::fits(bytes) => {
+                    self.rtu = Some(true);
+                    return rtu::front(bytes);
+                }
+                Front::Broken(_) if matches!(rtu::front(bytes), Front::Incomplete) => {
+                    return Front::Incomplete;
+                }
+                _ => {}
+            }
+        }
+        framed
+    }
+
     fn set_synchronised(&mut self, direction: usize, synchronised: bool) {
         if let Some(slot) = self.synchronised.get_mut(direction) {
             *slot = synchronised;
@@ -1156,6 +1107,109 @@ mod tests {
         assert_eq!("read-device-identification", operations(&items)[0].0);
     }
 
+    /// Replies of a BME P58 1020 to UMAS functions, after the session byte: see [`umas`].
+    const PLC_ID: &[u8] = b"\x0e\x30\x0b\x01\0\0\0\0\x20\x02\0\0\x09\0\x0e\x0b\x01\x02\0\0\0\0\x0c\
+        BME P58 1020\x01\x01\x01\0\0\0\0J\0";
+    const PROJECT: &[u8] =
+        b"\x03\r\0\0\xa2\x9b\x02\0\0\x03\r\0\0\xa2\x9b\x02\0\0\x04\x22\x33\x0b\x0c\x03\
+        \xe4\x07\x04\x22\x33\x0b\x0c\x03\xe4\x07\x13\0\0\0\x08Project\0";
+    const PLC_INFO: &[u8] = b"\x02\x8a\x8c\x06zs\x98\n\xda\xb8S\x14\0\0\0\0\xbe|'\x22\xbe|'\x22\x03\0\0\0\
+        \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\x01\0\0\0\0\0\0\0\0\0\0\0\x01\x08\x04\0\x01\x01\0\0\xfa\0";
+
+    fn umas_reply(data: &[u8]) -> Vec<u8> {
+        [&[0x5a, 0, 0xfe], data].concat()
+    }
+
+    #[test]
+    fn umas_tells_controller_project_and_run_state() {
+        let items = talk(&[
+            (Side::A, &[0x5a, 0, 2]),
+            (Side::B, &umas_reply(PLC_ID)),
+            (Side::A, &[0x5a, 0, 3, 0]),
+            (Side::B, &umas_reply(PROJECT)),
+            (Side::A, &[0x5a, 0, 4]),
+            (Side::B, &umas_reply(PLC_INFO)),
+        ]);
+        let told = testing::claims(&items);
+        let want = [
+            ("model", "BME P58 1020"),
+            ("firmware", "2.20"),
+            ("umas_hardware_id", "0e0b"),
+            ("project", "Project"),
+            ("project_revision", "0.0.19"),
+        ];
+        assert_eq!(want.map(|(name, value)| (name, value.to_owned())).as_slice(), told);
+        let events = testing::events(&items);
+        assert_eq!("controller-status", events[0].kind);
+        assert_eq!([("status", "stop".into())], *events[0].values);
+    }
+
+    #[test]
+    fn umas_names_who_reserves_and_what_is_read_and_written() {
+        let items = talk(&[
+            (Side::A, b"\x5a\0\x01\0"),
+            (Side::B, &umas_reply(b"\xfd\x03\0\x06\0\x002\0\n\x03\0\0\x07JOHN-PC")),
+            (Side::A, b"\x5a\0\x10\x16*\0\0\x07STATION"),
+            (Side::B, &umas_reply(&[0xba])),
+            (Side::A, &[0x5a, 0xba, 0x20, 0, 0x13, 0, 0x64, 0, 0, 0, 0x9c, 0]),
+            (Side::B, &umas_reply(&[0, 0])),
+            // check word, two variables: one byte in block 5 at 256 + 4, two bytes in block 6 at 8
+            (
+                Side::A,
+                &[
+                    0x5a, 0xba, 0x23, 1, 2, 3, 4, 2, 1, 5, 0, 0, 1, 4, 0, 7, 2, 6, 0, 0, 0, 8, 0,
+                    9, 0,
+                ],
+            ),
+            (Side::B, &umas_reply(&[])),
+        ]);
+        let objects: Vec<_> = operations(&items).into_iter().map(|(_, object, _)| object).collect();
+        let want =
+            ["umas-function 1", "owner STATION", "memory-block 19: 100-255", "block 5: 260, +1"];
+        assert_eq!(want.as_slice(), objects);
+        assert_eq!(vec![("name", "STATION".to_owned())], testing::claims(&items));
+        assert!(testing::events(&items).iter().any(|event| event.kind == "reservation-held"
+            && event.values == [("owner", "JOHN-PC".into())]));
+        let changes: Vec<_> = items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Change(change) => {
+                    Some((change.object.to_text().to_string(), change.new.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        let want = [
+            ("block 5: 260".to_owned(), Value::Bytes(vec![7])),
+            ("block 6: 8".to_owned(), Value::Bytes(vec![9, 0])),
+        ];
+        assert_eq!(want.as_slice(), changes);
+    }
+
+    /// Read holding registers 0-9 of unit 1, as printed in many manuals, and a response.
+    const RTU_READ: &[u8] = &[1, 3, 0, 0, 0, 10, 0xc5, 0xcd];
+    const RTU_VALUES: &[u8] = &[1, 3, 4, 0, 7, 0, 8, 0x4a, 0x34];
+
+    #[test]
+    fn rtu_frames_are_read_by_their_check() {
+        let items = testing::items(&PROTOCOL, &[(Side::A, RTU_READ), (Side::B, RTU_VALUES)]);
+        assert_eq!(
+            vec![("read-holding-registers", "holding-register 0-9".into(), Outcome::Ok)],
+            operations(&items)
+        );
+        assert!(items.iter().any(|item| matches!(item,
+            Item::Operation(op) if op.server_child == Child::Number("modbus-unit", 1))));
+        assert_eq!(Probe::Likely, testing::probe(&PROTOCOL, (Side::A, RTU_READ)));
+        let mut wrong = RTU_READ.to_vec();
+        wrong[7] ^= 1;
+        assert_ne!(Probe::Likely, testing::probe(&PROTOCOL, (Side::A, &wrong)));
+        let items = testing::items(&PROTOCOL, &[(Side::A, RTU_READ), (Side::A, &wrong)]);
+        assert!(items.iter().any(
+            |item| matches!(item, Item::Violation(violation) if violation.rule == "modbus-crc")
+        ));
+        testing::survives(&PROTOCOL, &[(Side::A, RTU_READ), (Side::B, RTU_VALUES)]);
+    }
+
     #[test]
     fn umas_names_its_functions_and_the_cpu() {
         let mut reply = vec![0x5a, 0x00, 0xfe];
@@ -1212,6 +1266,10 @@ mod tests {
             (Side::A, adu(&[0x08, 0, 4, 0, 0])),
             (Side::A, adu(&[0x11])),
             (Side::B, adu(&[0x11, 6, 1, 0xff, b'P', b'L', b'C', b'1'])),
+            (Side::A, adu(&[0x5a, 0, 2])),
+            (Side::B, adu(&umas_reply(PLC_ID))),
+            (Side::A, adu(&[0x5a, 0, 0x23, 1, 2, 3, 4, 1, 1, 5, 0, 0, 1, 4, 0, 7])),
+            (Side::B, adu(&umas_reply(&[]))),
             (Side::A, adu(&[0x2b, 0x0e, 1, 0])),
             (Side::B, adu(&[0x2b, 0x0e, 1, 1, 0, 0, 1, 0, 2, b'A', b'B'])),
         ];

@@ -230,11 +230,11 @@ fn front(bytes: &[u8]) -> Front<'_> {
     let length = usize::from(length);
     // Session messages have a fixed body.
     let fits = match id {
-        INITIATE => length == HEADER + 5 || kind == NAK || status != 0 && length >= HEADER,
-        TOKEN_PASSING => length >= HEADER + 5 || kind != REQUEST && length >= HEADER,
-        _ => length >= HEADER,
+        INITIATE => length == HEADER + 5 || kind == NAK || status != 0,
+        TOKEN_PASSING => length >= HEADER + 5 || kind != REQUEST,
+        _ => true,
     };
-    if !fits {
+    if length < HEADER || !fits {
         return Front::Foreign;
     }
     let Some(all) = bytes.get(..length) else { return Front::Incomplete };
@@ -885,6 +885,12 @@ mod tests {
 
     fn told(items: &[Item]) -> Vec<(&'static str, String)> {
         testing::claims(items)
+    }
+
+    #[test]
+    fn a_refusal_shorter_than_its_header_is_no_message() {
+        let message = [1, NAK, INITIATE, 0, 0, 0, 0, 0, 0x38, 0x2c];
+        assert!(testing::items(&PROTOCOL, &[(Side::B, &message)]).is_empty());
     }
 
     #[test]

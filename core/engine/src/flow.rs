@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 
 use otic_protocols::registry::{Carrier, Probe, Protocol, generation, protocols};
-use otic_protocols::{Input, Out, Session, Side, Transport};
+use otic_protocols::{Input, Item, Out, Session, Side, Transport};
 use otic_wire::stream::Stream;
 use otic_wire::{Address, AddressNumber, Mac};
 use smallvec::SmallVec;
@@ -17,6 +17,11 @@ use crate::facts::Span;
 const TRIES: u8 = 32;
 /// Bytes of a stream a probe may ask for before it must decide.
 const PROBE_BYTES: usize = 2048;
+/// Datagrams that a dissector on trial may see before it is proven, where its probe believes its
+/// usual port only.
+const WEAK_TRIES: u8 = 8;
+/// Items kept of a dissector on trial.
+const SAID: usize = 64;
 
 /// What names a flow, in numbers: both ends in order, what carries it, and its address space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,13 +98,18 @@ impl Tap {
     }
 }
 
-/// A dissector that wants to see more datagrams before it is believed.
-pub type Trial = Box<(&'static Protocol, Box<dyn Session>)>;
+/// A dissector that is not believed before more datagrams were seen.
+pub struct Trial {
+    protocol: &'static Protocol,
+    session: Box<dyn Session>,
+    /// What it said so far, and of the datagrams of which side.
+    said: Vec<(Side, Item)>,
+}
 
 /// The dissector of a flow, once one is found.
 pub enum Reader {
     /// Not recognised yet, after so many messages; perhaps a dissector is on trial.
-    Searching(u8, Option<Trial>),
+    Searching(u8, Option<Box<Trial>>),
     /// Recognised.
     Found(&'static Protocol, Box<dyn Session>),
     /// No dissector knew it while these definitions were in force.
@@ -276,31 +286,28 @@ impl Reader {
     #[must_use]
     pub fn on_trial(&self) -> Option<&'static str> {
         match self {
-            Self::Searching(_, Some(trial)) => Some(trial.0.name),
+            Self::Searching(_, Some(trial)) => Some(trial.protocol.name),
             _ => None,
         }
     }
 
     /// Reads a message or the next bytes of a stream, the last `fresh` of which are new; returns the
-    /// bytes used up.
+    /// bytes used up. `served` is the protocol that one end is known to serve at its port.
     pub fn read(
         &mut self,
         carrier: &CarrierId,
         input: &Input<'_>,
         fresh: usize,
+        served: Option<&'static Protocol>,
         out: &mut Out,
     ) -> usize {
         if let Self::Found(_, session) = self {
             return session.read(input, out);
         }
-        if matches!(self, Self::Unknown(asked) if *asked != generation()) {
-            *self = Self::Searching(0, None);
+        if !self.is_searching() || input.bytes.is_empty() {
+            return input.bytes.len();
         }
-        let Self::Searching(tries, trial) = self else { return input.bytes.len() };
-        if input.bytes.is_empty() {
-            return 0;
-        }
-        let recognised = recognise(carrier, input);
+        let recognised = recognise(carrier, input, served);
         if let Recognised::Protocol(protocol) = recognised {
             return self.start(protocol, input, out);
         }
@@ -312,38 +319,86 @@ impl Reader {
             spans.consume(before);
             let bytes = input.bytes.get(before..).unwrap_or_default();
             let rest = Input { bytes, spans: &spans, after_gap: true, ..*input };
-            if let Recognised::Protocol(protocol) = recognise(carrier, &rest) {
+            if let Recognised::Protocol(protocol) = recognise(carrier, &rest, served) {
+                if protocol.probe(input) == Probe::Weak {
+                    return self.start(protocol, input, out);
+                }
                 return before + self.start(protocol, &rest, out);
             }
         }
-        if matches!(recognised, Recognised::More) && input.bytes.len() < PROBE_BYTES {
+        if *carrier == CarrierId::Tcp && recognised.is_open() && input.bytes.len() < PROBE_BYTES {
             return 0;
         }
-        if let Recognised::OnTrial(protocol) = recognised {
-            let (protocol, mut session) = match trial.take() {
-                Some(known) if known.0.name == protocol.name => *known,
-                _ => (protocol, protocol.session()),
-            };
-            let said = out.items.len();
-            session.read(input, out);
-            if session.is_proven() {
-                *self = Self::Found(protocol, session);
-                return input.bytes.len();
-            }
-            out.items.truncate(said);
-            *trial = Some(Box::new((protocol, session)));
-        } else {
-            *trial = None;
-        }
-        *tries = tries.saturating_add(1);
-        if *tries >= TRIES && matches!(carrier, CarrierId::Tcp | CarrierId::Udp) {
-            *self = Self::Unknown(generation());
-        }
+        self.try_on(carrier, &recognised, input, out);
         input.bytes.len()
     }
 
+    /// Sets the dissector to work if these bytes, of a stream, show what the flow speaks; nothing
+    /// is read.
+    pub fn recognise(&mut self, input: &Input<'_>, served: Option<&'static Protocol>) {
+        if self.is_searching()
+            && let Recognised::Protocol(protocol) = recognise(&CarrierId::Tcp, input, served)
+        {
+            *self = Self::Found(protocol, protocol.session());
+        }
+    }
+
+    /// Whether the protocol is still looked for: also when definitions came since nobody knew it.
+    fn is_searching(&mut self) -> bool {
+        if matches!(self, Self::Unknown(asked) if *asked != generation()) {
+            *self = Self::searching();
+        }
+        matches!(self, Self::Searching(..))
+    }
+
+    /// A message by which no protocol is known: the dissector on trial looks at it.
+    fn try_on(
+        &mut self,
+        carrier: &CarrierId,
+        recognised: &Recognised,
+        input: &Input<'_>,
+        out: &mut Out,
+    ) {
+        let Self::Searching(tries, trial) = self else { return };
+        *tries = tries.saturating_add(1);
+        let protocol = match recognised {
+            Recognised::OnTrial(protocol) => Some(*protocol),
+            Recognised::Weak(protocol) if *tries <= WEAK_TRIES => Some(*protocol),
+            _ => None,
+        };
+        if let Some(protocol) = protocol.filter(|_| *carrier == CarrierId::Udp) {
+            let mut known = match trial.take() {
+                Some(known) if known.protocol.name == protocol.name => known,
+                _ => Box::new(Trial { protocol, session: protocol.session(), said: Vec::new() }),
+            };
+            let before = out.items.len();
+            known.session.read(input, out);
+            if matches!(recognised, Recognised::OnTrial(_)) && known.session.is_proven() {
+                let said = std::mem::take(&mut known.said);
+                *self = Self::Found(protocol, known.session);
+                out.earlier = said;
+                return;
+            }
+            let room = SAID.saturating_sub(known.said.len());
+            let items = out.items.drain(before..).map(|item| (input.side, item));
+            known.said.extend(items.take(room));
+            *trial = Some(known);
+        } else {
+            *trial = None;
+        }
+        if *tries >= TRIES && matches!(carrier, CarrierId::Tcp | CarrierId::Udp) {
+            *self = Self::Unknown(generation());
+        }
+    }
+
     fn start(&mut self, protocol: &'static Protocol, input: &Input<'_>, out: &mut Out) -> usize {
-        let mut session = protocol.session();
+        let mut session = match self {
+            Self::Searching(_, Some(trial)) if trial.protocol.name == protocol.name => {
+                out.earlier = std::mem::take(&mut trial.said);
+                std::mem::replace(&mut trial.session, protocol.session())
+            }
+            _ => protocol.session(),
+        };
         let used = session.read(input, out);
         *self = Self::Found(protocol, session);
         used
@@ -359,7 +414,7 @@ impl Reader {
         if !(first || hello) || known.name == "tls" || known.probe(input) != Probe::No {
             return None;
         }
-        match recognise(carrier, input) {
+        match recognise(carrier, input, None) {
             Recognised::Protocol(protocol)
                 if protocol.probe(input) == Probe::Certain && (first || protocol.name == "tls") =>
             {
@@ -444,17 +499,32 @@ enum Recognised {
     Protocol(&'static Protocol),
     /// A session of it should look at this datagram and at those that follow.
     OnTrial(&'static Protocol),
+    /// More bytes of the stream may tell.
     More,
+    /// It would be believed on its usual port.
+    Weak(&'static Protocol),
     No,
+}
+
+impl Recognised {
+    /// Whether what follows may prove a protocol.
+    const fn is_open(&self) -> bool {
+        matches!(self, Self::More | Self::Weak(_))
+    }
 }
 
 /// Asks every protocol of this carrier; the port decides between equals and makes weak ones
 /// believable.
-fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
+fn recognise(
+    carrier: &CarrierId,
+    input: &Input<'_>,
+    served: Option<&'static Protocol>,
+) -> Recognised {
     let ports = (input.source_port, input.destination_port);
     let mut best: Option<(Probe, bool, &'static Protocol)> = None;
     let mut more_on_port = false;
     let mut more = false;
+    let mut weak = None;
     let mut on_trial = None;
     for protocol in protocols() {
         let Some(hinted) =
@@ -462,6 +532,7 @@ fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
         else {
             continue;
         };
+        let hinted = hinted || served.is_some_and(|served| served.name == protocol.name);
         let probe = protocol.probe(input);
         match probe {
             Probe::No => {}
@@ -475,7 +546,9 @@ fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
                     on_trial = Some(protocol);
                 }
             }
-            Probe::Weak if !hinted => {}
+            Probe::Weak if !hinted => {
+                weak.get_or_insert(protocol);
+            }
             _ => {
                 if best.is_none_or(|(known, on_port, _)| (probe, hinted) > (known, on_port)) {
                     best = Some((probe, hinted, protocol));
@@ -488,7 +561,11 @@ fn recognise(carrier: &CarrierId, input: &Input<'_>) -> Recognised {
         // A weaker guess waits while the usual protocol of the port still wants to see more.
         Some((_, hinted, protocol)) if hinted || !more_on_port => Recognised::Protocol(protocol),
         _ if more && *carrier == CarrierId::Tcp => Recognised::More,
-        _ => on_trial.map_or(Recognised::No, Recognised::OnTrial),
+        _ => match (on_trial, weak) {
+            (Some(protocol), _) => Recognised::OnTrial(protocol),
+            (None, Some(protocol)) => Recognised::Weak(protocol),
+            (None, None) => Recognised::No,
+        },
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use compact_str::{CompactString, ToCompactString, format_compact};
 use hashbrown::hash_map::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+use otic_protocols::registry::Protocol;
 use otic_protocols::{
     Child, Claim, Counter, Event, Holds, Input, Item, Numbered, Operation, Out, Side, Transport,
     Value, Violation, Who,
@@ -46,6 +47,8 @@ const SILENCE_DATAGRAMS_NS: i64 = 120_000_000_000;
 const SILENCE_STREAM_NS: i64 = 4 * 3_600_000_000_000;
 /// Sessions of one shard that wait for an answer from another port.
 const AWAITED: usize = 64;
+/// Services of one shard that are remembered.
+const SERVICES: usize = 256;
 /// Largest payload handed to Python, bytes.
 const PAYLOAD: usize = 64 * 1024;
 
@@ -125,6 +128,8 @@ pub struct Shard {
     /// What one dissector says is collected, when somebody asked.
     pub trace: Option<Box<Trace>>,
     awaited: Vec<Awaited>,
+    /// What ends were seen to serve, by address space, transport, address and port.
+    services: HashMap<(u16, Transport, (Address, u16)), &'static Protocol>,
     /// Slots of flows, by key.
     flow_of: HashTable<u32>,
     /// Boxed: a flow leaves its slot while its frame is read.
@@ -166,6 +171,7 @@ impl Default for Shard {
             hasher: DefaultHashBuilder::default(),
             trace: None,
             awaited: Vec::new(),
+            services: HashMap::new(),
             flow_of: HashTable::new(),
             flows: Vec::new(),
             free: Vec::new(),
@@ -429,7 +435,7 @@ impl Shard {
         let input = at.input(Side::A, &ends, Transport::Ethernet, bytes, spans);
         let mut reader = Reader::searching();
         let mut out = std::mem::take(&mut self.out);
-        reader.read(&carrier, &input, bytes.len(), &mut out);
+        reader.read(&carrier, &input, bytes.len(), None, &mut out);
         for item in out.items.drain(..) {
             match item {
                 Item::Claim(claim) => self.claim(at, &claim, source, source),
@@ -550,10 +556,15 @@ impl Shard {
         let input = at.input(side, &flow.ends, flow.transport, bytes, spans);
         let mut out = std::mem::take(&mut self.out);
         let on_trial = flow.reader.on_trial();
-        flow.reader.read(&carrier, &input, bytes.len(), &mut out);
+        let searching = flow.reader.protocol().is_none();
+        let served = if searching { self.served(flow) } else { None };
+        flow.reader.read(&carrier, &input, bytes.len(), served, &mut out);
         let attempt = attempt_of(&out, &carrier, bytes);
         self.drain(flow, side, at, &mut out);
         self.out = out;
+        if searching {
+            self.serves(flow);
+        }
         if let Some(name) = on_trial
             && flow.waiting.is_some()
             && flow.reader.protocol().is_some_and(|protocol| protocol.name == name)
@@ -572,6 +583,28 @@ impl Shard {
         }
         if flow.reader.protocol().is_none() {
             self.unrecognised(flow, side, at, carrier);
+        }
+    }
+
+    /// The protocol that an end of this flow was seen to serve at its port.
+    #[cold]
+    fn served(&self, flow: &Flow) -> Option<&'static Protocol> {
+        let known = |end| self.services.get(&(flow.space, flow.transport, end)).copied();
+        flow.ends.into_iter().find_map(known)
+    }
+
+    /// Remembers what the server of this flow speaks at its port: other clients of it may begin
+    /// with messages that prove less.
+    #[cold]
+    fn serves(&mut self, flow: &Flow) {
+        if !matches!(flow.transport, Transport::Tcp | Transport::Udp) {
+            return;
+        }
+        if let (Some(protocol), Some(client)) = (flow.reader.protocol(), flow.client)
+            && self.services.len() < SERVICES
+        {
+            let end = flow.end(client.other());
+            self.services.entry((flow.space, flow.transport, end)).or_insert(protocol);
         }
     }
 
@@ -731,13 +764,15 @@ impl Shard {
         at: &Place<'_>,
         step: Step<'_>,
     ) -> Arrival {
-        let Some(stream) = streams.get_mut(side as usize) else { return Arrival::InOrder };
+        let [a, b] = streams;
+        let (stream, other) = if side == Side::A { (a, b) } else { (b, a) };
+        let searching = matches!(flow.reader, Reader::Searching(..));
+        let served = if searching { self.served(flow) } else { None };
         let mut out = std::mem::take(&mut self.out);
         let Flow { reader, own_reader, heard, ends, .. } = &mut *flow;
         let Some(heard) = heard.get_mut(side as usize) else { return Arrival::InOrder };
         let cap = own_of(own_reader, side).map_or_else(|| reader.cap(), |own| own.cap());
-        let searching = matches!(reader, Reader::Searching(..));
-        let held_before = stream.held();
+        let held_before = stream.held() + other.held();
         let mut read = |chunk: Chunk<'_>| {
             let input = Input {
                 stream_start: chunk.stream_start,
@@ -757,8 +792,15 @@ impl Shard {
                 }
                 None => {}
             }
+            if searching && own_of(own_reader, side).is_none() && other.kept().is_some() {
+                reader.recognise(&input, served);
+                if reader.protocol().is_some() {
+                    // What the other side sent before came first.
+                    read_kept(reader, other, &input, &mut out);
+                }
+            }
             let known = own_of(own_reader, side).unwrap_or(&mut *reader);
-            known.read(&CarrierId::Tcp, &input, chunk.fresh, &mut out)
+            known.read(&CarrierId::Tcp, &input, chunk.fresh, served, &mut out)
         };
         let arrival = match step {
             Step::Segment(segment, peer) => stream.push(segment, peer, cap, &mut read),
@@ -771,7 +813,7 @@ impl Shard {
                 Arrival::InOrder
             }
         };
-        self.held = self.held + stream.held() - held_before;
+        self.held = self.held + stream.held() + other.held() - held_before;
         if self.held > HELD {
             self.held -= stream.held();
             stream.drop_held();
@@ -783,22 +825,11 @@ impl Shard {
         if gaps > 0 {
             *self.output.by_cause.entry("tcp-gap".into()).or_default() += gaps;
         }
-        if searching && flow.reader.protocol().is_some() {
-            // What the other side sent before the protocol was known may be of a greeting before it.
-            if let Some(stream) = streams.get_mut(side.other() as usize) {
-                let foreign = stream.kept().is_some_and(|(bytes, spans)| {
-                    let input = at.input(side, &flow.ends, Transport::Tcp, bytes, spans);
-                    !flow.reader.fits(&Input { side: side.other(), ..input })
-                });
-                if foreign {
-                    self.held -= stream.held();
-                    stream.drop_kept();
-                    self.held += stream.held();
-                }
-            }
-        }
         self.drain(flow, side, at, &mut out);
         self.out = out;
+        if searching {
+            self.serves(flow);
+        }
         if missing != 0 {
             self.missing(flow, Counter::Tcp, i64::from(missing), 0);
         }
@@ -837,10 +868,11 @@ impl Shard {
 
     /// Takes what a dissector said in one call.
     fn drain(&mut self, flow: &mut Flow, side: Side, at: &Place<'_>, out: &mut Out) {
-        if out.items.is_empty() {
+        if out.items.is_empty() && out.earlier.is_empty() {
             return;
         }
-        let told = out.items.iter().find_map(|item| match item {
+        let earlier = out.earlier.iter().map(|(_, item)| item);
+        let told = earlier.chain(&out.items).find_map(|item| match item {
             Item::Client(side) => Some(*side),
             _ => None,
         });
@@ -852,6 +884,15 @@ impl Shard {
         }
         if let Some(trace) = &mut self.trace {
             trace.note(flow, side, (at.frame.file, at.frame.number), &out.items);
+        }
+        for (side, item) in std::mem::take(&mut out.earlier) {
+            match &item {
+                // This frame is not one of those.
+                Item::Layer { protocol, sender, source_child, destination_child } => {
+                    self.layer_row(flow, protocol, *sender, [source_child, destination_child], at);
+                }
+                _ => self.item(flow, side, at, &item),
+            }
         }
         for item in &out.items {
             self.item(flow, side, at, item);
@@ -906,15 +947,25 @@ impl Shard {
         destination_child: &Child,
         at: &Place<'_>,
     ) {
-        let client = flow.decide_client(None);
-        let (client_child, server_child) = if sender == client {
-            (source_child, destination_child)
-        } else {
-            (destination_child, source_child)
-        };
-        if let Some(index) = self.connection(flow, protocol, client_child, server_child, at) {
+        let children = [source_child, destination_child];
+        if let Some(index) = self.layer_row(flow, protocol, sender, children, at) {
             self.count(index, flow, sender, at);
         }
+    }
+
+    /// The connection row of a layer that `sender` sent between these children.
+    fn layer_row(
+        &mut self,
+        flow: &mut Flow,
+        protocol: &'static str,
+        sender: Side,
+        [source, destination]: [&Child; 2],
+        at: &Place<'_>,
+    ) -> Option<u32> {
+        let is_client = sender == flow.decide_client(None);
+        let (client, server) =
+            if is_client { (source, destination) } else { (destination, source) };
+        self.connection(flow, protocol, client, server, at)
     }
 
     fn count(&mut self, index: u32, flow: &Flow, sender: Side, at: &Place<'_>) {
@@ -1733,6 +1784,35 @@ impl Shard {
 /// Whether frames of both ends wait.
 fn both_sent(waiting: &Waiting) -> bool {
     waiting.iter().all(|(frames, _)| *frames > 0)
+}
+
+/// Reads what `stream` keeps since before the protocol was known; what it cannot be is a greeting
+/// before it.
+fn read_kept(reader: &mut Reader, stream: &mut Stream, now: &Input<'_>, out: &mut Out) {
+    let mut before = Out::default();
+    let cap = reader.cap();
+    stream.again(cap, &mut |chunk| {
+        let input = Input {
+            bytes: chunk.bytes,
+            spans: chunk.spans,
+            side: now.side.other(),
+            source: now.destination,
+            source_port: now.destination_port,
+            source_mac: None,
+            destination: now.source,
+            destination_port: now.source_port,
+            stream_start: chunk.stream_start,
+            after_gap: chunk.after_gap,
+            truncated: false,
+            ..*now
+        };
+        if reader.fits(&input) {
+            reader.read(&CarrierId::Tcp, &input, 0, None, &mut before)
+        } else {
+            chunk.bytes.len()
+        }
+    });
+    out.earlier.extend(before.items.into_iter().map(|item| (now.side.other(), item)));
 }
 
 /// The dissector that one side has of its own.

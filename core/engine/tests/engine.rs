@@ -490,6 +490,70 @@ fn a_dissector_on_trial_is_believed_once_it_is_proven() {
     assert_eq!((vec!["unknown".to_owned()], 3), numbered("unproven", &[1, 999, 20]));
 }
 
+/// List Identity of EtherNet/IP: a request of 24 bytes that are mostly zero, and a device's answer.
+fn list_identity() -> (Vec<u8>, Vec<u8>) {
+    let mut request = vec![0x63];
+    request.resize(24, 0);
+    let mut item = vec![1, 0, 0, 2, 0xaf, 0x12, 10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0];
+    item.extend([1, 0, 12, 0, 0x3a, 0, 4, 3, 0x30, 0, 0x8e, 0x4d, 0x52, 0, 2, b'P', b'7', 3]);
+    let mut answer = vec![0x63, 0, 6 + item.len() as u8];
+    answer.resize(24, 0);
+    answer.extend([1, 0, 0x0c, 0, item.len() as u8, 0]);
+    answer.extend(item);
+    (request, answer)
+}
+
+/// Codes and outcomes of the operations in a capture with one server.
+fn codes(batches: &[Batch]) -> Vec<(Option<u32>, &'static str, u64)> {
+    operations(batches).into_iter().map(|(key, count)| (key.2, key.4, count.0)).collect()
+}
+
+#[test]
+fn a_request_that_proves_nothing_is_read_once_its_answer_tells_the_protocol() {
+    let (request, answer) = list_identity();
+    let mut wire = Wire::default();
+    let mut tcp = Tcp { port: 9999, ..modbus(1, 2) };
+    wire.tcp(0, &mut tcp, false, 0x18, &request);
+    wire.tcp(MS, &mut tcp, true, 0x18, &answer);
+    assert_eq!(vec![(Some(0x63), "ok", 1)], codes(&wire.batches("kept")));
+}
+
+#[test]
+fn a_port_that_a_server_was_seen_to_serve_counts_as_usual() {
+    let mut wire = Wire::default();
+    let odd = [0, 1, 0, 0, 0, 6, 1, 43, 1, 10, 0, 2];
+    let mut tcp = Tcp { port: 9999, ..modbus(1, 2) };
+    wire.tcp(0, &mut tcp, false, 0x18, &odd);
+    assert!(codes(&wire.batches("alone")).is_empty());
+
+    let mut wire = Wire::default();
+    wire.poll(0, &mut tcp);
+    let mut other = Tcp { port: 9999, ..modbus(1, 2) };
+    other.sequence = [7_000_000, 9_000_000];
+    wire.tcp(SECOND, &mut tcp, false, 0x04, &[]);
+    wire.tcp(SECOND + MS, &mut other, false, 0x02, &[]);
+    wire.tcp(SECOND + 2 * MS, &mut other, true, 0x12, &[]);
+    wire.tcp(SECOND + 3 * MS, &mut other, false, 0x18, &odd);
+    let found = codes(&wire.batches("served"));
+    assert!(found.contains(&(Some(43), "unseen", 1)), "{found:?}");
+}
+
+#[test]
+fn datagrams_of_a_wrong_length_are_bacnet_once_one_answers_the_other() {
+    // Reinitialize Device with a password, and Simple-ACK; both claim 17 bytes.
+    let request = *b"\x81\x0a\0\x11\x01\x04\0\x05\x09\x14\x09\x06\x1d\x0a\0Breloom20";
+    let answer = *b"\x81\x0a\0\x11\x01\x04\x20\x09\x14";
+    let ends = ((1, 9000), (2, 9000));
+    let mut wire = Wire::default();
+    wire.udp(0, ends.0, ends.1, &request);
+    wire.udp(MS, ends.1, ends.0, &[&answer[..7], &[0x08, 0x14]].concat());
+    assert!(codes(&wire.batches("other-id")).is_empty());
+    wire.udp(2 * MS, ends.1, ends.0, &answer);
+    let batches = wire.batches("wrong-length");
+    assert!(codes(&batches).contains(&(Some(20), "ok", 1)), "{:?}", codes(&batches));
+    assert_eq!(3, packets(&batches));
+}
+
 #[test]
 fn attempts_become_one_fact_a_bucket_and_no_connections() {
     let mut wire = Wire::default();

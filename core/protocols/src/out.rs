@@ -646,6 +646,9 @@ pub enum Item {
 pub struct Out {
     /// The items in reading order.
     pub items: Vec<Item>,
+    /// What was said of earlier messages, and by which side they were sent: the engine believes it
+    /// only now.
+    pub earlier: Vec<(Side, Item)>,
 }
 
 impl Out {

@@ -241,9 +241,14 @@ impl Stream {
         (!kept.buffer.is_empty()).then_some((&kept.buffer, &kept.spans))
     }
 
-    /// Drops the bytes kept: nobody will read them.
-    pub fn drop_kept(&mut self) {
-        self.skip();
+    /// Hands the bytes kept to the reader once more: it may know now what they are.
+    pub fn again(&mut self, cap: usize, read: &mut impl FnMut(Chunk<'_>) -> usize) {
+        if let (Some(next), true) = (self.next, self.kept().is_some()) {
+            let spans = SpanMap::default();
+            let nothing =
+                Segment { sequence: next, bytes: &[], spans: &spans, missing: 0, ts_ns: 0 };
+            self.deliver(nothing, cap, read);
+        }
     }
 
     /// Whether segments wait for earlier ones.

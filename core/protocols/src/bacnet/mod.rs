@@ -45,7 +45,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "BACnet",
     roles: ("client", "server"),
     carriers: &[
-        Carrier::Udp(&[47808]),
+        Carrier::Udp(&[PORT]),
         Carrier::Llc(&[0x82]),
         Carrier::Link("bacnet-arcnet"),
         Carrier::Link("bacnet-mstp"),
@@ -57,6 +57,8 @@ pub const PROTOCOL: Protocol = Protocol {
 
 const NAME: &str = "bacnet";
 const CONFIRMED: &str = "bacnet-confirmed";
+/// BAC0, the port of BACnet/IP (J.1.2).
+const PORT: u16 = 47808;
 const UNCONFIRMED: &str = "bacnet-unconfirmed";
 const NETWORK: &str = "bacnet-network";
 const LINK: &str = "bacnet-bvlc";
@@ -148,11 +150,9 @@ fn probe(input: &Input<'_>) -> Probe {
             Ok((function, length, body)) => {
                 let right = length == input.bytes.len() || input.truncated;
                 match (right, function) {
-                    // A length that leaves bytes over is a fault (or a test of one): believed on
-                    // the usual port only.
-                    (false, 0x00..=0x0b) if length < input.bytes.len() => {
-                        if Npdu::read(body).is_ok() { Probe::Weak } else { Probe::No }
-                    }
+                    // A wrong length is a fault (or a test of one): an answer to a request, or the
+                    // usual port, makes it believable.
+                    (false, 0x00..=0x0b) if Npdu::read(body).is_ok() => Probe::More,
                     (false, _) => Probe::No,
                     (true, 0x04 | 0x09..=0x0b) => {
                         let body =
@@ -302,6 +302,7 @@ struct Bacnet {
     values: FxHashMap<(Child, Reference), Value>,
     client_said: bool,
     violated: bool,
+    is_proven: bool,
 }
 
 impl Bacnet {
@@ -313,6 +314,7 @@ impl Bacnet {
             values: FxHashMap::default(),
             client_said: false,
             violated: false,
+            is_proven: false,
         }
     }
 }
@@ -327,6 +329,8 @@ impl Session for Bacnet {
             return length;
         }
         let Ok((function, declared, body)) = bvlc(input.bytes) else { return length };
+        self.is_proven |= declared == length
+            || [input.source_port, input.destination_port].contains(&PORT);
         if declared != length && !input.truncated {
             self.violation(input, out, "bacnet-bvlc-length", input.bytes);
         }
@@ -352,6 +356,10 @@ impl Session for Bacnet {
             }
         }
         length
+    }
+
+    fn is_proven(&self) -> bool {
+        self.is_proven
     }
 
     fn finish(&mut self, out: &mut Out) {
@@ -669,6 +677,7 @@ impl Bacnet {
                 self.close(out, waiting, Outcome::Unseen);
                 continue;
             }
+            self.is_proven = true;
             self.close(out, waiting, outcome);
             return;
         }

@@ -25,6 +25,10 @@ class ProtocolError(OticError):
     """A protocol definition is not valid."""
 
 
+class PluginError(OticError):
+    """A plug-in is not valid, or failed."""
+
+
 class BaselineError(OticError):
     """A baseline file cannot be read."""
 

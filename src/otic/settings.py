@@ -130,6 +130,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Files or folders with detection rules of one's own."""
     protocols: list[str] = []
     """Files or folders with protocol definitions of one's own."""
+    plugins: list[str] = []
+    """Folders of plug-ins: readers in Python for payloads."""
     packets_bytes: int = 200_000_000
     """Most bytes of cited frames kept: of a sensor's alerts, or by `otic replay --database`."""
     interface: list[Interface] = []

@@ -281,6 +281,58 @@ def protocol_test(file: Path, capture: Path | None = None, /) -> int:
     return test(file, capture)
 
 
+plugin = App(name="plugin", help="Plug-ins: readers in Python for payloads no definition can read.")
+app.command(plugin)
+
+
+@plugin.command(name="list")
+def plugin_list(*, config: Path | None = None) -> int:
+    """List the plug-ins of the settings.
+
+    Parameters
+    ----------
+    config
+        Settings (otic.toml).
+    """
+    from otic.cli.plugin import show_all
+
+    return show_all(config)
+
+
+@plugin.command(name="new")
+def plugin_new(name: str, /, *, folder: Path = Path()) -> int:
+    """Make a plug-in to start from.
+
+    Parameters
+    ----------
+    name
+        Name of the plug-in: lower-case words joined by hyphens.
+    folder
+        Where to make the folder NAME.
+    """
+    from otic.cli.plugin import new
+
+    return new(name, folder)
+
+
+@plugin.command(name="test")
+def plugin_test(folder: Path, capture: Path, /, *, config: Path | None = None) -> int:
+    """Show what a plug-in says of each payload in a capture.
+
+    Parameters
+    ----------
+    folder
+        The plug-in's folder.
+    capture
+        A capture with such payloads.
+    config
+        Settings (otic.toml), for the definitions that hand the payloads over.
+    """
+    from otic.cli.plugin import test
+
+    return test(folder, capture, config)
+
+
 @app.command
 def sensor(*, data: Path, config: Path | None = None) -> int:
     """Run a sensor: capture, analysis and console, until it is stopped.

@@ -18,6 +18,7 @@ from otic.cli import NEW_OBJECTS, refuse
 from otic.errors import OticError
 from otic.folder import DataFolder
 from otic.logs import configure_logs
+from otic.plugins.pool import use_or_go_without
 from otic.sensor.protocols import take_or_go_without
 from otic.settings import Settings, load
 
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> int:
         named = Path(config[0]) if config else None
         settings = load(named or folder.settings_if_there())
         take_or_go_without(settings.protocols)
+        use_or_go_without(settings.plugins)
         return _RUN[name](folder, settings, named or folder.settings)
     except OticError as error:
         refuse(f"{name}: {error}")

@@ -1,4 +1,6 @@
-"""Claims read from rare, rich messages: certificates (X.509), UPnP and ONVIF descriptions (XML)."""
+"""Claims read from rare, rich messages: certificates (X.509), UPnP and ONVIF descriptions (XML),
+and whatever plug-ins read.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 from otic.evidence import find
 from otic.facts import Claim, Payload, derived_id, unpack_spans
 from otic.journal.fold import Novelty, State
+from otic.plugins.pool import pool
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -108,6 +111,12 @@ class PayloadReader:
         if known is None:
             reader = _READERS.get(payload.kind)
             known = list(reader(payload)) if reader is not None else []
+            known += [
+                (attribute, value, payload.protocol, plugin, confidence)
+                for (attribute, value, confidence), plugin in pool().read(
+                    payload.kind, payload.protocol, payload.bytes
+                )
+            ]
             self._known[payload.id] = known
         return known
 

@@ -9,17 +9,19 @@ import ctypes
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 import otic
-from otic.errors import JournalError, ProtocolError, SettingsError
+from otic.errors import JournalError, PluginError, ProtocolError, SettingsError
 from otic.facts import Tick, decode_batch
 from otic.folder import DataFolder
 from otic.journal.segments import FACTS
+from otic.plugins import read_all
+from otic.plugins.pool import Pool
 from otic.sensor.capture import program_of
 from otic.sensor.filters import LIBRARY, PACKAGE, FilterError, libpcap
 from otic.sensor.nic import NicFacts, ways_to_speak
@@ -124,10 +126,28 @@ def settings_findings(path: Path | None) -> tuple[Settings, list[Finding]]:
         take(settings.protocols)
     except ProtocolError as error:
         return settings, [problem(subject, str(error), "otic protocol test FILE")]
+    try:
+        check_plugins(settings.plugins)
+    except PluginError as error:
+        return settings, [problem(subject, str(error), "otic plugin test FOLDER")]
     if not settings.interface:
         text = f"{path.name} names no [[interface]] to listen on"
         return settings, [problem(subject, text, 'otic.toml: [[interface]] name = "eth1"')]
     return settings, [ok(subject, f"{path.name} is valid")]
+
+
+def check_plugins(places: Iterable[str]) -> None:
+    """Makes each plug-in ready, as analysis would.
+
+    Raises:
+        PluginError: one of them is not valid, or cannot be imported.
+    """
+    plugins = Pool(read_all(places))
+    try:
+        for plugin in plugins.plugins:
+            plugins.check(plugin)
+    finally:
+        plugins.close()
 
 
 # -- ports ----------------------------------------------------------------------------------------

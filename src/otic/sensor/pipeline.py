@@ -14,6 +14,7 @@ from otic.baseline.baseline import Baseline
 from otic.detect.rules import Compiled
 from otic.errors import CaptureError, JournalError
 from otic.facts import decode_batch, decode_captures
+from otic.plugins.pool import use
 from otic.sensor.analysis import Analysis, Memory, Result, Sink
 from otic.sensor.protocols import take
 from otic.settings import Settings
@@ -52,10 +53,12 @@ def open_captures(
         CaptureError: a file is missing, a folder, empty, or no capture.
         JournalError: the journal cannot be written, or is damaged.
         ProtocolError: a protocol definition is refused.
+        PluginError: a plug-in is refused.
     """
     from otic import _core
 
     take(settings.protocols)
+    use(settings.plugins)
     try:
         return _core.Replay(
             [str(path) for path in paths],

@@ -268,7 +268,7 @@ def changed_definitions(places: list[str]) -> list[tuple[str, int, int]]:
 
 OF_CAPTURE = ("sensor", "space", "threads", "user", "ring", "canary_s")
 NOT_OF_ANALYSIS = ("protocols", "interface", "threads", "user", "ring", "console", "canary_s")
-OF_CONSOLE = ("console", "tenant", "site", "zone", "sensor")
+OF_CONSOLE = ("console", "plugins", "tenant", "site", "zone", "sensor")
 
 
 def needs(process: str, old: Settings, new: Settings) -> Literal["nothing", "filters", "again"]:

@@ -12,6 +12,7 @@
 //! | [`conversation`] | counting of connections and operations |
 //! | [`copies`], [`attempts`] | what counts once, what became no connection |
 //! | [`holders`], [`lans`] | addresses that move, networks that are there twice |
+//! | [`contexts`] | what long-lived connections agreed, over a restart |
 //! | [`merge`] | outputs of shards into batches |
 //! | [`facts`], [`keys`] | what crosses into Python, and ids |
 //! | [`journal`] | segments on disk |
@@ -26,6 +27,7 @@
 
 pub mod attempts;
 pub mod canary;
+pub mod contexts;
 pub mod conversation;
 pub mod copies;
 pub mod facts;

@@ -28,6 +28,7 @@ use otic_capture::source::{Parcel, Source, Status};
 use otic_wire::Packet;
 
 use crate::canary::Canary;
+use crate::contexts;
 use crate::facts::{Batch, Blind, Tick};
 use crate::input::{Arrived, Block, Clock, Cut};
 use crate::journal;
@@ -52,6 +53,8 @@ const KEPT_PARCELS: usize = 64;
 /// Size of a segment of the packet ring, bytes, and its time, ns.
 const PACKETS_BYTES: u64 = 128 << 20;
 const PACKETS_NS: i64 = 60_000_000_000;
+/// How often what connections agreed is kept: so much is lost when capture is killed.
+const KEEP_CONTEXTS: Duration = Duration::from_secs(30);
 /// Time after which a journal or packet ring that could not be written is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
@@ -169,6 +172,8 @@ impl Live {
         let stages = Arc::new(Stages::default());
         let mut engine =
             Engine::new(&described, spaces, options.threads, run_ns, Arc::clone(&stages));
+        engine.run.remember(contexts::load(&options.journal, run_ns));
+        engine.contexts.clone_from(&options.journal);
         if let Some(last_ns) = options.last_seen_ns {
             engine.restarted(last_ns, wall_ns());
         }
@@ -442,6 +447,10 @@ struct Engine {
     frame_at: Option<Instant>,
     canary: Canary,
     stages: Arc<Stages>,
+    /// Where what connections agreed is kept, when it was, and whether anything was.
+    contexts: PathBuf,
+    kept_at: Instant,
+    kept: bool,
 }
 
 impl Engine {
@@ -485,6 +494,9 @@ impl Engine {
             frame_at: None,
             canary,
             stages,
+            contexts: PathBuf::new(),
+            kept_at: Instant::now(),
+            kept: false,
         }
     }
 
@@ -511,6 +523,9 @@ impl Engine {
             if Instant::now() >= next_tick {
                 next_tick = Instant::now() + TICK;
                 self.tick();
+                if self.kept_at.elapsed() >= KEEP_CONTEXTS {
+                    self.keep_contexts();
+                }
             }
             if over {
                 break;
@@ -518,11 +533,21 @@ impl Engine {
             self.hand_over(&mut journal);
         }
         self.tick();
+        self.keep_contexts();
         self.run.finish(self.clock.now_ns(), self.clock.ordinal());
         self.hand_over(&mut journal);
         journal.end();
         if let Some(packets) = self.packets {
             packets.end();
+        }
+    }
+
+    /// Keeps what connections agreed, where it changed; what cannot be written is tried again later.
+    fn keep_contexts(&mut self) {
+        self.kept_at = Instant::now();
+        let found = self.run.contexts();
+        if (self.kept || !found.is_empty()) && contexts::save(&self.contexts, &found).is_ok() {
+            self.kept = !found.is_empty();
         }
     }
 
@@ -1178,6 +1203,68 @@ mod tests {
         let mut parcel = Parcel::default();
         parcel.push(ts_ns, frame.len() as u32, &frame);
         engine.parcel(0, parcel);
+    }
+
+    /// A segment between two machines of which the second listens on port 50000.
+    fn segment(engine: &mut Engine, ts_ns: i64, sequence: u32, payload: &[u8]) {
+        let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0];
+        frame.extend((40 + payload.len() as u16).to_be_bytes());
+        frame.extend([0, sequence as u8, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([0x9c, 0x40, 0xc3, 0x50]);
+        frame.extend(sequence.to_be_bytes());
+        frame.extend([0, 0, 0, 1, 0x50, 0x18, 0x20, 0, 0, 0, 0, 0]);
+        frame.extend(payload);
+        let mut parcel = Parcel::default();
+        parcel.push(ts_ns, frame.len() as u32, &frame);
+        engine.parcel(0, parcel);
+    }
+
+    /// Name and object of each operation that this engine has to tell.
+    fn told(engine: &mut Engine) -> Vec<(String, String)> {
+        engine.run.finish(engine.clock.now_ns(), engine.clock.ordinal());
+        batches(engine)
+            .iter()
+            .flat_map(|batch| &batch.operations)
+            .map(|operation| (operation.name.to_string(), operation.object.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn what_connections_agreed_is_known_after_a_restart() {
+        let folder = std::env::temp_dir().join(format!("otic-restart-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        // Bind of context 1 to the service control manager, and call 12 (create a service) on it.
+        let mut bind = vec![5, 0, 11, 3, 0x10, 0, 0, 0, 72, 0, 0, 0, 1, 0, 0, 0];
+        bind.extend([0xb8, 0x10, 0xb8, 0x10, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0]);
+        bind.extend([0x81, 0xbb, 0x7a, 0x36, 0x44, 0x98, 0xf1, 0x35]);
+        bind.extend([0xad, 0x32, 0x98, 0xf0, 0x38, 0, 0x10, 0x03, 2, 0, 0, 0]);
+        bind.extend([0x04, 0x5d, 0x88, 0x8a, 0xeb, 0x1c, 0xc9, 0x11]);
+        bind.extend([0x9f, 0xe8, 8, 0, 0x2b, 0x10, 0x48, 0x60, 2, 0, 0, 0]);
+        let call = |number| {
+            let mut call = vec![5, 0, 0, 3, 0x10, 0, 0, 0, 28, 0, 0, 0, number, 0, 0, 0];
+            call.extend([4, 0, 0, 0, 1, 0, 12, 0, 0, 0, 0, 0]);
+            call
+        };
+
+        let mut engine = watching();
+        engine.contexts.clone_from(&folder);
+        segment(&mut engine, BEGIN_NS, 1000, &bind);
+        engine.keep_contexts();
+        let mut again = watching();
+        again.contexts.clone_from(&folder);
+        again.run.remember(contexts::load(&folder, BEGIN_NS + SECOND_NS));
+        // Until the connection is seen again, its context is kept on.
+        again.keep_contexts();
+        assert_eq!(1, contexts::load(&folder, BEGIN_NS + SECOND_NS).len());
+        segment(&mut again, BEGIN_NS + SECOND_NS, 5000, &call(9));
+        let mut without = watching();
+        segment(&mut without, BEGIN_NS + SECOND_NS, 5000, &call(9));
+
+        let found = told(&mut again);
+        assert_eq!(vec![("RCreateServiceW".to_owned(), "svcctl".to_owned())], found);
+        assert!(!told(&mut without).iter().any(|(name, _)| name == "RCreateServiceW"));
+        fs::remove_dir_all(folder).unwrap();
     }
 
     fn batches(engine: &mut Engine) -> Vec<Batch> {

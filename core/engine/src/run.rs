@@ -6,11 +6,12 @@ use std::hash::BuildHasher;
 
 use compact_str::CompactString;
 use otic_wire::packet::Ends;
-use otic_wire::{AddressNumber, Packet, packet};
+use otic_wire::{Address, AddressNumber, Packet, packet};
 use rustc_hash::FxBuildHasher;
 
 use crate::attempts::BUCKET_NS;
 use crate::canary::Canary;
+use crate::contexts::Context;
 use crate::facts::Batch;
 use crate::input::{Block, Cut};
 use crate::merge::Merger;
@@ -90,6 +91,27 @@ impl Run {
     /// Canaries as this one makes them are known from now on.
     pub fn set_canary(&mut self, canary: Canary) {
         self.shared.canary = Some(canary);
+    }
+
+    /// What long-lived connections agreed, as far as later messages depend on it.
+    #[must_use]
+    pub fn contexts(&self) -> Vec<Context> {
+        let shards = self.workers.iter().flat_map(|worker| &worker.shards);
+        shards.flat_map(|shard| shard.contexts(&self.shared)).collect()
+    }
+
+    /// Takes over what [`Self::contexts`] of an earlier run gave.
+    pub fn remember(&mut self, contexts: Vec<Context>) {
+        let count = self.workers.len();
+        for context in contexts {
+            let [(a, _), (b, _)] = context.ends;
+            let number = |ip| Some(AddressNumber::from(&Address::Ip(ip)));
+            let shard = shard_of(&(number(a), number(b)));
+            let worker = self.workers.get_mut(shard % count);
+            if let Some(shard) = worker.and_then(|worker| worker.shards.get_mut(shard / count)) {
+                shard.remember(context);
+            }
+        }
     }
 
     /// Collects what the dissector of this protocol says from now on.

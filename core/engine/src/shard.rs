@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use compact_str::{CompactString, ToCompactString, format_compact};
 use hashbrown::hash_map::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
-use otic_protocols::registry::Protocol;
+use otic_protocols::registry::{self, Protocol};
 use otic_protocols::{
     Child, Claim, Counter, Event, Holds, Input, Item, Numbered, Operation, Out, Side, Transport,
     Value, Violation, Who,
@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 
 use crate::attempts::{Attempt, Attempts};
 use crate::canary::{self, Canary};
+use crate::contexts::{self, Context};
 use crate::conversation::{Connection, ConnectionKey, Operations, push_tight, spans};
 use crate::copies::{self, Copy, CopyCheck};
 use crate::facts::{self, Id, Span};
@@ -47,6 +48,8 @@ const SILENCE_DATAGRAMS_NS: i64 = 120_000_000_000;
 const SILENCE_STREAM_NS: i64 = 4 * 3_600_000_000_000;
 /// Sessions of one shard that wait for an answer from another port.
 const AWAITED: usize = 64;
+/// Connections of one shard of which is remembered what they agreed.
+const REMEMBERED: usize = 1024;
 /// Services of one shard that are remembered.
 const SERVICES: usize = 256;
 /// Largest payload handed to Python, bytes.
@@ -130,6 +133,8 @@ pub struct Shard {
     awaited: Vec<Awaited>,
     /// What ends were seen to serve, by address space, transport, address and port.
     services: HashMap<(u16, Transport, (Address, u16)), &'static Protocol>,
+    /// What connections agreed that are not in `flows`.
+    remembered: HashMap<contexts::Ends, Context>,
     /// Slots of flows, by key.
     flow_of: HashTable<u32>,
     /// Boxed: a flow leaves its slot while its frame is read.
@@ -172,6 +177,7 @@ impl Default for Shard {
             trace: None,
             awaited: Vec::new(),
             services: HashMap::new(),
+            remembered: HashMap::new(),
             flow_of: HashTable::new(),
             flows: Vec::new(),
             free: Vec::new(),
@@ -501,6 +507,9 @@ impl Shard {
         if transport == Transport::Udp && !self.awaited.is_empty() {
             self.follow(&mut flow, from.0, to);
         }
+        if transport == Transport::Tcp && !self.remembered.is_empty() {
+            self.resume(&mut flow, at);
+        }
         let index = self.free.pop().unwrap_or(self.flows.len());
         flow.slot = index as u32;
         match self.flows.get_mut(index) {
@@ -513,6 +522,37 @@ impl Shard {
             flow.map_or(0, |flow| hasher.hash_one(flow.key))
         });
         index
+    }
+
+    /// A connection of which was remembered what it agreed goes on there, unless it begins anew.
+    #[cold]
+    fn resume(&mut self, flow: &mut Flow, at: &Place<'_>) {
+        let Some(ends) = ip_ends(flow) else { return };
+        let Some(context) = self.remembered.remove(&ends) else { return };
+        let begins = matches!(at.packet.kind, Kind::Tcp(tcp) if tcp.flags & SYN != 0);
+        let named = |protocol: &&Protocol| protocol.name == context.protocol;
+        if let Some(protocol) = registry::protocols().find(named)
+            && !begins
+            && at.shared.spaces.name(flow.space) == context.space
+        {
+            let mut session = protocol.session();
+            session.restore(&context.bytes);
+            flow.reader = Reader::Found(protocol, session);
+            flow.client = Some(if context.client_is_second { Side::B } else { Side::A });
+        }
+    }
+
+    /// What flows agreed, and what was remembered of those that are not seen yet.
+    pub fn contexts<'a>(&'a self, shared: &'a Shared) -> impl Iterator<Item = Context> + 'a {
+        let running = self.flows.iter().flatten().filter_map(|flow| context_of(flow, shared));
+        running.chain(self.remembered.values().cloned())
+    }
+
+    /// Remembers what a connection agreed, until it is seen again.
+    pub fn remember(&mut self, context: Context) {
+        if self.remembered.len() < REMEMBERED {
+            self.remembered.insert(context.ends, context);
+        }
     }
 
     /// Remembers that the other end may answer `side` from any port. Between two ports of one
@@ -1756,6 +1796,9 @@ impl Shard {
             self.held -= streams.iter().map(Stream::held).sum::<usize>();
             flow.streams = Some(streams);
         }
+        if let Some(context) = context_of(&flow, shared).filter(|_| !flow.refused) {
+            self.remember(context);
+        }
         self.finish_session(&mut flow, &at);
         let waits = flow.waiting.is_some();
         match (&flow.reader, flow.transport) {
@@ -1784,6 +1827,29 @@ impl Shard {
 /// Whether frames of both ends wait.
 fn both_sent(waiting: &Waiting) -> bool {
     waiting.iter().all(|(frames, _)| *frames > 0)
+}
+
+/// Both ends of a flow between IP addresses.
+fn ip_ends(flow: &Flow) -> Option<contexts::Ends> {
+    match flow.ends {
+        [(Address::Ip(a), a_port), (Address::Ip(b), b_port)] => Some([(a, a_port), (b, b_port)]),
+        _ => None,
+    }
+}
+
+/// What the session of a TCP flow agreed, if later messages depend on it.
+fn context_of(flow: &Flow, shared: &Shared) -> Option<Context> {
+    let (Reader::Found(protocol, session), Transport::Tcp) = (&flow.reader, flow.transport) else {
+        return None;
+    };
+    Some(Context {
+        bytes: session.context()?,
+        ends: ip_ends(flow)?,
+        space: shared.spaces.name(flow.space).into(),
+        protocol: protocol.name.into(),
+        client_is_second: flow.client? == Side::B,
+        last_ns: flow.last_ns,
+    })
 }
 
 /// Reads what `stream` keeps since before the protocol was known; what it cannot be is a greeting

@@ -207,6 +207,16 @@ pub trait Session: Send {
     /// The flow is over or idle: report what still waits for a response as unseen.
     fn finish(&mut self, _out: &mut Out) {}
 
+    /// What both ends agreed and later messages do not say again (interfaces by number, connections
+    /// by id): it is kept over a restart of capture. None where there is nothing.
+    fn context(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Takes over what [`Self::context`] of an earlier session of the same flow gave; bytes that are
+    /// none are ignored.
+    fn restore(&mut self, _context: &[u8]) {}
+
     /// Whether what was read proves the protocol. A probe that says [`Probe::More`](crate::Probe)
     /// to a datagram starts a session on trial: until it is proven, what it says is dropped and
     /// other protocols may still take the flow.

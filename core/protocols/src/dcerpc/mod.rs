@@ -221,6 +221,30 @@ impl Default for Association {
 }
 
 impl Association {
+    /// The presentation contexts: number, length of the interface's name, name.
+    fn context(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for (context, name) in &self.contexts {
+            if let Ok(length) = u8::try_from(name.len()) {
+                bytes.extend_from_slice(&context.to_le_bytes());
+                bytes.push(length);
+                bytes.extend_from_slice(name.as_bytes());
+            }
+        }
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    fn restore(&mut self, mut bytes: &[u8]) {
+        while let Some((&[low, high, length], rest)) = bytes.split_first_chunk()
+            && let Some((name, rest)) = rest.split_at_checked(usize::from(length))
+            && let Ok(name) = std::str::from_utf8(name)
+            && self.contexts.len() < CONTEXTS
+        {
+            self.contexts.push((u16::from_le_bytes([low, high]), name.into()));
+            bytes = rest;
+        }
+    }
+
     /// Reads the fragments in `bytes`, a sub-slice of `input.bytes` that holds what was written to
     /// or read from a pipe. A fragment that goes on elsewhere is read as far as it is there.
     pub fn pipe(&mut self, input: &Input<'_>, bytes: &[u8], out: &mut Out) {
@@ -589,6 +613,14 @@ fn violation(input: &Input<'_>, evidence: Spans) -> Item {
 }
 
 impl Session for Dcerpc {
+    fn context(&self) -> Option<Vec<u8>> {
+        self.association.context()
+    }
+
+    fn restore(&mut self, context: &[u8]) {
+        self.association.restore(context);
+    }
+
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         if input.transport == Transport::Udp {
             self.datagram(input, out);
@@ -747,6 +779,20 @@ mod tests {
         assert!(items.iter().any(|item| matches!(item, Item::Event(event)
             if event.kind == "service-created" && event.values == [("service", "PSEXESVC".into())])));
         testing::survives(&PROTOCOL, &talk);
+    }
+
+    #[test]
+    fn the_contexts_of_a_session_can_be_restored() {
+        let mut known = Association::default();
+        known.contexts = vec![(0, "svcctl".into()), (7, "".into()), (300, "epm".into())];
+        let bytes = known.context().unwrap();
+        let mut restored = Association::default();
+        restored.restore(&bytes);
+        assert_eq!(known.contexts, restored.contexts);
+        for cut in 0..bytes.len() {
+            Association::default().restore(&bytes[..cut]);
+        }
+        assert_eq!(None, Association::default().context());
     }
 
     #[test]

@@ -205,6 +205,38 @@ pub(super) fn is_reply(message: &[u8]) -> Option<bool> {
 }
 
 impl State {
+    /// The connections: both ids, length of the child's address, address.
+    pub fn context(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for known in &self.connections {
+            let child = known.child.to_text();
+            if let Ok(length) = u8::try_from(child.len()) {
+                bytes.extend_from_slice(&known.originator_to_target.to_le_bytes());
+                bytes.extend_from_slice(&known.target_to_originator.to_le_bytes());
+                bytes.push(length);
+                bytes.extend_from_slice(child.as_bytes());
+            }
+        }
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    /// Takes over what [`Self::context`] gave.
+    pub fn restore(&mut self, mut bytes: &[u8]) {
+        while let Some((head, rest)) = bytes.split_first_chunk::<9>()
+            && let &[a, b, c, d, e, f, g, h, length] = head
+            && let Some((child, rest)) = rest.split_at_checked(usize::from(length))
+            && let Ok(child) = std::str::from_utf8(child)
+            && self.connections.len() < MOST_CONNECTIONS
+        {
+            self.connections.push_back(Connection {
+                originator_to_target: u32::from_le_bytes([a, b, c, d]),
+                target_to_originator: u32::from_le_bytes([e, f, g, h]),
+                child: if child.is_empty() { Child::None } else { Child::Text(child.into()) },
+            });
+            bytes = rest;
+        }
+    }
+
     /// The child behind a connection and one name for both of its ids.
     pub fn connection(&self, id: u32) -> (Child, u32) {
         self.connections
@@ -837,4 +869,30 @@ fn scalar(kind: u16, data: &[u8]) -> Option<(Value, &[u8])> {
         _ => Value::Real(f64::from_le_bytes(cursor.array().ok()?)),
     };
     Some((value, part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_connections_of_a_session_can_be_restored() {
+        let mut known = State::default();
+        for (id, child) in [(1, Child::Text("cip-slot 1/4".into())), (0xffff_ffff, Child::None)] {
+            known.connections.push_back(Connection {
+                originator_to_target: id,
+                target_to_originator: 9,
+                child,
+            });
+        }
+        let bytes = known.context().unwrap();
+        let mut restored = State::default();
+        restored.restore(&bytes);
+        assert_eq!((Child::Text("cip-slot 1/4".into()), 1), restored.connection(1));
+        assert_eq!((Child::None, u32::MAX), restored.connection(9));
+        for cut in 0..bytes.len() {
+            State::default().restore(&bytes[..cut]);
+        }
+        assert_eq!(None, State::default().context());
+    }
 }

@@ -191,6 +191,14 @@ impl EthernetIp {
 }
 
 impl Session for EthernetIp {
+    fn context(&self) -> Option<Vec<u8>> {
+        self.cip.context()
+    }
+
+    fn restore(&mut self, context: &[u8]) {
+        self.cip.restore(context);
+    }
+
     fn read(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
         self.said = None;
         if input.transport != Transport::Tcp {

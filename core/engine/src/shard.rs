@@ -853,6 +853,12 @@ impl Shard {
                 Arrival::InOrder
             }
         };
+        if searching && reader.protocol().is_some() && other.kept().is_some() {
+            // It was a later part of what was kept that told the protocol.
+            let nothing = SpanMap::default();
+            let now = at.input(side, ends, Transport::Tcp, &[], &nothing);
+            read_kept(reader, other, &now, &mut out);
+        }
         self.held = self.held + stream.held() + other.held() - held_before;
         if self.held > HELD {
             self.held -= stream.held();

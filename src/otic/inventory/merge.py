@@ -497,7 +497,8 @@ class Merger:
             sight = self._sight(mac, ip)
             if sight is not None and sight.last_ns > ends_ns + KNOWN_NS:
                 return ()
-        for mac in guests if turns else ():
+        seen = sorted((self._sightings[mac, ip].first_ns, mac) for mac in guests if turns)
+        for _, mac in seen:
             _insert(turns, mac, self._sightings[mac, ip], fact.ts_ns)
         return tuple(sorted(turns))
 

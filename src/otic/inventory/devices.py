@@ -38,8 +38,30 @@ ONE_OF_ITS_KIND = {
 }
 """Kinds that every endpoint of the protocol has: children only where there are several."""
 
+STATIONS = {
+    "modbus-unit",
+    "dnp3",
+    "bacnet",
+    "hart",
+    "bsap",
+    "genisys-unit",
+    "df1",
+    "iec101-link",
+    "s-bus-station",
+}
+"""Kinds of which each is a machine of its own: what leads to several of them is a gateway."""
+
 GATEWAY_UNITS = {"modbus-unit 0", "modbus-unit 1", "modbus-unit 255"}
 """Modbus units by which a server without anything behind it is addressed."""
+
+SERIAL = {"df1", "iec101-link"}
+"""Kinds of protocols that have no other carrier of their own than serial lines."""
+
+SERIAL_FRAMING = "serial_framing"
+"""What a station tells by its frames: they are those of a serial line, not of the network."""
+
+OWN_UNITS = {"modbus-unit 0", "modbus-unit 255"}
+"""Modbus units that are the server itself (Modbus Messaging on TCP/IP V1.0b §3.1.3)."""
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -58,6 +80,7 @@ class Device(msgspec.Struct, kw_only=True):
     first_ns: int
     parent: bytes | None = None
     child_address: str = ""
+    gateway: str = ""
     contested: tuple[str, ...] = ()
     routes: int = 0
     former: dict[str, int] = {}
@@ -412,13 +435,21 @@ class _Builder:
                     behind[fact.space, fact.address, kind].append(fact)
         depth = sorted(behind.items(), key=lambda item: (item[0], min(f.id for f in item[1])))
         found: list[tuple[int, Endpoint, bool]] = []
+        stations: dict[bytes, list[Endpoint]] = defaultdict(list)
         for (_, _, kind), facts in depth:
-            several = len(facts) > 1 and kind in ONE_OF_ITS_KIND
+            others = [
+                fact for fact in facts if fact.child not in OWN_UNITS or self._is_on_a_line(fact)
+            ]
+            several = len(others) > 1 and kind in ONE_OF_ITS_KIND
             for fact in facts:
-                if kind not in ONE_OF_ITS_KIND or several:
+                if fact not in others:
+                    own = False
+                elif kind not in ONE_OF_ITS_KIND or several:
                     own = True
                 else:
-                    own = kind == "modbus-unit" and fact.child not in GATEWAY_UNITS
+                    own = self._is_on_a_line(fact) or (
+                        kind == "modbus-unit" and fact.child not in GATEWAY_UNITS
+                    )
                 found.append((fact.child.count("/"), fact, own))
         for _, fact, own in sorted(found, key=lambda item: (item[0], item[1].id)):
             base = self.whole._bases[fact.space, fact.address]
@@ -447,9 +478,30 @@ class _Builder:
                 claims=claims,
                 activity=self.activity.get(fact.id, NOTHING_DONE),
             )
+            if self._is_station(fact):
+                stations[machine].append(fact)
             self.devices[fact.id] = device
             self.device_of[fact.id] = fact.id
             self.made_of[fact.id] = self.made_of[machine]
+
+        for machine, facts in stations.items():
+            if any(self._is_on_a_line(fact) for fact in facts):
+                self.devices[machine].gateway = "serial lines"
+            elif len(facts) > 1 or facts[0].child.startswith("bacnet "):
+                self.devices[machine].gateway = "stations"
+
+    def _is_station(self, fact: Endpoint) -> bool:
+        """Whether it is a machine that others reach through the address; a client may be the
+        address itself, but a BACnet station with a network number never is.
+        """
+        kind = fact.child.partition(" ")[0]
+        return kind == "bacnet" or (kind in STATIONS and fact.id in self.answered)
+
+    def _is_on_a_line(self, fact: Endpoint) -> bool:
+        """Whether the station's frames are those of a serial line."""
+        return fact.child.partition(" ")[0] in SERIAL or any(
+            claim.attribute == SERIAL_FRAMING for claim in self._claims(fact.id)
+        )
 
     def _share(self, contest: Contest) -> None:
         """Shows a contested address and its claims at each machine that holds it."""

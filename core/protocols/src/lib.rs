@@ -103,6 +103,7 @@ pub mod s7comm;
 pub mod s7comm_plus;
 pub mod sctp;
 pub mod sequence;
+mod serial_line;
 pub mod session;
 pub mod sip;
 pub mod smb;

@@ -1,18 +1,27 @@
-//! Telnet: option negotiation, the server's banner, and log-ins as far as prompts show them.
+//! Telnet: option negotiation, the server's banner, log-ins as far as prompts show them, and serial
+//! ports behind terminal servers.
 //!
-//! Sources: RFC 854 (commands), RFC 855 (options, subnegotiation). The words of prompts and
+//! Sources: RFC 854 (commands), RFC 855 (options, subnegotiation), RFC 2217 (com port control: §2
+//! settings, §3 control, §4 notifications, §5 flow control; servers answer with 100 more). The words of prompts and
 //! refusals are those of common systems (`login:`, `Password:`, `Login incorrect`); they are a
 //! convention, no standard, so log-in events are a reading, not a proof.
 //!
-//! Not decoded: options, what is typed or shown after the log-in. What is typed at a password
+//! Where a com port is negotiated, the bytes between the commands are the serial line's
+//! (`serial_line`). The code of an operation is the client's command.
+//!
+//! Not decoded: other options, what is typed or shown after the log-in. What is typed at a password
 //! prompt is never kept.
 
-use otic_wire::Spans;
+use compact_str::{CompactString, ToCompactString, format_compact};
+use otic_wire::{SpanMap, Spans};
 
 use crate::out::{
-    Action, Child, Claim, Confidence, Decode, Event, Evidence, Item, Operation, Out, Outcome, Who,
+    Action, Child, Claim, Confidence, Decode, Event, Evidence, Item, Object, Operation, Out,
+    Outcome, Who,
 };
+use crate::pending::Pending;
 use crate::registry::{Carrier, Dissector, Probe, Protocol};
+use crate::serial_line::SerialLine;
 use crate::session::{Input, Session, Side};
 use crate::text;
 
@@ -23,7 +32,7 @@ pub const PROTOCOL: Protocol = Protocol {
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[PORT])],
     dissector: Dissector::Built { probe, session: || Box::new(Telnet::default()) },
-    source: "RFC 854, RFC 855",
+    source: "RFC 854, RFC 855, RFC 2217",
 };
 
 const NAME: &str = "telnet";
@@ -33,7 +42,17 @@ const IAC: u8 = 255;
 const SB: u8 = 250;
 const SE: u8 = 240;
 const WILL: u8 = 251;
+const DO: u8 = 253;
 const DONT: u8 = 254;
+
+/// RFC 2217 §1.
+const COM_PORT: u8 = 44;
+/// The server's commands are the client's plus this (§2).
+const FROM_SERVER: u8 = 100;
+/// Bytes of a subnegotiation kept.
+const SUB_CAP: usize = 128;
+/// Commands of one flow that may wait for their answer at once.
+const WAITING: usize = 16;
 
 /// Longest line and user name kept.
 const LINE_CAP: usize = 256;
@@ -49,6 +68,8 @@ fn probe(input: &Input<'_>) -> Probe {
     match input.bytes {
         // Two negotiations in a row, of options RFC 855 lists (0 to 50).
         [IAC, WILL..=DONT, 0..=50, IAC, SB..=DONT, 0..=50, ..] => Probe::Likely,
+        [IAC, SB, COM_PORT, 0..=12 | 100..=112, ..] => Probe::Likely,
+        [IAC, SB] | [IAC, SB, COM_PORT] => Probe::More,
         [IAC, WILL..=DONT, 0..=50, ..] => Probe::Weak,
         [IAC] | [IAC, WILL..=DONT] => Probe::More,
         bytes => {
@@ -65,9 +86,71 @@ enum Command {
     #[default]
     None,
     Escape,
-    Option,
+    /// The option of this verb follows.
+    Option(u8),
     Sub,
     SubEscape,
+}
+
+/// What the next byte of a direction is.
+enum Read {
+    Text(u8),
+    /// WILL or DO of an option.
+    Wanted(u8, u8),
+    /// A byte within a subnegotiation.
+    Sub(u8),
+    SubEnd,
+    Nothing,
+}
+
+/// A serial port behind the server, once it is negotiated.
+struct ComPort {
+    line: SerialLine,
+    waiting: Pending<u8, Box<Operation>>,
+}
+
+/// Name and action of a command of the client (§2 to §5).
+const fn com_port_command(code: u8, asks: bool) -> (&'static str, Action) {
+    let set = if asks { Action::Read } else { Action::Configuration };
+    match code {
+        0 => ("signature", Action::Identify),
+        1 => ("set-baud-rate", set),
+        2 => ("set-data-size", set),
+        3 => ("set-parity", set),
+        4 => ("set-stop-size", set),
+        5 => ("set-control", Action::Control),
+        6 => ("notify-line-state", Action::Diagnostics),
+        7 => ("notify-modem-state", Action::Diagnostics),
+        8 => ("flow-control-suspend", Action::Control),
+        9 => ("flow-control-resume", Action::Control),
+        10 => ("set-line-state-mask", Action::Configuration),
+        11 => ("set-modem-state-mask", Action::Configuration),
+        12 => ("purge-data", Action::Control),
+        _ => ("unknown", Action::Control),
+    }
+}
+
+/// A setting's attribute and its value as people write it; none for 0, which asks for it.
+fn setting(code: u8, value: &[u8]) -> Option<(&'static str, CompactString)> {
+    match (code, value) {
+        (1, [a, b, c, d]) => {
+            let rate = u32::from_be_bytes([*a, *b, *c, *d]);
+            (rate > 0).then(|| ("baud_rate", rate.to_compact_string()))
+        }
+        (2, [size @ 5..=8]) => Some(("data_bits", size.to_compact_string())),
+        (3, [kind]) => {
+            let names =
+                [None, Some("none"), Some("odd"), Some("even"), Some("mark"), Some("space")];
+            let name = names.get(usize::from(*kind)).copied().flatten()?;
+            Some(("parity", name.into()))
+        }
+        (4, [kind]) => {
+            let names = [None, Some("1"), Some("2"), Some("1.5")];
+            let name = names.get(usize::from(*kind)).copied().flatten()?;
+            Some(("stop_bits", name.into()))
+        }
+        _ => None,
+    }
 }
 
 /// Where the log-in is.
@@ -97,6 +180,9 @@ struct Telnet {
     lines: u8,
     banner_said: bool,
     answers: u8,
+    com_port: Option<Box<ComPort>>,
+    /// Subnegotiations that are being read, and where they stood.
+    subs: [(Vec<u8>, SpanMap); 2],
 }
 
 impl Telnet {
@@ -104,22 +190,96 @@ impl Telnet {
         side.of(&mut self.commands)
     }
 
-    /// The next byte of text, once commands are taken out.
-    fn text_byte(&mut self, side: Side, byte: u8) -> Option<u8> {
+    /// What the next byte is, once commands are taken out.
+    fn next(&mut self, side: Side, byte: u8) -> Read {
         let command = self.command(side);
-        let (next, text) = match (*command, byte) {
-            (Command::None, IAC) => (Command::Escape, None),
-            (Command::None, byte) => (Command::None, Some(byte)),
-            (Command::Escape, IAC) => (Command::None, Some(IAC)),
-            (Command::Escape, SB) => (Command::Sub, None),
-            (Command::Escape, WILL..=DONT) => (Command::Option, None),
-            (Command::Escape | Command::Option, _) => (Command::None, None),
-            (Command::Sub, IAC) => (Command::SubEscape, None),
-            (Command::SubEscape, SE) => (Command::None, None),
-            (Command::Sub | Command::SubEscape, _) => (Command::Sub, None),
+        let (next, read) = match (*command, byte) {
+            (Command::None, IAC) => (Command::Escape, Read::Nothing),
+            (Command::None, byte) => (Command::None, Read::Text(byte)),
+            (Command::Escape, IAC) => (Command::None, Read::Text(IAC)),
+            (Command::Escape, SB) => (Command::Sub, Read::Nothing),
+            (Command::Escape, WILL..=DONT) => (Command::Option(byte), Read::Nothing),
+            (Command::Option(verb @ (WILL | DO)), option) => {
+                (Command::None, Read::Wanted(verb, option))
+            }
+            (Command::Escape | Command::Option(_), _) => (Command::None, Read::Nothing),
+            (Command::Sub, IAC) => (Command::SubEscape, Read::Nothing),
+            (Command::SubEscape, SE) => (Command::None, Read::SubEnd),
+            (Command::Sub | Command::SubEscape, byte) => (Command::Sub, Read::Sub(byte)),
         };
         *command = next;
-        text
+        read
+    }
+
+    fn sub_byte(&mut self, input: &Input<'_>, byte: u8, part: &[u8]) {
+        let (bytes, spans) = input.side.of(&mut self.subs);
+        if bytes.len() < SUB_CAP {
+            bytes.push(byte);
+            for span in input.locate(part) {
+                spans.push(span);
+            }
+        }
+    }
+
+    fn sub_end(&mut self, input: &Input<'_>, out: &mut Out) {
+        let (bytes, spans) = std::mem::take(input.side.of(&mut self.subs));
+        let [COM_PORT, code, value @ ..] = bytes.as_slice() else { return };
+        let inner = input.with_bytes(&bytes, &spans);
+        let from_server = *code >= FROM_SERVER;
+        let code = if from_server { code - FROM_SERVER } else { *code };
+        let server = if from_server { input.side } else { input.side.other() };
+        self.server = Some(server);
+        let port = self.port();
+        if from_server {
+            if let Some((attribute, said)) = setting(code, value) {
+                let decode =
+                    if matches!(code, 1 | 2) { Decode::UnsignedBe } else { Decode::Derived };
+                let told_in = (NAME, com_port_command(code, false).0);
+                out.claim(inner.own_claim(told_in, attribute, said, value, decode));
+            } else if code == 0 && text::is_printable(value) {
+                out.claim(inner.own_text((NAME, "signature"), "server_banner", value));
+            }
+        }
+        let asked = port.waiting.take(&code);
+        match (from_server, asked) {
+            (true, Some(asked)) => {
+                out.operation(Box::new(Operation { outcome: Outcome::Ok, ..*asked }));
+                return;
+            }
+            // What the server tells unasked; an answer alone says nothing of who asked what.
+            (true, None) if !matches!(code, 6..=9) => return,
+            (_, asked) => {
+                if let Some(asked) = asked {
+                    out.operation(asked);
+                }
+            }
+        }
+        let asks = value.iter().all(|byte| *byte == 0);
+        let set = setting(code, value);
+        let operation = Operation {
+            code: Some(code.into()),
+            object: set.map_or(Object::None, |(attribute, said)| {
+                Object::Text(format_compact!("{attribute} {said}"))
+            }),
+            outcome: if from_server || matches!(code, 8 | 9) {
+                Outcome::None
+            } else {
+                Outcome::Unseen
+            },
+            ..inner.operation(NAME, input.side, com_port_command(code, asks), &bytes)
+        };
+        if operation.outcome == Outcome::None {
+            out.operation(operation);
+        } else if let Some(evicted) = port.waiting.insert(code, Box::new(operation)) {
+            out.operation(evicted);
+        }
+    }
+
+    /// The serial port, which there is from now on.
+    fn port(&mut self) -> &mut ComPort {
+        self.com_port.get_or_insert_with(|| {
+            Box::new(ComPort { line: SerialLine::default(), waiting: Pending::new(WAITING) })
+        })
     }
 
     fn event(&self, kind: &'static str, input: &Input<'_>, part: &[u8]) -> Item {
@@ -251,17 +411,49 @@ impl Session for Telnet {
         }
         for part in input.bytes.chunks(1) {
             let Some(&byte) = part.first() else { continue };
-            let Some(byte) = self.text_byte(input.side, byte) else { continue };
-            if input.side == server {
+            let byte = match self.next(input.side, byte) {
+                Read::Text(byte) => byte,
+                Read::Sub(byte) => {
+                    self.sub_byte(input, byte, part);
+                    continue;
+                }
+                Read::SubEnd => {
+                    self.sub_end(input, out);
+                    continue;
+                }
+                Read::Wanted(verb, COM_PORT) => {
+                    // The client offers to send commands, the server agrees (§1).
+                    let client = if verb == WILL { input.side } else { input.side.other() };
+                    self.server = Some(client.other());
+                    self.port();
+                    continue;
+                }
+                Read::Wanted(..) | Read::Nothing => continue,
+            };
+            if let Some(port) = &mut self.com_port {
+                port.line.add(input, part);
+            } else if input.side == server {
                 self.shown(input, byte, part, out);
             } else {
                 self.typed(input, byte, part, out);
             }
         }
+        if let Some(port) = &mut self.com_port {
+            port.line.read(input, out);
+        }
         if !input.bytes.is_empty() {
             out.layer(NAME, input.side);
         }
         input.bytes.len()
+    }
+
+    fn finish(&mut self, out: &mut Out) {
+        if let Some(port) = &mut self.com_port {
+            for operation in port.waiting.drain() {
+                out.operation(operation);
+            }
+            port.line.finish(out);
+        }
     }
 
     fn stream_cap(&self) -> usize {
@@ -326,8 +518,51 @@ mod tests {
         assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::B, &[0x16, 3, 1, 0, 5])));
     }
 
+    /// A terminal server's port: 9600 baud, even parity, then Modbus RTU with an escaped 255.
+    const PORT_SESSION: &[(Side, &[u8])] = &[
+        (Side::A, &[IAC, WILL, COM_PORT, IAC, WILL, 0]),
+        (Side::B, &[IAC, DO, COM_PORT, IAC, DO, 0]),
+        (Side::A, &[IAC, SB, COM_PORT, 1, 0, 0, 0x25, 0x80, IAC, SE]),
+        (Side::B, &[IAC, SB, COM_PORT, 101, 0, 0, 0x25, 0x80, IAC, SE]),
+        (Side::A, &[IAC, SB, COM_PORT, 3, 3, IAC, SE]),
+        (Side::B, &[IAC, SB, COM_PORT, 103, 3, IAC, SE]),
+        (Side::A, &[IAC, SB, COM_PORT, 2, 0, IAC, SE]),
+        (Side::B, &[IAC, SB, COM_PORT, 107, 0x30, IAC, SE]),
+        (Side::A, &[1, 3, 0, 0, 0, 2, 0xc4, 0x0b]),
+        (Side::B, &[1, 3, 4, 0, 7, IAC, IAC, 8, 0x0b, 0xc4]),
+    ];
+
+    #[test]
+    fn a_com_port_tells_its_settings_and_what_the_line_carries() {
+        let items = testing::items(&PROTOCOL, PORT_SESSION);
+        let claims = testing::claims(&items);
+        for expected in [("baud_rate", "9600"), ("parity", "even"), ("serial_framing", "modbus")] {
+            assert!(claims.contains(&(expected.0, expected.1.into())), "{expected:?} {claims:?}");
+        }
+        assert_eq!(
+            vec![
+                ("session", String::new(), Outcome::None),
+                ("set-baud-rate", "baud_rate 9600".into(), Outcome::Ok),
+                ("set-parity", "parity even".into(), Outcome::Ok),
+                ("notify-modem-state", String::new(), Outcome::None),
+                ("read-holding-registers", "holding-register 0-1".into(), Outcome::Ok),
+                ("set-data-size", String::new(), Outcome::Unseen),
+            ],
+            testing::operations(&items)
+        );
+        assert!(items.iter().any(|item| matches!(item, Item::Operation(op)
+            if op.protocol == "modbus" && op.server_child == Child::Number("modbus-unit", 1))));
+    }
+
+    #[test]
+    fn a_com_port_is_known_in_the_middle() {
+        let middle = (Side::B, [IAC, SB, COM_PORT, 107, 0x30, IAC, SE].as_slice());
+        assert_eq!(Probe::Likely, testing::probe(&PROTOCOL, middle));
+    }
+
     #[test]
     fn survives_hostile_bytes() {
+        testing::survives(&PROTOCOL, PORT_SESSION);
         testing::survives(&PROTOCOL, SESSION);
     }
 }

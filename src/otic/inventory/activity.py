@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -78,6 +79,8 @@ class Activities:
         self._before_end: Several[bytes, bytes] = Several()
         self._before_connection: Several[bytes, bytes] = Several()
         self._before_child: Several[tuple[str, str, str], bytes] = Several()
+        self.lent: set[bytes] = set()
+        self._parts: dict[bytes, dict[bytes, Activity]] = {}
         self._dirty: set[bytes] = set()
         self._alike: dict[Any, Any] = {}
 
@@ -101,6 +104,53 @@ class Activities:
             self._operation(state, id_)
         dirty, self._dirty = self._dirty, set()
         return dirty
+
+    def parts(
+        self, state: State, endpoint: bytes, holder_at: Callable[[int], bytes]
+    ) -> dict[bytes, Activity]:
+        """What was done at an address, by who held it when that began."""
+        known = self._parts.get(endpoint)
+        if known is None:
+            known = self._parts[endpoint] = self._split(state, endpoint, holder_at)
+            self.lent.add(endpoint)
+        return known
+
+    def forget_parts(self, endpoints: set[bytes]) -> None:
+        """Others held these addresses than was thought, or at other times."""
+        for endpoint in endpoints & self._parts.keys():
+            del self._parts[endpoint]
+
+    def _split(
+        self, state: State, endpoint: bytes, holder_at: Callable[[int], bytes]
+    ) -> dict[bytes, Activity]:
+        by: dict[bytes, Novelty] = defaultdict(Novelty)
+        for connection in state.connections_of({endpoint, *self._behind[endpoint]}):
+            part = by[holder_at(connection.ts_ns)]
+            part.connections.add(connection.id)
+        names = {id_ for part in by.values() for id_ in part.connections}
+        names |= {old for old in state.corrections if state.stands_for(old)[0] in names}
+        operations = {id_ for name, id_ in state.facts_on(names) if name == "operations"}
+        for id_ in state.in_turn("operations", operations):
+            by[holder_at(state.operations[id_].ts_ns)].operations.add(id_)
+        found = {}
+        for holder, part in by.items():
+            own = Activities()
+            # An operation is its connection's use by whoever asked, also where that is older.
+            part.connections |= {
+                state.stands_for(state.operations[id_].connection)[0] for id_ in part.operations
+            }
+            ends = [
+                end
+                for id_ in part.connections
+                if (on := state.connections.get(id_)) is not None
+                for end in (on.client_id, on.server_id)
+            ]
+            bases = {self.base(end) for end in ends}
+            behind = (id_ for base in bases for id_ in self._behind[base])
+            part.endpoints = {*ends, *bases, *behind} & state.endpoints.keys()
+            own.update(state, part)
+            found[holder] = own.of.get(endpoint, NOTHING_DONE)
+        return found
 
     def same(self, activity: Activity) -> Activity:
         """One object for equal activities without targets, which most machines of a kind share."""
@@ -239,6 +289,9 @@ class Activities:
         targets: Collection[bytes] = (),
         **more: Collection[str] | Collection[int],
     ) -> None:
+        if endpoint in self.lent:
+            self._parts.pop(endpoint, None)
+            self._dirty.add(endpoint)
         activity = self.of.get(endpoint, NOTHING_DONE)
         now: dict[str, Any] = {}
         for name, values in more.items():

@@ -5,7 +5,9 @@ Pure: `inventory(state, settings)` gives the same devices for the same facts in 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -15,13 +17,14 @@ from otic.inventory import addresses
 from otic.inventory.activity import NOTHING_DONE, Activities, Activity
 from otic.inventory.attributes import resolve
 from otic.inventory.merge import Contest, Group, Merger
-from otic.inventory.moves import Place, SwitchOver
+from otic.inventory.moves import Place, SwitchOver, Turn
 from otic.inventory.payloads import PayloadReader
 from otic.inventory.protocols import is_industrial, protocol
 from otic.inventory.several import Several
 from otic.inventory.types import classify
 from otic.journal.fold import Novelty, Sight, State
 from otic.settings import Settings
+from otic.times import iso
 
 ONE_OF_ITS_KIND = {
     "modbus-unit",
@@ -35,8 +38,30 @@ ONE_OF_ITS_KIND = {
 }
 """Kinds that every endpoint of the protocol has: children only where there are several."""
 
+STATIONS = {
+    "modbus-unit",
+    "dnp3",
+    "bacnet",
+    "hart",
+    "bsap",
+    "genisys-unit",
+    "df1",
+    "iec101-link",
+    "s-bus-station",
+}
+"""Kinds of which each is a machine of its own: what leads to several of them is a gateway."""
+
 GATEWAY_UNITS = {"modbus-unit 0", "modbus-unit 1", "modbus-unit 255"}
 """Modbus units by which a server without anything behind it is addressed."""
+
+SERIAL = {"df1", "iec101-link"}
+"""Kinds of protocols that have no other carrier of their own than serial lines."""
+
+SERIAL_FRAMING = "serial_framing"
+"""What a station tells by its frames: they are those of a serial line, not of the network."""
+
+OWN_UNITS = {"modbus-unit 0", "modbus-unit 255"}
+"""Modbus units that are the server itself (Modbus Messaging on TCP/IP V1.0b §3.1.3)."""
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -55,8 +80,10 @@ class Device(msgspec.Struct, kw_only=True):
     first_ns: int
     parent: bytes | None = None
     child_address: str = ""
+    gateway: str = ""
     contested: tuple[str, ...] = ()
     routes: int = 0
+    former: dict[str, int] = {}
     virtual: bool = False
     internet: bool = False
     members: list[bytes] = []
@@ -156,7 +183,9 @@ class Inventory:
                 self._behind.add((fact.space, fact.address), id_)
         dirty |= {state.claims[id_].endpoint for id_ in new.claims} | new.endpoints
         dirty = {base for id_ in dirty if (base := self._base(state, id_)) is not None}
-        dirty |= self._merger.update(state, new)
+        held_anew = self._merger.update(state, new)
+        self._activities.forget_parts(held_anew)
+        dirty |= held_anew
         self.switch_overs = self._merger.switch_overs()
         before = {contest.ip: contest for contest in self.contests}
         self.contests = self._merger.contests(state)
@@ -170,7 +199,11 @@ class Inventory:
         """The same endpoints with all of their groups, and all that share a contested address."""
         known = {id_ for id_ in dirty if id_ in self._merger.group_of}
         while True:
-            more = {id_ for ip in known for id_ in self._merger.group_of[ip].endpoints}
+            # Not the other way: what is new of one holder changes no other one.
+            holders = {mac for ip in known for _, mac in self._merger.turns_of(ip)}
+            more = (holders & self._merger.group_of.keys()) | {
+                id_ for ip in known for id_ in self._merger.group_of[ip].endpoints
+            }
             for contest in contests.values():
                 if contest.ip in more or more.intersection(contest.macs):
                     more |= {contest.ip, *contest.macs}
@@ -181,6 +214,7 @@ class Inventory:
     def _build(self, state: State, dirty: set[bytes]) -> set[bytes]:
         old: dict[bytes, Device] = {}
         for id_ in dirty:
+            self.device_of.pop(id_, None)
             for made in self._built.pop(id_):
                 if made in self.devices:
                     old[made] = self.devices.pop(made)
@@ -274,12 +308,17 @@ class _Builder:
         return [*self.state.claims_of(endpoint), *self.whole._payloads.of(endpoint)]
 
     def _machine(self, group: Group) -> None:
+        if any(self.whole._merger.turns_of(id_) for id_ in group.endpoints):
+            return
         facts = [self.state.endpoints[id_] for id_ in group.endpoints]
         # A group's addresses are told by its members, whoever sends from them.
         spoke = [fact for fact in facts if fact.spoke or (group.virtual and fact.id in group.basis)]
         if not spoke:
             return
-        earliest = min(spoke, key=lambda fact: (fact.ts_ns, fact.id))
+        # Who had an address first keeps the id that it gave, whoever has the address now.
+        lent = self._lent(group)
+        first = [self.state.endpoints[ip] for ip, (turn, *_) in lent if turn[1] in group.endpoints]
+        earliest = min([*spoke, *first], key=lambda fact: (fact.ts_ns, fact.id))
         own = [
             fact
             for fact in facts
@@ -324,9 +363,44 @@ class _Builder:
             }
             if not device.activity.vlans >= vlans:
                 device.activity |= Activity(vlans=frozenset(vlans))
+        for ip, turns in lent:
+            self._lend(device, group, ip, turns)
         device.activity = self.whole._activities.same(device.activity)
         self.devices[device.id] = device
         self.made_of[device.id] = group.endpoints
+
+    def _lent(self, group: Group) -> list[tuple[bytes, tuple[Turn, ...]]]:
+        """The addresses that these MACs hold or held in turn with others."""
+        merger = self.whole._merger
+        ips = {ip for id_ in group.endpoints for ip in merger.lent[id_]}
+        return [(ip, merger.turns_of(ip)) for ip in sorted(ips)]
+
+    def _lend(self, device: Device, group: Group, ip: bytes, turns: tuple[Turn, ...]) -> None:
+        """Gives a machine what was told and done at an address while it had it, and the address
+        where it is the last that had it.
+        """
+        starts = [since_ns for since_ns, _ in turns]
+
+        def holder_at(ts_ns: int) -> bytes:
+            return turns[bisect_right(starts, ts_ns) - 1][1]
+
+        fact = self.state.endpoints[ip]
+        parts = self.whole._activities.parts(self.state, ip, holder_at)
+        for mac in group.endpoints:
+            device.activity |= parts.get(mac, NOTHING_DONE)
+        device.claims += tuple(
+            claim for claim in self._claims(ip) if holder_at(claim.ts_ns) in group.endpoints
+        )
+        if turns[-1][1] in group.endpoints:
+            device.endpoints.append(ip)
+            device.ips = sorted([*device.ips, fact.address], key=addresses.sort_key)
+            device.basis = {**device.basis, ip: "lent to it last"}
+            self.device_of[ip] = device.id
+        else:
+            until = max(
+                later_ns for (_, mac), (later_ns, _) in pairwise(turns) if mac in group.endpoints
+            )
+            device.former = {**device.former, fact.address: until}
 
     def _sights_of(self, mac: bytes) -> list[Sight]:
         """All sightings of a MAC, also of frames without IP."""
@@ -345,7 +419,14 @@ class _Builder:
     def _children(self, groups: list[Group]) -> None:
         """Adds child devices, or gives a child's facts to its machine where it is no other one."""
         behind: dict[tuple[str, str, str], list[Endpoint]] = defaultdict(list)
-        for base in (id_ for group in groups for id_ in group.endpoints):
+        bases = [id_ for group in groups for id_ in group.endpoints]
+        bases += [
+            ip
+            for group in groups
+            for ip, turns in self._lent(group)
+            if turns[-1][1] in group.endpoints
+        ]
+        for base in dict.fromkeys(bases):
             place = self.state.endpoints[base]
             for id_ in self.whole._behind[place.space, place.address]:
                 fact = self.state.endpoints[id_]
@@ -354,13 +435,21 @@ class _Builder:
                     behind[fact.space, fact.address, kind].append(fact)
         depth = sorted(behind.items(), key=lambda item: (item[0], min(f.id for f in item[1])))
         found: list[tuple[int, Endpoint, bool]] = []
+        stations: dict[bytes, list[Endpoint]] = defaultdict(list)
         for (_, _, kind), facts in depth:
-            several = len(facts) > 1 and kind in ONE_OF_ITS_KIND
+            others = [
+                fact for fact in facts if fact.child not in OWN_UNITS or self._is_on_a_line(fact)
+            ]
+            several = len(others) > 1 and kind in ONE_OF_ITS_KIND
             for fact in facts:
-                if kind not in ONE_OF_ITS_KIND or several:
+                if fact not in others:
+                    own = False
+                elif kind not in ONE_OF_ITS_KIND or several:
                     own = True
                 else:
-                    own = kind == "modbus-unit" and fact.child not in GATEWAY_UNITS
+                    own = self._is_on_a_line(fact) or (
+                        kind == "modbus-unit" and fact.child not in GATEWAY_UNITS
+                    )
                 found.append((fact.child.count("/"), fact, own))
         for _, fact, own in sorted(found, key=lambda item: (item[0], item[1].id)):
             base = self.whole._bases[fact.space, fact.address]
@@ -389,9 +478,30 @@ class _Builder:
                 claims=claims,
                 activity=self.activity.get(fact.id, NOTHING_DONE),
             )
+            if self._is_station(fact):
+                stations[machine].append(fact)
             self.devices[fact.id] = device
             self.device_of[fact.id] = fact.id
             self.made_of[fact.id] = self.made_of[machine]
+
+        for machine, facts in stations.items():
+            if any(self._is_on_a_line(fact) for fact in facts):
+                self.devices[machine].gateway = "serial lines"
+            elif len(facts) > 1 or facts[0].child.startswith("bacnet "):
+                self.devices[machine].gateway = "stations"
+
+    def _is_station(self, fact: Endpoint) -> bool:
+        """Whether it is a machine that others reach through the address; a client may be the
+        address itself, but a BACnet station with a network number never is.
+        """
+        kind = fact.child.partition(" ")[0]
+        return kind == "bacnet" or (kind in STATIONS and fact.id in self.answered)
+
+    def _is_on_a_line(self, fact: Endpoint) -> bool:
+        """Whether the station's frames are those of a serial line."""
+        return fact.child.partition(" ")[0] in SERIAL or any(
+            claim.attribute == SERIAL_FRAMING for claim in self._claims(fact.id)
+        )
 
     def _share(self, contest: Contest) -> None:
         """Shows a contested address and its claims at each machine that holds it."""
@@ -445,6 +555,9 @@ class _Builder:
                 key = "macs" if addresses.is_mac(fact.address) else "ips"
                 entry_of = reasons.setdefault(key, {"rule": "joined", "by": {}})
                 entry_of["by"][fact.address] = reason
+        for address, until_ns in device.former.items():
+            entry_of = reasons.setdefault("ips", {"rule": "joined", "by": {}})
+            entry_of["by"][address] = f"held until {iso(until_ns)}"
         for address in device.contested:
             entry_of = reasons.setdefault("ips", {"rule": "joined", "by": {}})
             entry_of["by"][address] = "address conflict: several machines hold it"

@@ -4,7 +4,7 @@ The same facts in any order give the same groups, and only what changed is worke
 header proves nothing about whose IP it carries; a message about the sender's own addresses does.
 Without proof a MAC that sends exactly one IPv4 address is presumed to be its host; a MAC that sends
 several is a router's. Addresses that float between machines are a redundancy group's, not one of
-theirs.
+theirs; those that DHCP gives to one machine after another are lent to each for its time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,9 +26,9 @@ from otic.inventory.addresses import (
     is_virtual_mac,
     parse,
 )
-from otic.inventory.moves import Moves, Place, SwitchOver
+from otic.inventory.moves import KNOWN_NS, Moves, Place, SwitchOver, Turn
 from otic.inventory.several import Several
-from otic.journal.fold import Novelty, Sight, State
+from otic.journal.fold import FIRST_NS, Novelty, Sight, State
 
 PROXY_ADDRESSES = 8
 """IPv4 addresses one MAC may answer ARP for as its own; with more it answers for others."""
@@ -37,6 +38,12 @@ INITIAL_HOP_LIMITS = (64, 128, 255)
 
 HOPS = 24
 """A hop limit this far below an initial one is a hint that the sender is behind routers."""
+
+LEASES = "dhcp"
+"""Protocol of the bindings of addresses that are given for a time."""
+
+LEASED = "leased, not seen how"
+"""Why an address without proof is presumed to be a DHCP client's own."""
 
 MEMBER = "member"
 """Message of a binding of a group's MAC with the own address of one of its members."""
@@ -86,8 +93,8 @@ class _Presumed(msgspec.Struct):
 
 
 class _Holding(msgspec.Struct):
-    """Who holds one IP: one MAC, several in turn, or several that contest it; and MACs that only
-    forward it.
+    """Who holds one IP: one MAC, the members of a group, several in turn, or several that contest
+    it; and MACs that only forward it.
     """
 
     mac: bytes | None = None
@@ -95,6 +102,7 @@ class _Holding(msgspec.Struct):
     contest: frozenset[bytes] = NO_IDS
     far: frozenset[bytes] = NO_IDS
     members: frozenset[bytes] = NO_IDS
+    turns: tuple[Turn, ...] = ()
 
 
 _NOTHING_PRESUMED = _Presumed({}, set())
@@ -121,6 +129,7 @@ class Merger:
         self._candidates: Several[bytes, bytes] = Several()
         self._holding: dict[bytes, _Holding] = {}
         self._held: Several[bytes, bytes] = Several()
+        self.lent: Several[bytes, bytes] = Several()
         self._contested: Several[bytes, bytes] = Several()
         self._far: Several[bytes, bytes] = Several()
         self._products: dict[bytes, frozenset[Product]] = {}
@@ -152,6 +161,11 @@ class Merger:
             ips |= self._presume(mac, seen_again=mac in macs)
             dirty.add(mac)
         ips |= {self._ip_at[place] for place in moved if place in self._ip_at}
+        ips |= {id_ for id_ in new.endpoints if self.turns_of(id_)}
+        for mac in macs:
+            ips.update(self.lent[mac], self._contested[mac])
+            if self._has_lease(mac):
+                ips.update(self._held[mac])
         for ip in self._of_groups(macs, ips) | ips:
             self._decide(ip, dirty)
         return self._regroup(dirty)
@@ -168,6 +182,11 @@ class Merger:
         members = set(self._own_of[endpoint])
         holding = self._holding.get(endpoint)
         return members if holding is None else members | holding.members
+
+    def turns_of(self, ip: bytes) -> tuple[Turn, ...]:
+        """Which MACs this address was lent to, one after the other, and since when."""
+        holding = self._holding.get(ip)
+        return () if holding is None else holding.turns
 
     def switch_overs(self) -> list[SwitchOver]:
         """The takeovers within groups whose addresses move, in time order."""
@@ -331,6 +350,7 @@ class Merger:
         candidates: dict[bytes, str] = {}
         four: list[bytes] = []
         six: list[bytes] = []
+        leases = self._has_lease(mac)
         for ip in sent_as:
             if ip in own:
                 continue
@@ -340,6 +360,8 @@ class Merger:
             if address.is_link_local:
                 if ip not in self._holders:
                     candidates[ip] = "link-local"
+            elif address.version == 4 and leases and self._sent_first_hand(mac, ip):
+                candidates[ip] = LEASED
             elif address.version == 4:
                 four.append(ip)
             elif address.packed[8:] == eui64(self.macs[mac].address) and ip not in self._holders:
@@ -356,6 +378,14 @@ class Merger:
             else:
                 candidates[ip] = "presumed on-link"
         return _Presumed(candidates, forwarded)
+
+    def _has_lease(self, mac: bytes) -> bool:
+        return any(proof[2] == LEASES for proof in self._proofs[mac])
+
+    def _sent_first_hand(self, mac: bytes, ip: bytes) -> bool:
+        """Whether all hop limits are those with which systems start: no router has counted down."""
+        hops = self._sightings[mac, ip].hop_limits
+        return bool(hops) and hops.issubset(INITIAL_HOP_LIMITS)
 
     def _sight(self, mac: bytes, ip: bytes) -> Sight | None:
         return self._sightings[mac, ip] if ip in self.sent_as[mac] else None
@@ -376,6 +406,10 @@ class Merger:
         before, now = self._holding.get(ip, _HELD_BY_NONE), self._holder(ip)
         _keep(self._holding, ip, now if now != _HELD_BY_NONE else None)
         dirty |= {ip, *before.contest, *now.contest, *before.far, *now.far}
+        dirty |= {mac for _, mac in (*before.turns, *now.turns)}
+        if bool(before.turns) != bool(now.turns):
+            for product in self._products.get(ip, ()):
+                dirty.update(self._told_product[product])
         if before.members != now.members:
             dirty |= before.members | now.members
             dirty.update(self._floating[before.members], self._floating[now.members])
@@ -390,6 +424,7 @@ class Merger:
                 dirty.add(mac)
         for index, earlier, later in (
             (self._held, {before.mac} - {None}, {now.mac} - {None}),
+            (self.lent, {mac for _, mac in before.turns}, {mac for _, mac in now.turns}),
             (self._contested, before.contest, now.contest),
             (self._far, before.far, now.far),
         ):
@@ -408,9 +443,11 @@ class Merger:
                     return _Holding(mac, self._proven[mac][ip])
                 return _Holding(contest=frozenset(shared | real))
             real = real or shared
+            if len(real) > 1 and self._floats(ip, real):
+                return _Holding(members=frozenset(real))
+            if turns := self._turns(ip, real):
+                return _Holding(turns=turns)
             if len(real) > 1:
-                if self._floats(ip, real):
-                    return _Holding(members=frozenset(real))
                 return _Holding(contest=frozenset(real))
             (mac,) = real
             return _Holding(mac, self._proven[mac][ip])
@@ -422,9 +459,64 @@ class Merger:
         near = {mac for mac in near if found[mac] != "presumed on-link"} or near
         far = frozenset(found.keys() - near) or NO_IDS
         if len(near) > 1:
+            if turns := self._turns_presumed(ip, found, near):
+                return _Holding(turns=turns, far=far)
             return _Holding(contest=frozenset(near), far=far)
         (mac,) = near
         return _Holding(mac, found[mac], far=far)
+
+    def _turns(self, ip: bytes, macs: set[bytes]) -> tuple[Turn, ...]:
+        """Who had a leased IP from when on; nothing where it has one holder, or one of several did
+        not let go of it.
+
+        It is leased where that was seen, or all its holders get their addresses by DHCP.
+        """
+        guests = [
+            mac
+            for mac in self._candidates[ip]
+            if self._presumed[mac].candidates[ip] == LEASED and mac not in macs
+        ]
+        if len(macs) + len(guests) < 2:
+            return ()
+        if not all(self._has_lease(mac) for mac in macs) and not any(
+            proof[2] == LEASES
+            for mac in macs
+            for proof in self._proofs[mac]
+            if _ip_of(mac, proof) == ip
+        ):
+            return ()
+        fact = self.ips[ip]
+        if len(macs) > 1:
+            turns = list(self._moves.in_turn((fact.space, fact.address), macs))
+        else:
+            turns = [(FIRST_NS, mac) for mac in macs]
+        ends = {mac: ends_ns for (_, mac), (ends_ns, _) in pairwise(turns)}
+        if turns:
+            ends.pop(turns[-1][1], None)
+        for mac, ends_ns in ends.items():
+            sight = self._sight(mac, ip)
+            if sight is not None and sight.last_ns > ends_ns + KNOWN_NS:
+                return ()
+        seen = sorted((self._sightings[mac, ip].first_ns, mac) for mac in guests if turns)
+        for _, mac in seen:
+            _insert(turns, mac, self._sightings[mac, ip], fact.ts_ns)
+        return tuple(sorted(turns))
+
+    def _turns_presumed(
+        self, ip: bytes, found: dict[bytes, str], macs: set[bytes]
+    ) -> tuple[Turn, ...]:
+        """The same for an IP of which nobody proved to be the holder, by when each sent it."""
+        if any(found[mac] != LEASED for mac in macs):
+            return ()
+        seen = sorted(
+            (sight.first_ns, mac, sight.last_ns)
+            for mac in macs
+            if (sight := self._sight(mac, ip)) is not None
+        )
+        if any(last_ns >= first_ns for (_, _, last_ns), (first_ns, _, _) in pairwise(seen)):
+            return ()
+        (_, first, _), *others = seen
+        return ((FIRST_NS, first), *((first_ns, mac) for first_ns, mac, _ in others))
 
     def _macs_of_members(self, shared: Iterable[bytes], ip: bytes) -> set[bytes]:
         """MACs of the members of the groups with these MACs, told by their own addresses."""
@@ -564,8 +656,9 @@ class Merger:
         return {other for other in alike if not self._is_floating(other)}
 
     def _is_floating(self, id_: bytes) -> bool:
+        """Whether the address is one machine's now and another's then."""
         holding = self._holding.get(id_)
-        return holding is not None and bool(holding.members)
+        return holding is not None and bool(holding.members or holding.turns)
 
     def _reach(self, start: bytes) -> set[bytes]:
         """All endpoints that belong to one machine with this one."""
@@ -635,6 +728,22 @@ class Merger:
 def _ip_of(mac: bytes, proof: Proof) -> bytes:
     """The other endpoint that a proof of this MAC names."""
     return proof[1] if proof[0] == mac else proof[0]
+
+
+def _insert(turns: list[Turn], mac: bytes, sight: Sight, first_ns: int) -> None:
+    """Notes a holder that only its frames show; whoever had the address before has it after.
+
+    `first_ns` is when the address was first seen: who sent it then is the first that had it.
+    """
+    before = max(turn for turn in turns if turn[0] <= sight.first_ns)
+    moved = any(sight.first_ns < since_ns <= sight.last_ns for since_ns, _ in turns)
+    last_ns = sight.first_ns if moved else sight.last_ns
+    if before[0] == FIRST_NS and sight.first_ns == first_ns:
+        turns.remove(before)
+        turns.append((FIRST_NS, mac))
+    else:
+        turns.append((sight.first_ns, mac))
+    turns.append((last_ns + 1, before[1]))
 
 
 _Kept = TypeVar("_Kept")

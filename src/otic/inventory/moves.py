@@ -11,6 +11,8 @@ looks:
   described by the same rule in NHA58880).
 * Linux bonds with `fail_over_mac=active`: the bond's address goes to the other card's MAC, which
   announces it by gratuitous ARP (Linux `Documentation/networking/bonding.rst`).
+* Hosts that get their addresses by DHCP (RFC 2131 §1.6): one that is not used any more is given to
+  another host later. Such an address is held in turn, which is no takeover and no conflict.
 * Systems with an address of their own beside those of their machines (SIMATIC S7-1500R/H and
   others): the machine that leads answers for it. What their frames look like beyond that is not
   public, and nothing more is assumed.
@@ -30,7 +32,7 @@ import msgspec
 from otic.facts import Event, Spans
 from otic.inventory.addresses import sort_key
 from otic.inventory.vendors import of_mac
-from otic.journal.fold import BUCKET_NS, Novelty, State
+from otic.journal.fold import BUCKET_NS, FIRST_NS, Novelty, State
 
 ADDRESS_MOVED = "address-moved"
 
@@ -54,6 +56,9 @@ ANNOUNCING = frozenset(("announcement", "reply", "neighbour-advertisement"))
 
 Place = tuple[str, str]
 """Space and IP address."""
+
+Turn = tuple[int, bytes]
+"""Since when a MAC had an address, in ns."""
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -162,6 +167,18 @@ class Moves:
             last[away] = ts_ns, address
         return False
 
+    def in_turn(self, place: Place, macs: Iterable[bytes]) -> tuple[Turn, ...]:
+        """Who had the address from when on, where it went cleanly from one of these MACs to the
+        next; nothing where it did not.
+        """
+        moves = self.of(place)
+        parts = {move.to for move in moves} | {move.away for move in moves}
+        if not moves or not parts.issuperset(macs) or self.alternates(place):
+            return ()
+        if any(self.took_from_several(place[0], move.to) for move in moves):
+            return ()
+        return ((FIRST_NS, moves[0].away), *((move.ts_ns, move.to) for move in moves))
+
     def floats(
         self,
         place: Place,
@@ -264,7 +281,7 @@ def _times(state: State, event: Event) -> list[Move]:
 
 
 def _same_maker(one: str, other: str) -> bool:
-    maker = of_mac(one)
+    maker = of_mac(one) if one and other else None  # one of them may not be told yet
     return maker is not None and maker == of_mac(other)
 
 

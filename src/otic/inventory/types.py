@@ -102,6 +102,8 @@ def _check(name: str, wanted: Any) -> Check:
             return lambda device, _: not some.isdisjoint(did(device))
         case "targets":
             return lambda device, _: len(device.activity.targets) >= wanted
+        case "gateway":
+            return lambda device, _: device.gateway == wanted
         case "child":
             return lambda device, _: device.child_address.partition(" ")[0] == wanted
     pattern = re.compile(wanted, re.I)

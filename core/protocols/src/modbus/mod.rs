@@ -1,4 +1,4 @@
-//! Modbus/TCP, Modbus over UDP and RTU frames over both, with Schneider's UMAS (function 90) inside.
+//! Modbus/TCP, Modbus over UDP, RTU and ASCII frames over both, with Schneider's UMAS (function 90) inside.
 //!
 //! Sources:
 //! * MBAP header, unit ids: MODBUS Messaging on TCP/IP Implementation Guide V1.0b, §3.1.
@@ -16,11 +16,13 @@
 //! * `modbus-exception-from-client`: a client sent a function code with the top bit set.
 //! * `modbus-pdu-length`: a request is shorter than its function needs, or a byte count lies.
 //! * `modbus-crc`: the check of an RTU frame is wrong.
+//! * `modbus-lrc`: an ASCII frame is none, or its check is wrong.
 //! * `modbus-quantity`: a request asks for more items than its function allows, or for none.
 //!
-//! Not decoded: ASCII framing over TCP, the log of function 12, CANopen references (0x2B/0x0D), the
+//! Not decoded: the log of function 12, CANopen references (0x2B/0x0D), the
 //! data of UMAS transfers.
 
+mod ascii;
 mod rtu;
 mod umas;
 
@@ -235,6 +237,15 @@ fn shapes(pdu: &[u8]) -> (bool, bool) {
 }
 
 fn probe(input: &Input<'_>) -> Probe {
+    if input.bytes.first() == Some(&b':') {
+        match ascii::front(input, input.bytes) {
+            Ok(frame) if frame.bytes.get(1..).is_some_and(|pdu| shapes(pdu) != (false, false)) => {
+                return Probe::Likely;
+            }
+            Err(Front::Incomplete) if input.bytes.len() > 1 => return Probe::More,
+            _ => {}
+        }
+    }
     let datagram = input.transport != crate::Transport::Tcp;
     match front(input.bytes, datagram && input.truncated) {
         Front::Broken(_) | Front::Incomplete if rtu::fits(input.bytes) => Probe::Likely,
@@ -244,7 +255,8 @@ fn probe(input: &Input<'_>) -> Probe {
         Front::Message(message) => match shapes(message.pdu) {
             (false, false) => Probe::Weak,
             // The header alone is mostly zeroes, which other protocols have too: an exception or a
-            // one-byte request does not outweigh that.
+            // one-byte request does not outweigh that; a check that fits does.
+            _ if message.pdu.len() < 3 && rtu::fits(input.bytes) => Probe::Likely,
             _ if message.pdu.len() < 3 => Probe::Weak,
             _ => Probe::Likely,
         },
@@ -376,12 +388,22 @@ fn value(space: &str, items: &[u16]) -> Value {
     }
 }
 
+/// How frames begin and end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Tcp,
+    Rtu,
+    Ascii,
+}
+
 /// A flow that carries Modbus.
 struct Modbus {
     client: Option<Side>,
     client_said: bool,
-    /// The frames are RTU frames; not known before the first one.
-    rtu: Option<bool>,
+    /// Not known before the first frame.
+    framing: Option<Framing>,
+    /// Units that were told to be on a serial line.
+    on_a_line: SmallVec<[u8; 8]>,
     synchronised: [bool; 2],
     reported: bool,
     pending: Pending<(u16, u8, u8), Request>,
@@ -393,7 +415,8 @@ impl Modbus {
         Self {
             client: None,
             client_said: false,
-            rtu: None,
+            framing: None,
+            on_a_line: SmallVec::new(),
             synchronised: [false; 2],
             reported: false,
             pending: Pending::new(128),
@@ -903,6 +926,9 @@ impl Session for Modbus {
         if input.after_gap {
             self.set_synchronised(direction, false);
         }
+        if self.is_ascii(input) {
+            return self.read_ascii(input, out);
+        }
         let mut used = 0;
         let mut units = SmallVec::<[u8; 8]>::new();
         while let Some(rest) = input.bytes.get(used..)
@@ -929,6 +955,9 @@ impl Session for Modbus {
                         out.layer_between(NAME, input.side, source, destination);
                     }
                     self.message(input, &message, out);
+                    if self.framing == Some(Framing::Rtu) && !is_request {
+                        self.say_line(&message, "rtu", input.locate(message.all), out);
+                    }
                 }
                 Front::Incomplete => return used,
                 Front::Broken(rule) => {
@@ -946,8 +975,12 @@ impl Session for Modbus {
 
     fn finish(&mut self, out: &mut Out) {
         let waiting: Vec<Request> = self.pending.drain().collect();
+        let from = out.items.len();
         for request in waiting {
             self.complete(request, Outcome::Unseen, out);
+        }
+        if self.framing == Some(Framing::Ascii) {
+            ascii::widen(out.items.get_mut(from..).unwrap_or_default());
         }
     }
 
@@ -958,15 +991,17 @@ impl Session for Modbus {
 
 impl Modbus {
     fn front<'a>(&mut self, bytes: &'a [u8], cut_off: bool) -> Front<'a> {
-        let framed = match self.rtu {
-            Some(true) => return rtu::front(bytes),
+        let framed = match self.framing {
+            Some(Framing::Rtu) => return rtu::front(bytes),
             _ => front(bytes, cut_off),
         };
-        if self.rtu.is_none() {
+        if self.framing.is_none() {
             match framed {
-                Front::Message(_) => self.rtu = Some(false),
+                Front::Message(ref message) if message.pdu.len() >= 3 || !rtu::fits(bytes) => {
+                    self.framing = Some(Framing::Tcp);
+                }
                 _ if rtu::fits(bytes) => {
-                    self.rtu = Some(true);
+                    self.framing = Some(Framing::Rtu);
                     return rtu::front(bytes);
                 }
                 Front::Broken(_) if matches!(rtu::front(bytes), Front::Incomplete) => {
@@ -976,6 +1011,79 @@ impl Modbus {
             }
         }
         framed
+    }
+
+    fn is_ascii(&self, input: &Input<'_>) -> bool {
+        match self.framing {
+            Some(framing) => framing == Framing::Ascii,
+            None => {
+                input.bytes.first() == Some(&b':')
+                    && !matches!(ascii::front(input, input.bytes), Err(Front::Broken(_)))
+            }
+        }
+    }
+
+    fn read_ascii(&mut self, input: &Input<'_>, out: &mut Out) -> usize {
+        let direction = usize::from(input.side == Side::B);
+        let mut used = 0;
+        while let Some(rest) = input.bytes.get(used..)
+            && !rest.is_empty()
+        {
+            let frame = match ascii::front(input, rest) {
+                Ok(frame) => frame,
+                Err(Front::Incomplete) => return used,
+                Err(_) => {
+                    if self.synchronised.get(direction) == Some(&true) && !self.reported {
+                        self.reported = true;
+                        out.push(input.violation(NAME, "modbus-lrc", part_at(rest, 0, 6)));
+                    }
+                    self.set_synchronised(direction, false);
+                    return input.bytes.len();
+                }
+            };
+            self.framing = Some(Framing::Ascii);
+            self.set_synchronised(direction, true);
+            let line = rest.get(..frame.length).unwrap_or_default();
+            used += frame.length;
+            let [unit_id, pdu @ ..] = frame.bytes.as_slice() else { continue };
+            let message = Message { transaction: 0, unit: *unit_id, pdu, all: &frame.bytes };
+            let inner = input.with_bytes(&frame.bytes, &frame.spans);
+            let is_request = self.is_request(&inner, &message);
+            let child = unit(message.unit);
+            let (source, destination) =
+                if is_request { (Child::None, child) } else { (child, Child::None) };
+            out.layer_between(NAME, input.side, source, destination);
+            let from = out.items.len();
+            self.message(&inner, &message, out);
+            ascii::widen(out.items.get_mut(from..).unwrap_or_default());
+            if !is_request {
+                self.say_line(&message, "ascii", input.locate(line), out);
+            }
+        }
+        used
+    }
+
+    /// A response in frames of a serial line: whose it is stands on that line.
+    fn say_line(
+        &mut self,
+        message: &Message<'_>,
+        framing: &'static str,
+        spans: otic_wire::Spans,
+        out: &mut Out,
+    ) {
+        if self.on_a_line.contains(&message.unit) {
+            return;
+        }
+        self.on_a_line.push(message.unit);
+        out.claim(Claim {
+            who: Who::Sender(unit(message.unit)),
+            attribute: "serial_framing",
+            value: framing.into(),
+            protocol: NAME,
+            message: "response",
+            confidence: Confidence::High,
+            evidence: Evidence { spans, decode: Decode::Derived },
+        });
     }
 
     fn set_synchronised(&mut self, direction: usize, synchronised: bool) {
@@ -1189,6 +1297,34 @@ mod tests {
     /// Read holding registers 0-9 of unit 1, as printed in many manuals, and a response.
     const RTU_READ: &[u8] = &[1, 3, 0, 0, 0, 10, 0xc5, 0xcd];
     const RTU_VALUES: &[u8] = &[1, 3, 4, 0, 7, 0, 8, 0x4a, 0x34];
+
+    /// `RTU_READ` and `RTU_VALUES` in ASCII frames.
+    const ASCII_READ: &[u8] = b":01030000000AF2\r\n";
+    const ASCII_VALUES: &[u8] = b":01030400070008E9\r\n";
+
+    #[test]
+    fn ascii_frames_are_read_by_their_check() {
+        let talk = [(Side::A, ASCII_READ), (Side::B, ASCII_VALUES)];
+        let items = testing::items(&PROTOCOL, &talk);
+        assert_eq!(
+            vec![("read-holding-registers", "holding-register 0-9".into(), Outcome::Ok)],
+            operations(&items)
+        );
+        assert!(items.iter().any(|item| matches!(item,
+            Item::Operation(op) if op.server_child == Child::Number("modbus-unit", 1))));
+        assert!(testing::claims(&items).contains(&("serial_framing", "ascii".into())));
+        assert_eq!(Probe::Likely, testing::probe(&PROTOCOL, (Side::A, ASCII_READ)));
+        assert_eq!(
+            Probe::No,
+            testing::probe(&PROTOCOL, (Side::A, b":01030000000AF3\r\n".as_slice()))
+        );
+        let wrong = b":01030400070008E8\r\n".as_slice();
+        let broken = [(Side::A, ASCII_READ), (Side::B, ASCII_VALUES), (Side::B, wrong)];
+        let items = testing::items(&PROTOCOL, &broken);
+        assert!(items.iter().any(|item| matches!(item,
+            Item::Violation(violation) if violation.rule == "modbus-lrc")));
+        testing::survives(&PROTOCOL, &talk);
+    }
 
     #[test]
     fn rtu_frames_are_read_by_their_check() {

@@ -58,6 +58,14 @@ need:
 .PHONY: install
 install: need $(STAMPS)/core $(CONSOLE) ## Build everything; .venv/bin/otic is the program
 
+$(STAMPS)/witnesses: tests/traffic/requirements.lock $(STAMPS)/python
+	test -x $(VENV)/witnesses/bin/python || $(PYTHON) -m venv $(VENV)/witnesses
+	$(VENV)/witnesses/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.PHONY: witnesses
+witnesses: $(STAMPS)/witnesses ## Install the stacks whose traffic tests read, in an environment of their own
+
 .PHONY: demo
 demo: install ## Build everything and start Otic on a small capture that it makes itself
 	$(BIN)/otic demo $(DEMO)
@@ -79,7 +87,7 @@ test-packages: install ## Build the Debian package and the image and try both (n
 .PHONY: test
 test: ## All tests of the three languages, one summary at the end
 	@tools/deps.sh --check
-	@$(MAKE) --no-print-directory install
+	@$(MAKE) --no-print-directory install witnesses
 	$(BIN)/python tools/run_tests.py
 
 .PHONY: lint
@@ -130,6 +138,8 @@ lock: $(STAMPS)/python ## Resolve the Python packages again
 	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.13'
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet pyproject.toml --extra dev \
 	  --generate-hashes --universal --python-version 3.11 --no-annotate --upgrade -o requirements.lock
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet tests/traffic/requirements.in \
+	  --generate-hashes --universal --python-version 3.11 --no-annotate --upgrade -o tests/traffic/requirements.lock
 
 # -- one more of a kind ---------------------------------------------------------------------------
 

@@ -178,6 +178,16 @@ class Conversation:
         self._send(False, PSH | ACK, payload)
         return self
 
+    def datagram(self, from_client: bool, payload: bytes) -> Conversation:
+        """One side sends a UDP datagram between the same ends."""
+        sender, receiver = (self.client, self.server)[:: 1 if from_client else -1]
+        ports = self.ports if from_client else self.ports[::-1]
+        self.identification += 1
+        packet = udp(sender.ip, receiver.ip, ports, payload)
+        self.frames.append((self.at_ns, sender.frame(receiver, 17, packet, self.identification)))
+        self.at_ns += self.step_ns
+        return self
+
     def close(self) -> Conversation:
         """Both sides end."""
         self._send(True, FIN | ACK)

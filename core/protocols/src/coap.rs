@@ -46,6 +46,11 @@ const KNOWN: &[u32] = &[
     1, 3, 4, 5, OBSERVE, 7, 8, 9, URI_PATH, 12, 14, URI_QUERY, 17, 20, 23, 27, 28, 35, 39, 60, 258,
 ];
 
+/// Types of messages (§3), by number.
+const CONFIRMABLE: u8 = 0;
+const NON_CONFIRMABLE: u8 = 1;
+const RESET: u8 = 3;
+
 /// Start of the payload.
 const PAYLOAD: u8 = 0xff;
 
@@ -70,6 +75,7 @@ const fn method(code: u8) -> Option<(&'static str, Action)> {
 
 /// A message without its payload.
 struct Message<'a> {
+    kind: u8,
     code: u8,
     /// The code's byte.
     proof: &'a [u8],
@@ -95,7 +101,8 @@ fn message(bytes: &[u8]) -> Option<Message<'_>> {
         _ => false,
     };
     let fits = first >> 6 == 1 && length <= 8 && known;
-    fits.then_some(Message { code, proof, id, token, options: cursor.rest() })
+    let kind = first >> 4 & 3;
+    fits.then_some(Message { kind, code, proof, id, token, options: cursor.rest() })
 }
 
 impl<'a> Message<'a> {
@@ -112,6 +119,20 @@ impl<'a> Message<'a> {
             broken = option.is_err();
             Some(option)
         })
+    }
+
+    /// Whether type and code go together (§4.3) and the code has a meaning (IANA, CoAP Codes).
+    fn can_be(&self) -> bool {
+        let request = matches!(self.kind, CONFIRMABLE | NON_CONFIRMABLE);
+        let response = self.kind != RESET;
+        match (self.code >> 5, self.code & 0x1f) {
+            (0, 0) => self.kind != NON_CONFIRMABLE,
+            (0, _) => request,
+            (2, 1..=5 | 31) | (4, 0..=6 | 8 | 9 | 12 | 13 | 15 | 22 | 29) | (5, 0..=5 | 8) => {
+                response
+            }
+            _ => false,
+        }
     }
 
     fn is_response(&self) -> bool {
@@ -139,12 +160,17 @@ fn extended(cursor: &mut Cursor<'_>, nibble: u8) -> Result<u32, Short> {
 
 fn probe(input: &Input<'_>) -> Probe {
     let Some(message) = message(input.bytes) else { return Probe::No };
+    if !message.can_be() {
+        return Probe::No;
+    }
     let mut has_path = false;
     for option in message.options() {
         match option {
             Ok((URI_PATH, name)) if text::is_printable(name) => has_path = true,
             Ok((number, _)) if KNOWN.contains(&number) => {}
-            // Broken options are still told to be CoAP where CoAP is spoken.
+            // A request with broken options is still told to be CoAP where CoAP is spoken: drafts
+            // had other ones.
+            Ok(_) | Err(_) if message.is_response() => return Probe::No,
             Ok(_) | Err(_) => return Probe::Weak,
         }
     }
@@ -343,6 +369,11 @@ mod tests {
         );
         let broken = coap(0, GET, 1, b"ab", b"\xb9short");
         assert_eq!(Probe::Weak, testing::probe(&PROTOCOL, (Side::A, &broken)));
+        let strange = coap(2, 0x45, 1, b"ab", b"\xb9short");
+        assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::B, &strange)));
+        // An acknowledgement asks for nothing, and 2.30 means nothing.
+        assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, &coap(2, GET, 1, b"ab", PATH))));
+        assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, &coap(2, 0x5e, 1, b"ab", b""))));
         assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, &coap(0, 8, 1, b"", b""))));
         assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, b"\x80\x60\x00\x01rtp")));
     }

@@ -548,11 +548,12 @@ struct Target<'a> {
 fn target<'a>(message: &Message<'a>) -> Result<Target<'a>, Short> {
     let mut cursor = Cursor::new(message.data);
     Ok(match message.command {
-        MEMORY_AREA_READ | MEMORY_AREA_FILL => {
+        MEMORY_AREA_READ => {
             let area = Area::read(&mut cursor)?;
             Target { object: area.object(), area: Some(area), written: None }
         }
-        MEMORY_AREA_WRITE => {
+        // A fill has one word for the whole area.
+        MEMORY_AREA_WRITE | MEMORY_AREA_FILL => {
             let area = Area::read(&mut cursor)?;
             Target { object: area.object(), area: Some(area), written: Some(cursor.rest()) }
         }
@@ -727,6 +728,23 @@ mod tests {
             operations(&items)
         );
         assert_eq!(vec![(Some(Value::Integer(7)), Value::Integer(9))], changes(&items));
+    }
+
+    #[test]
+    fn a_fill_tells_its_word() {
+        let items = testing::items(
+            &PROTOCOL,
+            &[
+                (Side::A, &request(1, 0x0103, &[0x82, 0, 30, 0, 0, 4, 0, 7])),
+                (Side::B, &response(1, 0x0103, &[0, 0])),
+            ],
+        );
+        let object = "D 30-33".to_owned();
+        assert_eq!(
+            vec![("memory-area-fill", Some(0x0103), object, Outcome::Ok)],
+            operations(&items)
+        );
+        assert_eq!(vec![(None, Value::Integer(7))], changes(&items));
     }
 
     #[test]

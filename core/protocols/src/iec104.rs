@@ -369,7 +369,10 @@ fn probe(input: &Input<'_>) -> Probe {
                 Some(asdu) if asdu.count > 0 && (1..=47).contains(&asdu.cause) => match asdu.fits()
                 {
                     Some(true) => Probe::Likely,
-                    _ => Probe::Weak,
+                    Some(false) => Probe::No,
+                    // The standard's own range has no such type; above are private ones.
+                    None if asdu.code < 128 && kind(asdu.code).name == "unknown" => Probe::No,
+                    None => Probe::Weak,
                 },
                 _ => Probe::No,
             },

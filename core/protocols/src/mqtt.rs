@@ -236,6 +236,37 @@ fn filters(body: &[u8], with_options: bool, is_5: bool) -> Option<(u16, Vec<&[u8
     Some((id, topics))
 }
 
+/// Return codes of version 3 and reason codes of version 5 (§2.4).
+const fn is_reason(code: u8) -> bool {
+    matches!(code, 0..=5 | 0x10 | 0x11 | 0x18 | 0x19 | 0x80..=0xa2)
+}
+
+/// Nothing, a reason, or a reason with properties, to the end.
+fn reason_fits(body: &[u8]) -> bool {
+    let Some((reason, rest)) = body.split_first() else { return true };
+    let mut cursor = Cursor::new(rest);
+    let fills = rest.is_empty() || (properties(&mut cursor).is_ok() && cursor.is_empty());
+    is_reason(*reason) && fills
+}
+
+/// A packet id, properties perhaps, and a reason for each topic.
+fn grants(body: &[u8]) -> bool {
+    let [high, low, rest @ ..] = body else { return false };
+    let mut cursor = Cursor::new(rest);
+    let after = properties(&mut cursor).map_or(rest, |_| cursor.rest());
+    let all = |codes: &[u8]| codes.iter().copied().all(is_reason);
+    (*high, *low) != (0, 0) && (all(rest) || all(after))
+}
+
+/// A packet id and topics that can be read.
+fn has_filters(packet: &Packet<'_>) -> bool {
+    [false, true].into_iter().any(|is_5| {
+        filters(packet.body, packet.kind == SUBSCRIBE, is_5).is_some_and(|(id, topics)| {
+            id != 0 && !topics.is_empty() && topics.iter().all(|topic| text::is_printable(topic))
+        })
+    })
+}
+
 fn probe(input: &Input<'_>) -> Probe {
     match front(input.bytes) {
         Front::Packet(packet) => match packet.kind {
@@ -247,10 +278,14 @@ fn probe(input: &Input<'_>) -> Probe {
                 Ok(publish) if text::is_printable(publish.topic) => Probe::Weak,
                 _ => Probe::No,
             },
-            SUBSCRIBE | UNSUBSCRIBE | SUBACK if packet.body.len() >= 3 => Probe::Weak,
-            CONNACK | PUBACK..=7 | UNSUBACK if packet.body.len() >= 2 => Probe::Weak,
+            SUBSCRIBE | UNSUBSCRIBE if has_filters(&packet) => Probe::Weak,
+            CONNACK if matches!(packet.body, [0 | 1, rest @ ..] if !rest.is_empty() && reason_fits(rest)) => {
+                Probe::Weak
+            }
+            SUBACK | UNSUBACK if grants(packet.body) => Probe::Weak,
+            PUBACK..=7 if packet.body.get(2..).is_some_and(reason_fits) => Probe::Weak,
             PINGREQ | PINGRESP if packet.body.is_empty() => Probe::Weak,
-            DISCONNECT | AUTH => Probe::Weak,
+            DISCONNECT | AUTH if reason_fits(packet.body) => Probe::Weak,
             _ => Probe::No,
         },
         // The name is within the first bytes.

@@ -31,6 +31,9 @@ const TIME_BYTES: usize = 48;
 const CONTROL_BYTES: usize = 12;
 const PRIVATE_BYTES: usize = 8;
 
+/// Key and digest at the end of an authenticated message, at most.
+const DIGEST_BYTES: usize = 36;
+
 /// Control operation codes (RFC 9327 §2).
 const fn control_name(opcode: u8) -> (&'static str, Action) {
     match opcode {
@@ -57,20 +60,47 @@ const fn first_byte(byte: u8) -> Option<(u8, u8)> {
     if version >= 1 && version <= 4 && mode != 0 { Some((mode, version)) } else { None }
 }
 
+/// Whether stratum, poll interval and precision of a time message can be (RFC 5905 §7.3): the two
+/// are powers of two in seconds, a clock is not coarser than a second, and extensions and message
+/// digests keep to whole words.
+fn time_fits(bytes: &[u8]) -> bool {
+    let [_, stratum, poll, precision, ..] = bytes else { return false };
+    let fits = |power: u8, range: std::ops::RangeInclusive<i8>| range.contains(&(power as i8));
+    *stratum <= 16
+        && fits(*poll, -7..=17)
+        && fits(*precision, -64..=0)
+        && bytes.len().is_multiple_of(4)
+}
+
+/// Whether a control message (RFC 9327 §2) has a known operation and its data fill it, up to a
+/// message digest.
+fn control_fits(bytes: &[u8]) -> bool {
+    let Some(head) = bytes.first_chunk::<CONTROL_BYTES>() else { return false };
+    let [_, operation, .., high, low] = head;
+    let data = usize::from(u16::from_be_bytes([*high, *low])).next_multiple_of(4);
+    let rest = bytes.len() - CONTROL_BYTES;
+    control_name(operation & 0x1f).0 != "unknown" && data <= rest && rest - data <= DIGEST_BYTES
+}
+
+/// Whether a private message (ntp_request.h of the reference implementation) is of a known
+/// implementation and holds as many items as it says.
+fn private_fits(bytes: &[u8]) -> bool {
+    let Some(head) = bytes.first_chunk::<PRIVATE_BYTES>() else { return false };
+    let [_, _, implementation, _, items, more_items, size, more_size] = head;
+    let twelve = |high: &u8, low: &u8| usize::from(u16::from_be_bytes([high & 0x0f, *low]));
+    matches!(implementation, 0 | 2 | 3)
+        && size & 0xf0 == 0
+        && PRIVATE_BYTES + twelve(items, more_items) * twelve(size, more_size) <= bytes.len()
+}
+
 fn probe(input: &Input<'_>) -> Probe {
     let mut cursor = Cursor::new(input.bytes);
     let Some((mode, _)) = cursor.u8().ok().and_then(first_byte) else { return Probe::No };
     let length = input.bytes.len();
     match mode {
-        6 => {
-            cursor.skip(9).unwrap_or_default();
-            let data = cursor.u16_be().map(usize::from);
-            let fits =
-                data.is_ok_and(|data| length >= CONTROL_BYTES + data && length.is_multiple_of(4));
-            if fits { Probe::Weak } else { Probe::No }
-        }
-        7 if length >= PRIVATE_BYTES => Probe::Weak,
-        1..=5 if length >= TIME_BYTES => {
+        6 if control_fits(input.bytes) => Probe::Weak,
+        7 if private_fits(input.bytes) => Probe::Weak,
+        1..=5 if length >= TIME_BYTES && time_fits(input.bytes) => {
             cursor.skip(15).unwrap_or_default();
             let mut seconds = [0; 4];
             for second in &mut seconds {

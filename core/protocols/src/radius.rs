@@ -110,6 +110,8 @@ fn probe(input: &Input<'_>) -> Probe {
     let Some(packet) = packet(input.bytes) else { return Probe::No };
     let whole = HEADER + packet.attributes.len() == input.bytes.len();
     match attributes(packet.attributes) {
+        // An attribute without a value is left out (RFC 2865 §5).
+        (all, _) if all.iter().any(|(_, value)| value.is_empty()) => Probe::No,
         (all, true) if whole && !all.is_empty() => Probe::Likely,
         (_, true) => Probe::Weak,
         _ => Probe::No,

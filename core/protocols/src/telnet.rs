@@ -75,7 +75,13 @@ fn probe(input: &Input<'_>) -> Probe {
         bytes => {
             let readable = |byte: &u8| matches!(byte, 0x20..=0x7e | b'\r' | b'\n' | b'\t' | 8 | 0);
             let start = bytes.get(..bytes.len().min(64)).unwrap_or_default();
-            if !start.is_empty() && start.iter().all(readable) { Probe::Weak } else { Probe::No }
+            let is_text = start.iter().all(readable) && start.iter().any(u8::is_ascii_graphic);
+            let is_break = start.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
+            if is_text || (is_break && start.iter().all(readable)) {
+                Probe::Weak
+            } else {
+                Probe::No
+            }
         }
     }
 }

@@ -65,7 +65,10 @@ struct Headers<'a> {
     kind: u8,
     publisher: Option<(CompactString, &'a [u8], Decode)>,
     group: Option<u16>,
+    /// Of how many messages the header tells; 0 without it.
+    messages: u8,
     writers: Vec<u16>,
+    is_secured: bool,
     is_encrypted: bool,
     /// What follows the headers.
     rest: usize,
@@ -116,9 +119,10 @@ fn read(bytes: &[u8]) -> Result<Option<Headers<'_>>, Short> {
         cursor.skip(usize::from(has >> 3 & 1) * 2)?;
     }
     let mut writers = Vec::new();
+    let mut messages = 0;
     if flags & PAYLOAD != 0 && kind == 0 {
-        let count = cursor.u8()?;
-        for _ in 0..count {
+        messages = cursor.u8()?;
+        for _ in 0..messages {
             let writer = cursor.u16_le()?;
             if writers.len() < WRITERS {
                 writers.push(writer);
@@ -132,8 +136,10 @@ fn read(bytes: &[u8]) -> Result<Option<Headers<'_>>, Short> {
         let size = cursor.u16_le()?;
         cursor.skip(usize::from(size))?;
     }
-    let is_encrypted = extended_1 & SECURITY != 0 && cursor.u8()? & 2 != 0;
-    Ok(Some(Headers { kind, publisher, group, writers, is_encrypted, rest: cursor.remaining() }))
+    let is_secured = extended_1 & SECURITY != 0;
+    let is_encrypted = is_secured && cursor.u8()? & 2 != 0;
+    let rest = cursor.remaining();
+    Ok(Some(Headers { kind, publisher, group, messages, writers, is_secured, is_encrypted, rest }))
 }
 
 impl Headers<'_> {
@@ -154,12 +160,33 @@ impl Headers<'_> {
     }
 }
 
+/// Whether a message that is not secured goes on with a valid DataSetMessage (flags and type in its
+/// header).
+fn has_data(headers: &Headers<'_>, bytes: &[u8]) -> bool {
+    let start = bytes.len() - headers.rest.min(bytes.len());
+    // Several messages have their sizes before them.
+    let sizes = if headers.messages > 1 { 2 * usize::from(headers.messages) } else { 0 };
+    if headers.is_secured || headers.kind != 0 {
+        return headers.rest > 0;
+    }
+    match bytes.get(start + sizes..) {
+        Some([flags, more, ..]) => {
+            let kind = if flags & 0x80 == 0 { 0 } else { more & 0x0f };
+            flags & 1 != 0 && flags & 6 != 6 && kind <= 3
+        }
+        Some([flags]) => flags & 0x81 == 1 && flags & 6 != 6,
+        _ => false,
+    }
+}
+
 fn probe(input: &Input<'_>) -> Probe {
     let by_type = input.transport == Transport::Ethernet;
     match read(input.bytes) {
         Ok(Some(_)) if by_type => Probe::Certain,
         // Few bits are fixed: believed where it is spoken, and where a message says who sends it.
-        Ok(Some(headers)) if headers.publisher.is_some() && headers.rest > 0 => Probe::Weak,
+        Ok(Some(headers)) if headers.publisher.is_some() && has_data(&headers, input.bytes) => {
+            Probe::Weak
+        }
         Err(_) if by_type => Probe::Weak,
         _ => Probe::No,
     }
@@ -215,7 +242,7 @@ mod tests {
     use crate::session::Side;
     use crate::testing;
 
-    /// Publisher 2234 (16 bits), group 100, writers 1 and 2, two bytes of data.
+    /// Publisher 2234 (16 bits), group 100, writers 1 and 2 with a byte of data each.
     const DATA: &[u8] = &[
         VERSION | PUBLISHER | GROUP | PAYLOAD | EXTENDED_1,
         1,
@@ -231,8 +258,14 @@ mod tests {
         0,
         2,
         0,
+        2,
+        0,
+        2,
+        0,
         1,
+        7,
         1,
+        7,
     ];
     /// Publisher `line`, discovery response.
     const RESPONSE: &[u8] = &[
@@ -281,6 +314,9 @@ mod tests {
     fn the_probe_knows_its_own() {
         assert_eq!(Probe::Weak, testing::probe(&PROTOCOL, (Side::A, DATA)));
         assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, &DATA[..11])));
+        let mut invalid = DATA.to_vec();
+        invalid[18] = 0;
+        assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, &invalid)));
         assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, b"GET / HTTP/1.1")));
     }
 

@@ -518,11 +518,12 @@ impl OpcUa {
         }
         match waiting {
             Some(waiting) => {
+                let refused = status.is_some_and(|status| REFUSED_USER.contains(&status));
                 if let Detail::LogIn(user) = &waiting.detail
-                    && status.is_some_and(|status| REFUSED_USER.contains(&status))
+                    && (refused || outcome == Outcome::Ok)
                 {
                     out.push(Item::Event(Event {
-                        kind: "login-failed",
+                        kind: if refused { "login-failed" } else { "login" },
                         protocol: NAME,
                         sender: client,
                         values: vec![("user", user.clone())],
@@ -1014,6 +1015,26 @@ mod tests {
             events
         );
         assert!(!format!("{items:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_log_in_is_told() {
+        let mut token = string(b"policy");
+        token.extend(string(b"operator"));
+        token.extend(string(b"secret"));
+        token.extend(string(b"http://www.w3.org/2001/04/xmlenc#rsa-oaep"));
+        let mut fields = vec![0xff; 16]; // no signature, no certificates, no locales
+        fields.extend([1, 0, 0x44, 0x01, 1]);
+        fields.extend(string(&token));
+        let items = testing::items(
+            &PROTOCOL,
+            &[(Side::A, &request(4, 467, &fields)), (Side::B, &response(4, 470, 0, &[]))],
+        );
+        let events: Vec<_> = testing::events(&items)
+            .into_iter()
+            .map(|event| (event.kind, event.values.clone()))
+            .collect();
+        assert_eq!(vec![("login", vec![("user", "operator".into())])], events);
     }
 
     #[test]

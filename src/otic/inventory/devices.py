@@ -448,8 +448,7 @@ class _Builder:
         for address in device.contested:
             entry_of = reasons.setdefault("ips", {"rule": "joined", "by": {}})
             entry_of["by"][address] = "address conflict: several machines hold it"
-        device.type, reason = classify(device, named=device.id not in self.unnamed)
-        reasons["type"] = {"rule": reason}
+        device.type, reasons["type"] = classify(device, named=device.id not in self.unnamed)
         for entry in known:
             if entry.type:
                 device.type = entry.type

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from otic import data
+from otic.facts import Claim
+from otic.inventory import fingerprints
+from otic.inventory.attributes import rank
+from otic.inventory.fingerprints import Fingerprint
 from otic.protocols import in_force, version
 
 if TYPE_CHECKING:
@@ -82,8 +87,15 @@ def said_by_table() -> list[TypeRule]:
                 if name not in ("type", "reason")
             ),
         )
-        for row in _table()["type"]
+        for row in chain.from_iterable(_each(row) for row in _table()["type"])
     ]
+
+
+def _each(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """A rule about fingerprints once for each type that they may tell."""
+    if "fingerprint" not in row:
+        return [row]
+    return [row | {"type": type_, "fingerprint": type_} for type_ in row["fingerprint"]]
 
 
 def _check(name: str, wanted: Any) -> Check:
@@ -102,6 +114,8 @@ def _check(name: str, wanted: Any) -> Check:
             return lambda device, _: not some.isdisjoint(did(device))
         case "targets":
             return lambda device, _: len(device.activity.targets) >= wanted
+        case "fingerprint":
+            return lambda device, _: bool(fingerprinted(device, wanted))
         case "child":
             return lambda device, _: device.child_address.partition(" ")[0] == wanted
     pattern = re.compile(wanted, re.I)
@@ -116,14 +130,24 @@ def _check(name: str, wanted: Any) -> Check:
     )
 
 
-def classify(device: Device, *, named: bool) -> tuple[str, str]:
-    """The device's type, and the name of the rule that says so.
+def fingerprinted(device: Device, type_: str) -> tuple[Claim, Fingerprint] | None:
+    """The claim whose fingerprint gives this type, the best when several do."""
+    found = [
+        pair
+        for pair in fingerprints.told(device.claims).get("type", ())
+        if pair[1].facts["type"] == type_
+    ]
+    return max(found, key=lambda pair: rank(pair[0]), default=None)
+
+
+def classify(device: Device, *, named: bool) -> tuple[str, dict[str, str]]:
+    """The device's type, and its reason: the name of the rule that says so, and what it saw.
 
     `named` is whether its name is more than its address.
     """
     told = None if device.virtual else device.attributes.get("type")
     if told in levels() or told in ("Router", "Switch", "Firewall"):
-        return told, "claim"
+        return told, {"rule": "claim"}
     says = "\n".join(
         device.attributes[attribute]
         for attribute in ("model", "description", "order_number", "name")
@@ -131,5 +155,21 @@ def classify(device: Device, *, named: bool) -> tuple[str, str]:
     )
     for rule in rules():
         if all(check(device, says) for check in rule.checks):
-            return rule.type, rule.reason
-    return "Unknown", "nothing-known"
+            return rule.type, {"rule": rule.reason} | _seen(device, rule)
+    return "Unknown", {"rule": "nothing-known"}
+
+
+def _seen(device: Device, rule: TypeRule) -> dict[str, str]:
+    """The fingerprint and the claim by which a rule of theirs gives its type."""
+    found = fingerprinted(device, rule.type) if rule.reason == "fingerprint" else None
+    if found is None:
+        return {}
+    claim, fingerprint = found
+    return {
+        "fingerprint": fingerprint.description,
+        "confidence": fingerprint.confidence,
+        "attribute": claim.attribute,
+        "value": claim.value,
+        "protocol": claim.protocol,
+        "message": claim.message,
+    }

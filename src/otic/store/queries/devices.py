@@ -378,6 +378,7 @@ SHOWN_FIRST = (
     "hardware",
     "serial",
     "os",
+    "os_version",
     "description",
     "location",
 )

@@ -1,9 +1,9 @@
 """Rows for Otic's table of fingerprints out of the Recog database, and the bound of their patterns.
 
 Recog (BSD-2-Clause, see `src/otic/data/SOURCES.md`) says for texts that software sends which
-product sent them. Its patterns are Ruby's; kept are those that Python compiles, that match Recog's own
-examples, and whose matching takes bounded steps on any text. What it calls a version of hardware
-is left: some rows mean the firmware.
+product sent them. Its patterns are Ruby's; kept are those that Python compiles, that match Recog's
+own examples, and whose matching takes bounded steps on any text. What it calls a version of
+hardware is left: some rows mean the firmware.
 """
 
 from __future__ import annotations

@@ -64,6 +64,16 @@ def rank(claim: Claim) -> tuple[int, int, int, str]:
     )
 
 
+def source(claim: Claim) -> dict[str, str]:
+    """The part of a reason that says which claim it rests on."""
+    return {
+        "attribute": claim.attribute,
+        "value": claim.value,
+        "protocol": claim.protocol,
+        "message": claim.message,
+    }
+
+
 def resolve(
     claims: list[Claim], on_link_macs: list[str]
 ) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
@@ -74,16 +84,11 @@ def resolve(
     values: dict[str, str] = {}
     reasons: dict[str, dict[str, Any]] = {}
 
-    def take(attribute: str, value: str, rule: str, source: Claim | None, **more: str) -> None:
+    def take(attribute: str, value: str, rule: str, by: Claim | None, **more: str) -> None:
         values[attribute] = value
         reasons[attribute] = {"rule": rule, **more}
-        if source is not None:
-            reasons[attribute] |= {
-                "attribute": source.attribute,
-                "value": source.value,
-                "protocol": source.protocol,
-                "message": source.message,
-            }
+        if by is not None:
+            reasons[attribute] |= source(by)
 
     for attribute in RESOLVED:
         about = told[attribute]
@@ -129,12 +134,12 @@ def resolve(
         ]
         if attributes[0] in values or not found:
             return
-        _, source, fingerprint = max(found, key=itemgetter(0))
+        _, by, fingerprint = max(found, key=itemgetter(0))
         for attribute in attributes:
             if attribute not in values and attribute in fingerprint.facts:
                 value, says = fingerprint.facts[attribute], fingerprint.description
                 more = {"fingerprint": says, "confidence": confidence}
-                take(attribute, value, "fingerprint", source, **more)
+                take(attribute, value, "fingerprint", by, **more)
 
     for attribute in ("vendor", "model", "firmware", "serial"):
         derive("medium", attribute)
@@ -148,7 +153,7 @@ def resolve(
     derive("medium", "os", "os_version")
     if "os" not in values:
         for row, pattern in _os_rows():
-            source = next(
+            by = next(
                 (
                     claim
                     for claim in sorted(told[row.attribute], key=rank, reverse=True)
@@ -156,8 +161,8 @@ def resolve(
                 ),
                 None,
             )
-            if source is not None:
-                take("os", row.os, "software", source)
+            if by is not None:
+                take("os", row.os, "software", by)
                 break
     derive("low", "os", "os_version")
     return values, reasons

@@ -371,6 +371,7 @@ def _attributes(body: Body, row: Any, claims: list[tuple[Claim, ClaimRow]]) -> l
 SHOWN_FIRST = (
     "name",
     "type",
+    "safety_class",
     "vendor",
     "model",
     "order_number",

@@ -11,6 +11,7 @@ import json
 import pathlib
 import sys
 
+import recog
 import zstandard
 
 DATA = pathlib.Path(__file__).resolve().parent.parent / "src" / "otic" / "data"
@@ -64,6 +65,12 @@ def main() -> None:
         ],
     )
     write("profinet_devices.tsv", rows(intel / "profinet-devices.tsv"))
+    spelled = {spelling: name for name, _, spelling in rows(intel / "vendor-aliases.tsv")}
+    found, left_out = recog.rows(
+        (intel / "recog.tar.zst").read_bytes(), lambda name: spelled.get(name, name)
+    )
+    write("fingerprints.tsv.gz", found)
+    print("fingerprints left out:", ", ".join(f"{n} {why}" for why, n in left_out.items()))
     write("attack.tsv", techniques(intel / "attack-ics.json.zst"))
 
 

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 
 use otic_protocols::registry::{Carrier, Probe, Protocol, generation, protocols};
-use otic_protocols::{Input, Item, Out, Session, Side, Transport};
+use otic_protocols::{Claim, Input, Item, Out, Session, Side, Transport};
 use otic_wire::stream::Stream;
 use otic_wire::{Address, AddressNumber, Mac};
 use smallvec::SmallVec;
@@ -144,6 +144,8 @@ pub struct Flow {
     pub heard: [bool; 2],
     /// Who is the client, once decided.
     pub client: Option<Side>,
+    /// What the SYN of each side says of its stack, until the connection proves real.
+    pub stacks: [Option<Box<Claim>>; 2],
     /// The client was told by a SYN: nothing contradicts that.
     pub client_by_syn: bool,
     /// Who sent the first frame.
@@ -202,6 +204,7 @@ impl Flow {
             heard: [false; 2],
             client: None,
             client_by_syn: false,
+            stacks: [None, None],
             first_sender,
             seen: Default::default(),
             connections: SmallVec::new(),

@@ -10,6 +10,7 @@
 //! | [`shard`] | one virtual shard: flows, connections, operations |
 //! | [`flow`] | one 5-tuple: its streams, its dissector, its roles |
 //! | [`conversation`] | counting of connections and operations |
+//! | [`stack`] | what a TCP stack says of itself |
 //! | [`copies`], [`attempts`] | what counts once, what became no connection |
 //! | [`holders`], [`lans`] | addresses that move, networks that are there twice |
 //! | [`contexts`] | what long-lived connections agreed, over a restart |
@@ -48,4 +49,5 @@ pub mod run;
 pub mod shard;
 pub mod slice;
 pub mod spaces;
+pub mod stack;
 pub mod trace;

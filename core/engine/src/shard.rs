@@ -8,8 +8,8 @@ use hashbrown::hash_map::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use otic_protocols::registry::{self, Protocol};
 use otic_protocols::{
-    Child, Claim, Counter, Event, Holds, Input, Item, Numbered, Operation, Out, Side, Transport,
-    Value, Violation, Who,
+    Child, Claim, Confidence, Counter, Decode, Event, Evidence, Holds, Input, Item, Numbered,
+    Operation, Out, Side, Transport, Value, Violation, Who,
 };
 use otic_wire::defragment::Defragmenter;
 use otic_wire::packet::{self, Ends, Kind, TcpHeader};
@@ -30,6 +30,7 @@ use crate::lanes::Lanes;
 use crate::lans::LanCounts;
 use crate::output::{Fact, Output};
 use crate::spaces::SpaceMap;
+use crate::stack;
 use crate::trace::Trace;
 
 /// Flows of one shard at once.
@@ -714,6 +715,7 @@ impl Shard {
         let mut arrived = None;
         if !bytes.is_empty() || missing > 0 {
             flow.payload = true;
+            self.stacks(flow, at);
             flow.attempt = None;
             if let Some(lane) = self.lanes.now() {
                 lane.tcp += 1;
@@ -785,6 +787,11 @@ impl Shard {
                 stream.start(tcp.sequence);
             }
         }
+        if !flow.payload
+            && let Some(slot) = flow.stacks.get_mut(side as usize)
+        {
+            *slot = stack_claim(at, if answer { "syn-ack" } else { "syn" });
+        }
         let client = if answer { side.other() } else { side };
         if flow.client.is_none() {
             flow.client = Some(client);
@@ -792,6 +799,16 @@ impl Shard {
         }
         if !answer && !flow.payload {
             flow.attempt = Some(side);
+        }
+    }
+
+    /// Tells what the SYNs said of both stacks, once bytes prove that they were no forgeries.
+    fn stacks(&mut self, flow: &mut Flow, at: &Place<'_>) {
+        for side in [Side::A, Side::B] {
+            let claim = flow.stacks.get_mut(side as usize).and_then(Option::take);
+            if let Some(claim) = claim {
+                self.claim(at, &claim, flow.end(side).0, flow.end(side.other()).0);
+            }
         }
     }
 
@@ -1973,6 +1990,21 @@ impl Place<'_> {
             truncated: self.packet.truncated,
         }
     }
+}
+
+/// What the SYN in this frame says of its sender's stack.
+fn stack_claim(at: &Place<'_>, message: &'static str) -> Option<Box<Claim>> {
+    let (value, offset, length) = stack::read(at.frame.bytes, at.packet)?;
+    let spans = SpanMap::single(at.frame.span(offset, length)).range(0, length as usize);
+    Some(Box::new(Claim {
+        who: Who::Sender(Child::None),
+        attribute: "tcp_stack",
+        value,
+        protocol: "tcp",
+        message,
+        confidence: Confidence::Medium,
+        evidence: Evidence { spans, decode: Decode::Derived },
+    }))
 }
 
 /// An ARP request or ICMP echo request is an attempt to find a host: (transport, ARP's target).

@@ -3,7 +3,7 @@
 Precedence: confidence, then how much the protocol's word counts (`protocols.toml`), then the
 latest telling, then the value's own order. Nothing is thrown away: all claims stay on the device.
 Where no claim tells an attribute, a table row may: vendor ids, order numbers, enterprise numbers,
-and last the MAC's prefix.
+fingerprints of banners, and last the MAC's prefix.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from otic import data
 from otic.facts import Claim
-from otic.inventory import vendors
+from otic.inventory import fingerprints, vendors
 from otic.inventory.protocols import protocol
 
 RESOLVED = (
@@ -30,6 +31,7 @@ RESOLVED = (
     "serial",
     "order_number",
     "os",
+    "os_version",
     "description",
     "location",
 )
@@ -62,6 +64,16 @@ def rank(claim: Claim) -> tuple[int, int, int, str]:
     )
 
 
+def source(claim: Claim) -> dict[str, str]:
+    """The part of a reason that says which claim it rests on."""
+    return {
+        "attribute": claim.attribute,
+        "value": claim.value,
+        "protocol": claim.protocol,
+        "message": claim.message,
+    }
+
+
 def resolve(
     claims: list[Claim], on_link_macs: list[str]
 ) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
@@ -72,23 +84,18 @@ def resolve(
     values: dict[str, str] = {}
     reasons: dict[str, dict[str, Any]] = {}
 
-    def take(attribute: str, value: str, rule: str, source: Claim | None, **more: str) -> None:
+    def take(attribute: str, value: str, rule: str, by: Claim | None, **more: str) -> None:
         values[attribute] = value
         reasons[attribute] = {"rule": rule, **more}
-        if source is not None:
-            reasons[attribute] |= {
-                "attribute": source.attribute,
-                "value": source.value,
-                "protocol": source.protocol,
-                "message": source.message,
-            }
+        if by is not None:
+            reasons[attribute] |= source(by)
 
     for attribute in RESOLVED:
-        claims = told[attribute]
+        about = told[attribute]
         if attribute == "name":
-            claims = [claim for claim in claims if claim.value.lower() not in NO_NAMES]
-        if claims:
-            best = max(claims, key=rank)
+            about = [claim for claim in about if claim.value.lower() not in NO_NAMES]
+        if about:
+            best = max(about, key=rank)
             take(attribute, best.value, "claim", best)
     orders = sorted(told["order_number"], key=rank, reverse=True)
     products = [
@@ -112,15 +119,41 @@ def resolve(
             if maker is not None:
                 take("vendor", maker, "enterprise-number", claim)
                 break
+    by_fingerprint = fingerprints.told(
+        claim for kind in sorted(fingerprints.ATTRIBUTES) for claim in told.get(kind, ())
+    )
+
+    def derive(confidence: str, *attributes: str) -> None:
+        """Takes what fingerprints tell about the first of these attributes, and of the same one
+        about the others.
+        """
+        found = [
+            (rank(claim), claim, fingerprint)
+            for claim, fingerprint in by_fingerprint.get(attributes[0], ())
+            if fingerprint.confidence == confidence
+        ]
+        if attributes[0] in values or not found:
+            return
+        _, by, fingerprint = max(found, key=itemgetter(0))
+        for attribute in attributes:
+            if attribute not in values and attribute in fingerprint.facts:
+                value, says = fingerprint.facts[attribute], fingerprint.description
+                more = {"fingerprint": says, "confidence": confidence}
+                take(attribute, value, "fingerprint", by, **more)
+
+    for attribute in ("vendor", "model", "firmware", "serial"):
+        derive("medium", attribute)
     if "vendor" not in values:
         for mac in on_link_macs:
             maker = vendors.of_mac(mac)
             if maker is not None:
                 take("vendor", maker, "mac-prefix", None, mac=mac)
                 break
+    derive("low", "vendor")
+    derive("medium", "os", "os_version")
     if "os" not in values:
         for row, pattern in _os_rows():
-            source = next(
+            by = next(
                 (
                     claim
                     for claim in sorted(told[row.attribute], key=rank, reverse=True)
@@ -128,7 +161,8 @@ def resolve(
                 ),
                 None,
             )
-            if source is not None:
-                take("os", row.os, "software", source)
+            if by is not None:
+                take("os", row.os, "software", by)
                 break
+    derive("low", "os", "os_version")
     return values, reasons

@@ -21,7 +21,7 @@ from otic.inventory.moves import Place, SwitchOver, Turn
 from otic.inventory.payloads import PayloadReader
 from otic.inventory.protocols import is_industrial, protocol
 from otic.inventory.several import Several
-from otic.inventory.types import classify
+from otic.inventory.types import SAFETY_RATED, classify, safety_class
 from otic.journal.fold import Novelty, Sight, State
 from otic.settings import Settings
 from otic.times import iso
@@ -561,8 +561,11 @@ class _Builder:
         for address in device.contested:
             entry_of = reasons.setdefault("ips", {"rule": "joined", "by": {}})
             entry_of["by"][address] = "address conflict: several machines hold it"
-        device.type, reason = classify(device, named=device.id not in self.unnamed)
-        reasons["type"] = {"rule": reason}
+        device.type, reasons["type"] = classify(device, named=device.id not in self.unnamed)
+        safety = safety_class(device, named=device.id not in self.unnamed)
+        if safety is not None:
+            device.attributes["safety_class"] = SAFETY_RATED
+            reasons["safety_class"] = safety
         for entry in known:
             if entry.type:
                 device.type = entry.type

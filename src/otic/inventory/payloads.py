@@ -143,6 +143,8 @@ def _certificate(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
             rows = [
                 ("certificate_subject", common[0] if common else _name(certificate.subject)),
                 ("certificate_issuer", issuer[0] if issuer else _name(certificate.issuer)),
+                ("certificate_subject_dn", _name(certificate.subject)),
+                ("certificate_issuer_dn", _name(certificate.issuer)),
                 ("certificate_not_before", certificate.not_valid_before_utc.isoformat()),
                 ("certificate_not_after", certificate.not_valid_after_utc.isoformat()),
                 ("certificate_serial", f"{certificate.serial_number:x}"),
@@ -186,9 +188,9 @@ def _modbus_role(extensions: x509.Extensions) -> list[tuple[str, str]]:
     return [("modbus_role", text.decode(errors="replace"))]
 
 
-def _name(name: object) -> str:
-    rfc4514_string = getattr(name, "rfc4514_string", None)
-    return str(rfc4514_string()) if rfc4514_string is not None else ""
+def _name(name: x509.Name) -> str:
+    """A distinguished name as text, the most specific part first (RFC 4514)."""
+    return name.rfc4514_string()
 
 
 def _description(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:

@@ -50,11 +50,13 @@ export function IdentityTable({ attributes }: { attributes: Attribute[] }): Reac
 function Why({ row }: { row: Attribute }): ReactNode {
   const { t, i18n } = useTranslation();
   const key = `why.${row.rule}`;
-  const { mac, protocol, message } = row.reason;
+  const { fingerprint, mac, protocol, message } = row.reason;
   const told = i18n.exists(key) ? t(key) : visible(row.rule.replaceAll('-', ' '));
   return (
     <span className="quiet">
       {told}
+      {fingerprint !== undefined &&
+        ` ${visible(fingerprint)}, ${t(`confidence.${row.reason.confidence}`)}`}
       {mac !== undefined && <span className="mono"> {mac}</span>}
       {protocol !== undefined &&
         row.claims.length === 0 &&

@@ -371,6 +371,7 @@ def _attributes(body: Body, row: Any, claims: list[tuple[Claim, ClaimRow]]) -> l
 SHOWN_FIRST = (
     "name",
     "type",
+    "safety_class",
     "vendor",
     "model",
     "order_number",
@@ -378,6 +379,7 @@ SHOWN_FIRST = (
     "hardware",
     "serial",
     "os",
+    "os_version",
     "description",
     "location",
 )

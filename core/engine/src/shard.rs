@@ -826,7 +826,8 @@ impl Shard {
         let searching = matches!(flow.reader, Reader::Searching(..));
         let served = if searching { self.served(flow) } else { None };
         let mut out = std::mem::take(&mut self.out);
-        let Flow { reader, own_reader, heard, ends, .. } = &mut *flow;
+        let Flow { reader, own_reader, heard, ends, first_sender, .. } = &mut *flow;
+        let is_first = *first_sender == side;
         let Some(heard) = heard.get_mut(side as usize) else { return Arrival::InOrder };
         let cap = own_of(own_reader, side).map_or_else(|| reader.cap(), |own| own.cap());
         let held_before = stream.held() + other.held();
@@ -852,8 +853,22 @@ impl Shard {
             if searching && own_of(own_reader, side).is_none() && other.kept().is_some() {
                 reader.recognise(&input, served);
                 if reader.protocol().is_some() {
-                    // What the other side sent before came first.
+                    // What was kept came before: of the side that spoke first, then of the other.
+                    let kept = if is_first { chunk.bytes.len() - chunk.fresh } else { 0 };
+                    let own = chunk.bytes.get(..kept).unwrap_or_default();
+                    let used = read_earlier(reader, &Input { bytes: own, ..input }, &mut out);
                     read_kept(reader, other, &input, &mut out);
+                    let mut spans = chunk.spans.clone();
+                    spans.consume(used);
+                    let bytes = chunk.bytes.get(used..).unwrap_or_default();
+                    let rest = Input {
+                        bytes,
+                        spans: &spans,
+                        stream_start: input.stream_start && used == 0,
+                        after_gap: input.after_gap && used == 0,
+                        ..input
+                    };
+                    return used + reader.read(&CarrierId::Tcp, &rest, chunk.fresh, None, &mut out);
                 }
             }
             let known = own_of(own_reader, side).unwrap_or(&mut *reader);
@@ -1878,7 +1893,6 @@ fn context_of(flow: &Flow, shared: &Shared) -> Option<Context> {
 /// Reads what `stream` keeps since before the protocol was known; what it cannot be is a greeting
 /// before it.
 fn read_kept(reader: &mut Reader, stream: &mut Stream, now: &Input<'_>, out: &mut Out) {
-    let mut before = Out::default();
     let cap = reader.cap();
     stream.again(cap, &mut |chunk| {
         let input = Input {
@@ -1895,13 +1909,19 @@ fn read_kept(reader: &mut Reader, stream: &mut Stream, now: &Input<'_>, out: &mu
             truncated: false,
             ..*now
         };
-        if reader.fits(&input) {
-            reader.read(&CarrierId::Tcp, &input, 0, None, &mut before)
-        } else {
-            chunk.bytes.len()
-        }
+        if reader.fits(&input) { read_earlier(reader, &input, out) } else { chunk.bytes.len() }
     });
-    out.earlier.extend(before.items.into_iter().map(|item| (now.side.other(), item)));
+}
+
+/// Reads bytes that came before those at hand; gives how many were used up.
+fn read_earlier(reader: &mut Reader, input: &Input<'_>, out: &mut Out) -> usize {
+    if input.bytes.is_empty() {
+        return 0;
+    }
+    let mut before = Out::default();
+    let used = reader.read(&CarrierId::Tcp, input, 0, None, &mut before);
+    out.earlier.extend(before.items.into_iter().map(|item| (input.side, item)));
+    used
 }
 
 /// The dissector that one side has of its own.

@@ -329,8 +329,8 @@ impl Session for Bacnet {
             return length;
         }
         let Ok((function, declared, body)) = bvlc(input.bytes) else { return length };
-        self.is_proven |= declared == length
-            || [input.source_port, input.destination_port].contains(&PORT);
+        self.is_proven |=
+            declared == length || [input.source_port, input.destination_port].contains(&PORT);
         if declared != length && !input.truncated {
             self.violation(input, out, "bacnet-bvlc-length", input.bytes);
         }

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from otic.facts import Claim, Endpoint
-from otic.inventory import addresses
+from otic.facts import Claim, Endpoint, derived_id
+from otic.inventory import addresses, nat
 from otic.inventory.activity import NOTHING_DONE, Activities, Activity
 from otic.inventory.attributes import resolve
 from otic.inventory.merge import UNIQUE, Contest, Group, Merger
@@ -87,6 +87,7 @@ class Device(msgspec.Struct, kw_only=True):
     parent: bytes | None = None
     child_address: str = ""
     gateway: str = ""
+    hidden: nat.Found | None = None
     contested: tuple[str, ...] = ()
     routes: int = 0
     former: dict[str, int] = {}
@@ -429,6 +430,34 @@ class _Builder:
         device.activity = self.whole._activities.same(device.activity)
         self.devices[device.id] = device
         self.made_of[device.id] = group.endpoints
+        for fact in own:
+            self._hide(device, fact)
+
+    def _hide(self, device: Device, fact: Endpoint) -> None:
+        """Makes the machines that hide behind one address of this one."""
+        claims = self._claims(fact.id)
+        found = nat.behind(self.whole._merger.own_hop_limits(fact.id), claims)
+        if found is None:
+            return
+        device.gateway = "hidden machines"
+        theirs = {claim.id for one in found.hidden for claim in one.claims}
+        device.claims = tuple(claim for claim in device.claims if claim.id not in theirs)
+        for one in found.hidden:
+            child = Device(
+                id=derived_id("hidden", device.space, fact.address, one.known_by),
+                space=device.space,
+                endpoints=[],
+                macs=[],
+                ips=[],
+                basis={},
+                first_ns=min((claim.ts_ns for claim in one.claims), default=fact.ts_ns),
+                parent=device.id,
+                child_address=f"hidden {one.known_by}",
+                hidden=found,
+                claims=one.claims,
+            )
+            self.devices[child.id] = child
+            self.made_of[child.id] = self.made_of[device.id]
 
     def _lent(self, group: Group) -> list[tuple[bytes, tuple[Turn, ...]]]:
         """The addresses that these MACs hold or held in turn with others."""
@@ -628,6 +657,13 @@ class _Builder:
             if entry.type:
                 device.type = entry.type
                 reasons["type"] = {"rule": "told-by-a-person"}
+        if device.hidden is not None:
+            signs = ", ".join(device.hidden.signs)
+            reasons["parent"] = {
+                "rule": "hidden",
+                "certainty": device.hidden.certainty,
+                "by": signs,
+            }
         device.packed_reasons = _pack(reasons)
         device.level = _level(device.type)
 

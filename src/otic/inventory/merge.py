@@ -205,6 +205,14 @@ class Merger:
         holding = self._holding.get(ip)
         return () if holding is None else holding.turns
 
+    def own_hop_limits(self, ip: bytes) -> frozenset[int]:
+        """Hop limits with which the MAC that proves to hold this IP sent it."""
+        holding = self._holding.get(ip)
+        if holding is None or holding.mac is None or ip not in self._holders:
+            return frozenset()
+        sight = self._sight(holding.mac, ip)
+        return frozenset() if sight is None else sight.hop_limits
+
     def switch_overs(self) -> list[SwitchOver]:
         """The takeovers within groups whose addresses move, in time order."""
         found = []

@@ -18,7 +18,7 @@ from otic.inventory.activity import NOTHING_DONE, Activities, Activity
 from otic.inventory.attributes import resolve
 from otic.inventory.merge import UNIQUE, Contest, Group, Merger
 from otic.inventory.moves import Place, SwitchOver, Turn
-from otic.inventory.payloads import PayloadReader
+from otic.inventory.payloads import CA_CERTIFICATE, PayloadReader
 from otic.inventory.protocols import is_industrial, protocol
 from otic.inventory.several import Several
 from otic.inventory.types import classify
@@ -197,7 +197,7 @@ class Inventory:
     def _note_shared(self, state: State, new: Novelty, said: set[bytes]) -> None:
         told = [state.claims[id_] for id_ in new.claims]
         for claim in (*told, *(claim for id_ in said for claim in self._payloads.of(id_))):
-            if claim.attribute in ONE_MACHINE_S:
+            if claim.attribute in ONE_MACHINE_S and claim.message != CA_CERTIFICATE:
                 key = claim.attribute, claim.value
                 self._alone.add(key, claim.endpoint)
                 self._last_shared = None
@@ -218,7 +218,7 @@ class Inventory:
                 device = self.device(endpoint)
                 claims = [*state.claims_of(endpoint), *self._payloads.of(endpoint)]
                 same = [one for one in claims if (one.attribute, one.value) == (attribute, value)]
-                if device is None or not same:
+                if device is None or device.internet or not same:
                     continue
                 first = min(same, key=lambda claim: (claim.ts_ns, claim.id))
                 known = by_space[device.space].get(device.id)

@@ -46,6 +46,9 @@ ONVIF = {
 }
 """Elements of GetDeviceInformationResponse (ONVIF Core Specification §8.3.1)."""
 
+CA_CERTIFICATE = "ca-certificate"
+"""Message of what a certificate says that is not its sender's own."""
+
 
 class PayloadReader:
     """Reads each payload once and keeps the claims it gave about its sender."""
@@ -152,11 +155,27 @@ def _certificate(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
             except x509.ExtensionNotFound:
                 pass
             rows += _modbus_role(certificate.extensions)
+            message = CA_CERTIFICATE if _signs_others(certificate) else "certificate"
     except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension):
         return
     for attribute, value in rows:
         if value:
-            yield attribute, value[:MOST_VALUE], payload.protocol, "certificate", "high"
+            yield attribute, value[:MOST_VALUE], payload.protocol, message, "high"
+
+
+def _signs_others(certificate: x509.Certificate) -> bool:
+    """Whether it is an authority's, sent along with the sender's own; one that signed itself is
+    its sender's.
+    """
+    from cryptography import x509
+
+    if certificate.subject == certificate.issuer:
+        return False
+    try:
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    except x509.ExtensionNotFound:
+        return False
+    return basic.value.ca
 
 
 def _modbus_role(extensions: x509.Extensions) -> list[tuple[str, str]]:

@@ -51,7 +51,7 @@ STATIONS = {
 }
 """Kinds of which each is a machine of its own: what leads to several of them is a gateway."""
 
-ONE_MACHINE_S = {*UNIQUE, "certificate_sha256"}
+ONE_MACHINE_S = {*UNIQUE, "certificate_sha256", "ssh_host_key"}
 """Attributes that are one machine's alone, unless it was cloned or has its maker's default."""
 
 MOST_SHARED = 64

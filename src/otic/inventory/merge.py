@@ -31,7 +31,9 @@ from otic.inventory.several import Several
 from otic.journal.fold import FIRST_NS, Novelty, Sight, State
 
 PROXY_ADDRESSES = 8
-"""IPv4 addresses one MAC may answer ARP for as its own; with more it answers for others."""
+"""IPv4 addresses one MAC may answer ARP for as its own, or send as a DHCP client; with more it
+answers for others.
+"""
 
 INITIAL_HOP_LIMITS = (64, 128, 255)
 """Hop limits that systems start with; a little less means that routers stand between."""
@@ -415,6 +417,7 @@ class Merger:
         candidates: dict[bytes, str] = {}
         four: list[bytes] = []
         six: list[bytes] = []
+        leased: list[bytes] = []
         leases = self._has_lease(mac)
         for ip in sent_as:
             if ip in own:
@@ -426,13 +429,17 @@ class Merger:
                 if ip not in self._holders:
                     candidates[ip] = "link-local"
             elif address.version == 4 and leases and self._sent_first_hand(mac, ip):
-                candidates[ip] = LEASED
+                leased.append(ip)
             elif address.version == 4:
                 four.append(ip)
             elif address.packed[8:] == eui64(self.macs[mac].address) and ip not in self._holders:
                 candidates[ip] = "interface id of the MAC"
             else:
                 six.append(ip)
+        if len(leased) > PROXY_ADDRESSES:
+            four += leased
+        else:
+            candidates |= dict.fromkeys(leased, LEASED)
         has_four = any("." in self.ips[ip].address for ip in own)
         if mac in self._router_macs or len(four) > 1 or (has_four and four):
             return _Presumed(candidates, {*four, *six})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -233,4 +235,14 @@ def _values(
             yield attribute, text[:MOST_VALUE], *told_in, "high"
 
 
-_READERS = {"x509-certificate": _certificate, "http-body": _description}
+def _host_key(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
+    """The fingerprint of an SSH host key, as clients show it."""
+    digest = base64.b64encode(hashlib.sha256(payload.bytes).digest()).decode().rstrip("=")
+    yield "ssh_host_key", f"SHA256:{digest}", payload.protocol, "key-exchange", "high"
+
+
+_READERS = {
+    "x509-certificate": _certificate,
+    "http-body": _description,
+    "ssh-host-key": _host_key,
+}

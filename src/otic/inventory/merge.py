@@ -515,7 +515,8 @@ class Merger:
                     return _Holding(mac, self._proven[mac][ip])
                 return _Holding(contest=frozenset(shared | real))
             real = real or shared
-            if len(real) > 1 and self._floats(ip, real):
+            given = real <= self._leased_to(ip, real)
+            if len(real) > 1 and not given and self._floats(ip, real):
                 return _Holding(members=frozenset(real))
             if turns := self._turns(ip, real):
                 return _Holding(turns=turns)
@@ -550,12 +551,7 @@ class Merger:
         ]
         if len(macs) + len(guests) < 2:
             return ()
-        if not all(self._has_lease(mac) for mac in macs) and not any(
-            proof[2] == LEASES
-            for mac in macs
-            for proof in self._proofs[mac]
-            if _ip_of(mac, proof) == ip
-        ):
+        if not all(self._has_lease(mac) for mac in macs) and not self._leased_to(ip, macs):
             return ()
         fact = self.ips[ip]
         if len(macs) > 1:
@@ -573,6 +569,15 @@ class Merger:
         for _, mac in seen:
             _insert(turns, mac, self._sightings[mac, ip], fact.ts_ns)
         return tuple(sorted(turns))
+
+    def _leased_to(self, ip: bytes, macs: set[bytes]) -> set[bytes]:
+        """Those of the MACs to which a DHCP server was seen to give this IP."""
+        return {
+            mac
+            for mac in macs
+            for proof in self._proofs[mac]
+            if proof[2] == LEASES and _ip_of(mac, proof) == ip
+        }
 
     def _turns_presumed(
         self, ip: bytes, found: dict[bytes, str], macs: set[bytes]

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from support.frames import HMI, PLC, Conversation, modbus, write_pcap
+from support.frames import (
+    HMI,
+    PLC,
+    SECOND_NS,
+    START_NS,
+    Conversation,
+    Host,
+    arp,
+    modbus,
+    write_pcap,
+)
 from support.messages import dnp3_frame
 from support.program import SHARED, document, needs_shared
 
@@ -138,6 +148,30 @@ def test_a_com_port_with_dnp3(tmp_path: Path) -> None:
 
     assert "Protocol Converter" == machine(found)["type"]
     assert "RTU" == behind(found)["dnp3 10"]["type"]
+
+
+def test_machines_behind_a_translated_address(tmp_path: Path) -> None:
+    """Two systems one hop behind an address that is its machine's own; the same from a store."""
+    gateway = Host(mac="02:00:00:00:00:09", ip="10.0.0.9")
+    frames = [(START_NS, arp(gateway.mac, gateway.ip, PLC.ip))]
+    systems = ((63, "X11; Linux x86_64"), (127, "Windows NT 10.0; Win64"))
+    for number, (ttl, system) in enumerate(systems):
+        client = Host(mac=gateway.mac, ip=gateway.ip, ttl=ttl)
+        request = f"GET / HTTP/1.1\r\nHost: plc\r\nUser-Agent: Mozilla/5.0 ({system})\r\n\r\n"
+        at_ns = START_NS + (1 + number) * SECOND_NS
+        talk = Conversation(client, PLC, (41000 + number, 80), at_ns=at_ns).open()
+        talk.ask(request.encode(), b"HTTP/1.1 204 No Content\r\n\r\n")
+        frames += talk.close().frames
+    capture = write_pcap(tmp_path / "nat.pcap", frames)
+    found = document(capture)
+
+    (router,) = (device for device in found["devices"] if gateway.ip in device["ips"])
+    children = [device for device in found["devices"] if device["parent"] == router["id"]]
+    assert "Router" == router["type"]
+    assert ["hidden Linux", "hidden Windows"] == sorted(one["child_address"] for one in children)
+    assert {"high"} == {one["reasons"]["parent"]["certainty"] for one in children}
+    stored = document(capture, options=("--database", tmp_path / "nat.db"))
+    assert stored["devices"] == found["devices"]
 
 
 CAPTURED = [

@@ -5,11 +5,15 @@
 //!
 //! Rule broken on the wire: `ssh-packet`, a packet length of the key exchange beyond 35,000 bytes.
 //!
+//! The server's host key goes to Python whole (RFC 4253 §8, RFC 5656 §4, RFC 4419 §3).
+//!
 //! Not decoded: what follows NEWKEYS (encrypted; whether a log-in succeeded is not visible).
 
 use otic_wire::Cursor;
 
-use crate::out::{Action, Child, Claim, Confidence, Decode, Item, Operation, Out, Outcome, Who};
+use crate::out::{
+    Action, Child, Claim, Confidence, Decode, Item, Operation, Out, Outcome, Payload, Who,
+};
 use crate::registry::{Carrier, Dissector, Probe, Protocol};
 use crate::session::{Input, Session, Side};
 use crate::text;
@@ -21,7 +25,7 @@ pub const PROTOCOL: Protocol = Protocol {
     roles: ("client", "server"),
     carriers: &[Carrier::Tcp(&[PORT])],
     dissector: Dissector::Built { probe, session: || Box::new(Ssh::default()) },
-    source: "RFC 4253",
+    source: "RFC 4253, RFC 5656, RFC 4419",
 };
 
 const NAME: &str = "ssh";
@@ -47,6 +51,35 @@ const fn message(code: u8) -> Option<&'static str> {
         30..=49 => Some("key-exchange"),
         _ => None,
     }
+}
+
+/// Names of host key formats start so (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4).
+const KEY_FORMATS: &[&[u8]] = &[b"ssh-", b"ecdsa-sha2-"];
+const KEY_CAP: usize = 4096;
+
+/// A host key, where a reply to a key exchange starts with one.
+enum HostKey<'a> {
+    Whole(&'a [u8]),
+    Incomplete,
+    None,
+}
+
+/// The host key of a reply (RFC 4253 §8, RFC 5656 §4: code 31; RFC 4419 §3: code 33); what the
+/// exchange of groups sends under code 31 starts with a number instead.
+fn host_key(code: u8, body: &[u8]) -> HostKey<'_> {
+    if !matches!(code, 31 | 33) {
+        return HostKey::None;
+    }
+    let mut cursor = Cursor::new(body);
+    let Ok(length) = cursor.u32_be() else { return HostKey::Incomplete };
+    if length as usize > KEY_CAP {
+        return HostKey::None;
+    }
+    let Ok(key) = cursor.take(length as usize) else { return HostKey::Incomplete };
+    let mut inside = Cursor::new(key);
+    let name = inside.u32_be().ok().and_then(|length| inside.take(length as usize).ok());
+    let known = |name: &[u8]| KEY_FORMATS.iter().any(|format| name.starts_with(format));
+    if name.is_some_and(known) { HostKey::Whole(key) } else { HostKey::None }
 }
 
 fn probe(input: &Input<'_>) -> Probe {
@@ -161,6 +194,17 @@ impl Ssh {
                     self.direction(input.side).next = Next::Encrypted;
                     return Some(rest.len());
                 };
+                match host_key(code, rest.get(6..).unwrap_or_default()) {
+                    HostKey::Whole(key) => out.push(Item::Payload(Payload {
+                        protocol: NAME,
+                        kind: "ssh-host-key",
+                        sender: input.side,
+                        bytes: key.to_vec(),
+                        evidence: input.locate(key),
+                    })),
+                    HostKey::Incomplete if !input.truncated && rest.len() < KEY_CAP => return None,
+                    HostKey::Incomplete | HostKey::None => {}
+                }
                 if self.client(input) == Some(input.side)
                     && !std::mem::replace(&mut self.client_said, true)
                 {
@@ -301,6 +345,24 @@ mod tests {
         assert_eq!(Probe::Likely, testing::probe(&PROTOCOL, (Side::A, &packet(KEXINIT))));
         assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, b"SSTP")));
         assert_eq!(Probe::No, testing::probe(&PROTOCOL, (Side::A, b"220 ftp\r\n")));
+    }
+
+    #[test]
+    fn the_server_s_host_key_is_handed_on() {
+        let key = [&[0, 0, 0, 11][..], b"ssh-ed25519", &[0, 0, 0, 4, 1, 2, 3, 4]].concat();
+        let mut reply = vec![0, 0, 0, 0, 6, 31, 0, 0, 0, key.len() as u8];
+        reply.extend(&key);
+        reply.extend([0; 20]);
+        reply[3] = reply.len() as u8 - 4;
+        let talk = [
+            (Side::A, b"SSH-2.0-x\r\n".to_vec()),
+            (Side::B, [b"SSH-2.0-y\r\n".to_vec(), packet(KEXINIT), reply].concat()),
+        ];
+        let talk: Vec<_> = talk.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
+        let items = testing::items(&PROTOCOL, &talk);
+        assert!(items.iter().any(|item| matches!(item, Item::Payload(payload)
+            if payload.kind == "ssh-host-key" && payload.bytes == key)));
+        testing::survives(&PROTOCOL, &talk);
     }
 
     #[test]

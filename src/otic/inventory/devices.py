@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from otic.facts import Claim, Endpoint
-from otic.inventory import addresses
+from otic.facts import Claim, Endpoint, derived_id
+from otic.inventory import addresses, nat
 from otic.inventory.activity import NOTHING_DONE, Activities, Activity
 from otic.inventory.attributes import resolve
-from otic.inventory.merge import Contest, Group, Merger
+from otic.inventory.merge import UNIQUE, Contest, Group, Merger
 from otic.inventory.moves import Place, SwitchOver, Turn
-from otic.inventory.payloads import PayloadReader
+from otic.inventory.payloads import CA_CERTIFICATE, PayloadReader
 from otic.inventory.protocols import is_industrial, protocol
 from otic.inventory.several import Several
 from otic.inventory.types import SAFETY_RATED, classify, safety_class
@@ -51,6 +51,12 @@ STATIONS = {
 }
 """Kinds of which each is a machine of its own: what leads to several of them is a gateway."""
 
+ONE_MACHINE_S = {*UNIQUE, "certificate_sha256", "ssh_host_key"}
+"""Attributes that are one machine's alone, unless it was cloned or has its maker's default."""
+
+MOST_SHARED = 64
+"""Machines named that share one."""
+
 GATEWAY_UNITS = {"modbus-unit 0", "modbus-unit 1", "modbus-unit 255"}
 """Modbus units by which a server without anything behind it is addressed."""
 
@@ -81,6 +87,7 @@ class Device(msgspec.Struct, kw_only=True):
     parent: bytes | None = None
     child_address: str = ""
     gateway: str = ""
+    hidden: nat.Found | None = None
     contested: tuple[str, ...] = ()
     routes: int = 0
     former: dict[str, int] = {}
@@ -115,6 +122,16 @@ class Device(msgspec.Struct, kw_only=True):
         return _reasons(self.packed_reasons)
 
 
+class Shared(msgspec.Struct, frozen=True):
+    """What should be one machine's alone, told by several."""
+
+    space: str
+    attribute: str
+    value: str
+    devices: tuple[bytes, ...]
+    claims: tuple[Claim, ...]
+
+
 class Inventory:
     """All devices, who each endpoint belongs to, and contested addresses.
 
@@ -134,6 +151,9 @@ class Inventory:
         self._payloads = PayloadReader()
         self._bases = self._activities.addresses
         self._behind: Several[Place, bytes] = Several()
+        self._alone: Several[tuple[str, str], bytes] = Several()
+        self._shared: set[tuple[str, str]] = set()
+        self._last_shared: list[Shared] | None = None
         self._built: Several[bytes, bytes] = Several()
         self._unread = Novelty()
         self._news = Novelty()
@@ -154,7 +174,9 @@ class Inventory:
         What endpoints did is known then; which machines they are waits.
         """
         new, self._unread = self._unread, Novelty()
-        self._dirty |= self._activities.update(state, new) | self._payloads.update(state, new)
+        said = self._payloads.update(state, new)
+        self._dirty |= self._activities.update(state, new) | said
+        self._note_shared(state, new, said)
         layer_2 = {
             id_
             for id_ in state.in_turn("connections", new.connections)
@@ -171,6 +193,43 @@ class Inventory:
                 buckets=new.buckets,
             )
         )
+
+    def _note_shared(self, state: State, new: Novelty, said: set[bytes]) -> None:
+        told = [state.claims[id_] for id_ in new.claims]
+        for claim in (*told, *(claim for id_ in said for claim in self._payloads.of(id_))):
+            if claim.attribute in ONE_MACHINE_S and claim.message != CA_CERTIFICATE:
+                key = claim.attribute, claim.value
+                self._alone.add(key, claim.endpoint)
+                self._last_shared = None
+                if len(self._alone[key]) > 1:
+                    self._shared.add(key)
+
+    def shared(self, state: State) -> list[Shared]:
+        """What several devices tell of which each should be one machine's alone."""
+        if self._last_shared is None:
+            self._last_shared = self._look_for_shared(state)
+        return self._last_shared
+
+    def _look_for_shared(self, state: State) -> list[Shared]:
+        found = []
+        for attribute, value in sorted(self._shared):
+            by_space: dict[str, dict[bytes, Claim]] = defaultdict(dict)
+            for endpoint in self._alone[attribute, value]:
+                device = self.device(endpoint)
+                claims = [*state.claims_of(endpoint), *self._payloads.of(endpoint)]
+                same = [one for one in claims if (one.attribute, one.value) == (attribute, value)]
+                if device is None or device.internet or not same:
+                    continue
+                first = min(same, key=lambda claim: (claim.ts_ns, claim.id))
+                known = by_space[device.space].get(device.id)
+                if known is None or (first.ts_ns, first.id) < (known.ts_ns, known.id):
+                    by_space[device.space][device.id] = first
+            for space, told in sorted(by_space.items()):
+                if len(told) > 1:
+                    order = sorted(told, key=lambda id_: (told[id_].ts_ns, id_))[:MOST_SHARED]
+                    claims_of = tuple(told[id_] for id_ in order)
+                    found.append(Shared(space, attribute, value, tuple(order), claims_of))
+        return found
 
     def update(self, state: State) -> set[bytes]:
         """Works out the devices as the state is now; gives the ids of those changed or gone."""
@@ -232,7 +291,10 @@ class Inventory:
         changed = {
             id_ for id_ in old.keys() | work.devices.keys() if old.get(id_) != work.devices.get(id_)
         }
-        return changed | self._members()
+        changed |= self._members()
+        if changed:
+            self._last_shared = None
+        return changed
 
     def _base(self, state: State, endpoint: bytes) -> bytes | None:
         """The endpoint of the address itself."""
@@ -368,6 +430,34 @@ class _Builder:
         device.activity = self.whole._activities.same(device.activity)
         self.devices[device.id] = device
         self.made_of[device.id] = group.endpoints
+        for fact in own:
+            self._hide(device, fact)
+
+    def _hide(self, device: Device, fact: Endpoint) -> None:
+        """Makes the machines that hide behind one address of this one."""
+        claims = self._claims(fact.id)
+        found = nat.behind(self.whole._merger.own_hop_limits(fact.id), claims)
+        if found is None:
+            return
+        device.gateway = "hidden machines"
+        theirs = {claim.id for one in found.hidden for claim in one.claims}
+        device.claims = tuple(claim for claim in device.claims if claim.id not in theirs)
+        for one in found.hidden:
+            child = Device(
+                id=derived_id("hidden", device.space, fact.address, one.known_by),
+                space=device.space,
+                endpoints=[],
+                macs=[],
+                ips=[],
+                basis={},
+                first_ns=min((claim.ts_ns for claim in one.claims), default=fact.ts_ns),
+                parent=device.id,
+                child_address=f"hidden {one.known_by}",
+                hidden=found,
+                claims=one.claims,
+            )
+            self.devices[child.id] = child
+            self.made_of[child.id] = self.made_of[device.id]
 
     def _lent(self, group: Group) -> list[tuple[bytes, tuple[Turn, ...]]]:
         """The addresses that these MACs hold or held in turn with others."""
@@ -570,6 +660,13 @@ class _Builder:
             if entry.type:
                 device.type = entry.type
                 reasons["type"] = {"rule": "told-by-a-person"}
+        if device.hidden is not None:
+            signs = ", ".join(device.hidden.signs)
+            reasons["parent"] = {
+                "rule": "hidden",
+                "certainty": device.hidden.certainty,
+                "by": signs,
+            }
         device.packed_reasons = _pack(reasons)
         device.level = _level(device.type)
 

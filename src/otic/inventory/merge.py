@@ -31,7 +31,9 @@ from otic.inventory.several import Several
 from otic.journal.fold import FIRST_NS, Novelty, Sight, State
 
 PROXY_ADDRESSES = 8
-"""IPv4 addresses one MAC may answer ARP for as its own; with more it answers for others."""
+"""IPv4 addresses one MAC may answer ARP for as its own, or send as a DHCP client; with more it
+answers for others.
+"""
 
 INITIAL_HOP_LIMITS = (64, 128, 255)
 """Hop limits that systems start with; a little less means that routers stand between."""
@@ -51,13 +53,29 @@ MEMBER = "member"
 SERIAL = ("serial", "vendor_id", "vendor", "model")
 """Attributes that together name one machine when told twice."""
 
+UNIQUE = {
+    "smb_server_guid": "same SMB server GUID",
+    "snmp_engine_id": "same SNMP engine id",
+}
+"""Attributes that a machine makes for itself: who tells the same one under another address is the
+same machine ([MS-SMB2] §2.2.4 ServerGuid; RFC 3411 SnmpEngineID), unless it was cloned.
+"""
+
+MAC_FORMAT = "03"
+"""Format octet of an SNMP engine id with a MAC (RFC 3411); others may be the maker's default."""
+
+CLONES = 8
+"""Addresses that one machine may have; what more tell is a default or a cloned image."""
+
+NAMELESS = frozenset(("localhost", ""))
+
 _USELESS_SERIALS = {"", "0", "0x00000000", "0xffffffff", "none", "unknown", "n/a", "-"}
 
 NO_IDS: frozenset[bytes] = frozenset()
 """One object: each empty set takes as much room as one of five."""
 
 Product = tuple[str, str, str, str]
-"""Space, serial number, maker and model."""
+"""Space, serial number, maker and model; or space, value and attribute of what is unique."""
 
 Proof = tuple[bytes, bytes, str, str]
 """Key of a binding: both endpoints, protocol and message."""
@@ -134,6 +152,7 @@ class Merger:
         self._far: Several[bytes, bytes] = Several()
         self._products: dict[bytes, frozenset[Product]] = {}
         self._told_product: Several[Product, bytes] = Several()
+        self._names: dict[bytes, dict[str, frozenset[str]]] = {}
         self._mac_connections: Several[bytes, bytes] = Several()
         self._early: Several[bytes, tuple[str, Any]] = Several()
         self._moves = Moves()
@@ -188,6 +207,14 @@ class Merger:
         holding = self._holding.get(ip)
         return () if holding is None else holding.turns
 
+    def own_hop_limits(self, ip: bytes) -> frozenset[int]:
+        """Hop limits with which the MAC that proves to hold this IP sent it."""
+        holding = self._holding.get(ip)
+        if holding is None or holding.mac is None or ip not in self._holders:
+            return frozenset()
+        sight = self._sight(holding.mac, ip)
+        return frozenset() if sight is None else sight.hop_limits
+
     def switch_overs(self) -> list[SwitchOver]:
         """The takeovers within groups whose addresses move, in time order."""
         found = []
@@ -239,9 +266,16 @@ class Merger:
             connection = state.connections[id_]
             if connection.client_id in self.macs or is_mac(connection.client):
                 self._mac_connections.add(connection.client_id, id_)
-        tellers = {
-            claim.endpoint for id_ in new.claims if (claim := state.claims[id_]).attribute in SERIAL
-        }
+        tellers: set[bytes] = set()
+        named: set[bytes] = set()
+        for id_ in new.claims:
+            claim = state.claims[id_]
+            if claim.attribute in SERIAL or claim.attribute in UNIQUE:
+                tellers.add(claim.endpoint)
+            elif claim.attribute == "name":
+                named.add(claim.endpoint)
+        for endpoint in named:
+            self._name(state, endpoint, dirty)
         for endpoint in tellers | (new.endpoints & self._products.keys()):
             self._product(state, endpoint, dirty)
         return macs
@@ -275,11 +309,44 @@ class Merger:
             self._proofs.add(mac, proof)
             macs.add(mac)
 
+    def _name(self, state: State, endpoint: bytes, dirty: set[bytes]) -> None:
+        """Notes what this endpoint calls itself, by protocol."""
+        told: dict[str, set[str]] = defaultdict(set)
+        for claim in state.claims_of(endpoint):
+            if claim.attribute == "name" and claim.confidence != "low":
+                name = claim.value.partition(".")[0].lower()
+                if name not in NAMELESS:
+                    told[claim.protocol].add(name)
+        self._names[endpoint] = {protocol: frozenset(names) for protocol, names in told.items()}
+        for ip in (endpoint, *self._held[endpoint]):
+            for product in self._products.get(ip, ()):
+                if product[2] in UNIQUE:
+                    dirty.update(self._told_product[product])
+
+    def _are_named_apart(self, one: bytes, other: bytes) -> bool:
+        """Whether both tell names by the same protocol, and none of them is the same."""
+        first, second = (self._names_of(ip) for ip in (one, other))
+        return any(
+            not names & second[protocol] for protocol, names in first.items() if protocol in second
+        )
+
+    def _names_of(self, ip: bytes) -> dict[str, frozenset[str]]:
+        holding = self._holding.get(ip)
+        own = self._names.get(ip, {})
+        held = self._names.get(holding.mac, {}) if holding is not None and holding.mac else {}
+        return {
+            protocol: own.get(protocol, frozenset()) | held.get(protocol, frozenset())
+            for protocol in own.keys() | held.keys()
+        }
+
     def _product(self, state: State, endpoint: bytes, dirty: set[bytes]) -> None:
         """Notes which products with serial number this endpoint tells it is."""
         fact = state.endpoints.get(endpoint)
         told: dict[str, set[str]] = defaultdict(set)
+        unique: set[tuple[str, str]] = set()
         for claim in state.claims_of(endpoint):
+            if claim.attribute in UNIQUE and _is_unique(claim.attribute, claim.value):
+                unique.add((claim.value, claim.attribute))
             if claim.attribute in SERIAL and claim.confidence == "high":
                 told[claim.attribute].add(claim.value)
         now: frozenset[Product] = frozenset()
@@ -290,7 +357,7 @@ class Merger:
                 if serial.strip().lower() not in _USELESS_SERIALS
                 for maker in told["vendor_id"] | told["vendor"]
                 for model in told["model"]
-            )
+            ) | {(fact.space, value, attribute, "") for value, attribute in unique}
         before = self._products.get(endpoint, frozenset())
         self._products[endpoint] = now
         for product in before ^ now:
@@ -350,6 +417,7 @@ class Merger:
         candidates: dict[bytes, str] = {}
         four: list[bytes] = []
         six: list[bytes] = []
+        leased: list[bytes] = []
         leases = self._has_lease(mac)
         for ip in sent_as:
             if ip in own:
@@ -361,13 +429,17 @@ class Merger:
                 if ip not in self._holders:
                     candidates[ip] = "link-local"
             elif address.version == 4 and leases and self._sent_first_hand(mac, ip):
-                candidates[ip] = LEASED
+                leased.append(ip)
             elif address.version == 4:
                 four.append(ip)
             elif address.packed[8:] == eui64(self.macs[mac].address) and ip not in self._holders:
                 candidates[ip] = "interface id of the MAC"
             else:
                 six.append(ip)
+        if len(leased) > PROXY_ADDRESSES:
+            four += leased
+        else:
+            candidates |= dict.fromkeys(leased, LEASED)
         has_four = any("." in self.ips[ip].address for ip in own)
         if mac in self._router_macs or len(four) > 1 or (has_four and four):
             return _Presumed(candidates, {*four, *six})
@@ -443,7 +515,8 @@ class Merger:
                     return _Holding(mac, self._proven[mac][ip])
                 return _Holding(contest=frozenset(shared | real))
             real = real or shared
-            if len(real) > 1 and self._floats(ip, real):
+            given = real <= self._leased_to(ip, real)
+            if len(real) > 1 and not given and self._floats(ip, real):
                 return _Holding(members=frozenset(real))
             if turns := self._turns(ip, real):
                 return _Holding(turns=turns)
@@ -478,12 +551,7 @@ class Merger:
         ]
         if len(macs) + len(guests) < 2:
             return ()
-        if not all(self._has_lease(mac) for mac in macs) and not any(
-            proof[2] == LEASES
-            for mac in macs
-            for proof in self._proofs[mac]
-            if _ip_of(mac, proof) == ip
-        ):
+        if not all(self._has_lease(mac) for mac in macs) and not self._leased_to(ip, macs):
             return ()
         fact = self.ips[ip]
         if len(macs) > 1:
@@ -501,6 +569,15 @@ class Merger:
         for _, mac in seen:
             _insert(turns, mac, self._sightings[mac, ip], fact.ts_ns)
         return tuple(sorted(turns))
+
+    def _leased_to(self, ip: bytes, macs: set[bytes]) -> set[bytes]:
+        """Those of the MACs to which a DHCP server was seen to give this IP."""
+        return {
+            mac
+            for mac in macs
+            for proof in self._proofs[mac]
+            if proof[2] == LEASES and _ip_of(mac, proof) == ip
+        }
 
     def _turns_presumed(
         self, ip: bytes, found: dict[bytes, str], macs: set[bytes]
@@ -642,17 +719,20 @@ class Merger:
             yield from self._floating[holding.members]
 
     def _same_product(self, id_: bytes) -> set[bytes]:
-        """Endpoints that tell to be the same product with the same serial number.
+        """Endpoints that tell to be the same product with the same serial number, or something
+        else that only one machine has.
 
         What is told at an address that floats is told by several machines in turn.
         """
         if self._is_floating(id_):
             return set()
-        alike = {
-            other
-            for product in self._products.get(id_, ())
-            for other in self._told_product[product]
-        }
+        alike: set[bytes] = set()
+        for product in self._products.get(id_, ()):
+            told = self._told_product[product]
+            if product[2] not in UNIQUE:
+                alike.update(told)
+            elif len(told) <= CLONES:
+                alike.update(one for one in told if not self._are_named_apart(id_, one))
         return {other for other in alike if not self._is_floating(other)}
 
     def _is_floating(self, id_: bytes) -> bool:
@@ -712,17 +792,28 @@ class Merger:
                     todo += self._next_to(at)
         products = {product for id_ in ids for product in self._products.get(id_, ())}
         for product in sorted(products):
-            told = [id_ for id_ in self._told_product[product] if not self._is_floating(id_)]
+            told = [
+                id_
+                for id_ in self._told_product[product]
+                if id_ in part_of and not self._is_floating(id_)
+            ]
             if len(told) < 2:
                 continue
             first, *others = sorted(told)
             for other in others:
                 if part_of[other] != part_of[first]:
-                    basis[other] = "same serial number"
+                    basis[other] = UNIQUE.get(product[2], "same serial number")
                     gone = part_of[other]
                     for id_, number in part_of.items():
                         if number == gone:
                             part_of[id_] = part_of[first]
+
+
+def _is_unique(attribute: str, value: str) -> bool:
+    """Whether the value can only be one machine's: a GUID, or an engine id made from a MAC."""
+    if attribute == "snmp_engine_id":
+        return len(value) == 22 and value[8:10] == MAC_FORMAT and value[10:] != "0" * 12
+    return True
 
 
 def _ip_of(mac: bytes, proof: Proof) -> bytes:

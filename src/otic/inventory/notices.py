@@ -4,12 +4,18 @@ link.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from otic.facts import Event, derived_id, own_event
+from otic.inventory.addresses import sort_key
+from otic.inventory.devices import Shared
 from otic.inventory.merge import Contest
 from otic.inventory.moves import SwitchOver
 from otic.journal.fold import State
 
 INTERFACE_DOWN = "interface-down"
+
+SHARED_IDENTITY = "shared-identity"
 
 SWITCH_OVER = "switch-over"
 """Kind of the event; that of groups with a protocol of their own comes from the core."""
@@ -21,9 +27,50 @@ SPLIT_HINT = {
 }
 
 
-def notices(state: State, contests: list[Contest], switch_overs: list[SwitchOver]) -> list[Event]:
+def notices(
+    state: State,
+    contests: list[Contest],
+    switch_overs: list[SwitchOver],
+    shared: Sequence[Shared] = (),
+) -> list[Event]:
     """What the whole of a sensor's facts shows."""
-    return [*_contests(state, contests), *_switch_overs(state, switch_overs), *_downs(state)]
+    return [
+        *_contests(state, contests),
+        *_switch_overs(state, switch_overs),
+        *_shared(state, shared),
+        *_downs(state),
+    ]
+
+
+def _shared(state: State, shared: Sequence[Shared]) -> list[Event]:
+    """One event for each certificate, GUID or engine id that several devices tell: cloned images,
+    or the maker's default.
+    """
+    found = []
+    for one in shared:
+        first, last = (state.endpoints[claim.endpoint] for claim in (one.claims[0], one.claims[1]))
+        holders = {state.endpoints[claim.endpoint].address for claim in one.claims}
+        values = {
+            "attribute": one.attribute,
+            "value": one.value,
+            "holders": ", ".join(sorted(holders, key=sort_key)),
+        }
+        found.append(
+            Event(
+                derived_id("event", one.space, SHARED_IDENTITY, one.attribute, one.value),
+                SHARED_IDENTITY,
+                one.space,
+                first.id,
+                last.id,
+                first.address,
+                last.address,
+                one.claims[0].protocol,
+                values,
+                one.claims[1].ts_ns,
+                one.claims[0].evidence.spans + one.claims[1].evidence.spans,
+            )
+        )
+    return found
 
 
 def _switch_overs(state: State, switch_overs: list[SwitchOver]) -> list[Event]:

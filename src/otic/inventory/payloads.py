@@ -4,6 +4,8 @@ and whatever plug-ins read.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -48,6 +50,9 @@ ONVIF = {
     "HardwareId": "hardware",
 }
 """Elements of GetDeviceInformationResponse (ONVIF Core Specification §8.3.1)."""
+
+CA_CERTIFICATE = "ca-certificate"
+"""Message of what a certificate says that is not its sender's own."""
 
 
 class PayloadReader:
@@ -163,11 +168,27 @@ def _certificate(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
             except x509.ExtensionNotFound:
                 pass
             rows += _modbus_role(certificate.extensions)
+            message = CA_CERTIFICATE if _signs_others(certificate) else "certificate"
     except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension):
         return
     for attribute, value in rows:
         if value:
-            yield attribute, value[:MOST_VALUE], payload.protocol, "certificate", "high"
+            yield attribute, value[:MOST_VALUE], payload.protocol, message, "high"
+
+
+def _signs_others(certificate: x509.Certificate) -> bool:
+    """Whether it is an authority's, sent along with the sender's own; one that signed itself is
+    its sender's.
+    """
+    from cryptography import x509
+
+    if certificate.subject == certificate.issuer:
+        return False
+    try:
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    except x509.ExtensionNotFound:
+        return False
+    return basic.value.ca
 
 
 def _modbus_role(extensions: x509.Extensions) -> list[tuple[str, str]]:
@@ -225,4 +246,14 @@ def _values(
             yield attribute, text[:MOST_VALUE], *told_in, "high"
 
 
-_READERS = {"x509-certificate": _certificate, "http-body": _description}
+def _host_key(payload: Payload) -> Iterator[tuple[str, str, str, str, str]]:
+    """The fingerprint of an SSH host key, as clients show it."""
+    digest = base64.b64encode(hashlib.sha256(payload.bytes).digest()).decode().rstrip("=")
+    yield "ssh_host_key", f"SHA256:{digest}", payload.protocol, "key-exchange", "high"
+
+
+_READERS = {
+    "x509-certificate": _certificate,
+    "http-body": _description,
+    "ssh-host-key": _host_key,
+}

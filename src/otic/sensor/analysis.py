@@ -164,7 +164,12 @@ class Analysis:
 
     def _notices(self) -> list[Event]:
         inventory = self.inventory
-        found = notices(self.state, inventory.contests, inventory.switch_overs)
+        found = notices(
+            self.state,
+            inventory.contests,
+            inventory.switch_overs,
+            inventory.shared(self.state),
+        )
         return [*found, *self.own]
 
     def _spoken_for(self, endpoint: bytes) -> bool:

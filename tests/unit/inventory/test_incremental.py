@@ -28,12 +28,13 @@ IPS = ["10.0.0.1", "10.0.0.2", "10.0.1.9", "8.8.8.8", "fe80::1", "2001:db8::2a63
 CHILDREN = ["modbus-unit 1", "modbus-unit 7", "cip-slot 1/0", "cip-slot 1/0/1/2"]
 
 
-def shape(found: Inventory) -> Any:
+def shape(state: State, found: Inventory) -> Any:
     return (
         sorted(found.devices.items()),
         sorted(found.device_of.items()),
         found.contests,
         found.switch_overs,
+        found.shared(state),
     )
 
 
@@ -79,7 +80,8 @@ def universe(rng: random.Random) -> tuple[list[Any], list[Any]]:
         facts.append(binding(MACS[0], MACS[1], protocol="routed-copy", message="ttl"))
     for _ in range(rng.randrange(8)):
         about = endpoint(rng.choice(IPS), child=rng.choice(("", "", *CHILDREN)))
-        attribute = rng.choice(("serial", "vendor", "model", "name", "vendor_id"))
+        attributes = ("serial", "vendor", "model", "name", "vendor_id", "smb_server_guid")
+        attribute = rng.choice(attributes)
         facts.append(claim(about, attribute, rng.choice(("7", "8")), s=rng.randrange(9)))
     counts: list[Any] = []
     for _ in range(rng.randrange(8)):
@@ -119,7 +121,7 @@ def test_every_batch_leaves_what_a_fresh_look_would_find(seed: int) -> None:
         if rng.random() < 0.7 or not (facts or counts):
             found.update(state)
 
-            assert shape(inventory(state, Settings())) == shape(found)
+            assert shape(state, inventory(state, Settings())) == shape(state, found)
 
 
 def test_only_what_changed_is_told() -> None:

@@ -12,6 +12,7 @@ from builders import (
     claim,
     connection,
     endpoint,
+    event,
     id_of,
     operation,
     sighting,
@@ -280,3 +281,38 @@ def test_routers_that_share_an_address_are_a_group() -> None:
 
     assert ("Group", ["10.0.0.1"]) == (group.type, group.ips)
     assert [found.device_of[id_of("endpoint", "default", real, "")]] == group.members
+
+
+def test_a_lease_seen_nowhere_is_its_client_s() -> None:
+    """A DHCP client that sends another address, not counted down, had it for a time; with very many
+    it forwards others'.
+    """
+    mac = SIEMENS.format(1)
+    client = [*host(mac, "10.0.0.1"), binding(mac, "10.0.0.1", protocol="dhcp", message="ack")]
+    few = [fact for n in (2, 3) for fact in host(mac, f"10.0.0.{n}", s=n)]
+    many = [fact for n in range(2, 40) for fact in host(mac, f"10.0.0.{n}", s=n)]
+
+    assert 1 == len(devices_of([*client, *few]).devices)
+    assert 39 == len(devices_of([*client, *many]).devices)
+
+
+def test_a_lease_goes_from_one_client_to_the_next() -> None:
+    """The address is the last holder's; what was told at it is its holder's of that time."""
+    first, second, ip = SIEMENS.format(1), SIEMENS.format(2), "10.0.0.1"
+    facts = [endpoint(first), endpoint(second), endpoint(ip)]
+    for mac, s in ((first, 1), (second, 5000)):
+        facts.append(sighting(mac, ip, s=s))
+        facts += [
+            binding(mac, ip, protocol=protocol, message=message, s=s)
+            for protocol, message in (("dhcp", "ack"), ("arp", "announcement"))
+        ]
+    values = {"address": ip, "message": "announcement"}
+    facts.append(event("address-moved", second, first, protocol="arp", values=values, s=5000))
+    facts += [claim(endpoint(ip), "os", os, s=s) for os, s in (("old", 2), ("new", 5001))]
+    found = devices_of(facts)
+    of_mac = {device.macs[0]: device for device in found.devices.values()}
+
+    assert ([], [ip]) == (of_mac[first].ips, of_mac[second].ips)
+    assert ("old", "new") == tuple(of_mac[mac].attributes["os"] for mac in (first, second))
+    assert [] == found.contests
+    assert of_mac[first].reasons["ips"]["by"][ip].startswith("held until")

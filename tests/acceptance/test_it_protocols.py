@@ -98,6 +98,6 @@ def test_dtls() -> None:
 
 
 def test_slp() -> None:
-    """Frames 77, 78, 81 and 95 ask all service agents; none answers."""
+    """Frames 77, 81, 92 and 95 ask all service agents; the ICMP errors after them only quote it."""
     operations, _ = said("ICS-Pcaps--Misc_NetBIOS_Traffic.pcap", "slp")
     assert operations == {("service-request", "service:service-agent", "unseen"): 4}

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 
 import pytest
 
 from otic import _core
 from support.frames import write_pcap
 from support.noise import Flow, flows, frames
-from support.program import ROOT, document
+from support.program import ROOT, SHARED, document, needs_shared, sample
 
 NOISE_VARIANTS = range(9)
 """Of each kind on each port: more than 20,000 flows in all."""
 
 ODD_PORTS = [1031, 3210, 4999, 7777, 9601, 12345, 20001, 25000, 31337, 44819, 47900, 48000]
 """Where no protocol is at home."""
+
+LARGEST = 60_000_000
+"""Bytes of a capture that is replayed here; the larger ones are measured with the score."""
+
+Pair = frozenset[str]
 
 BELIEVED = {
     "telnet": "on port 23 whatever can be read is a terminal's, a single letter too",
@@ -104,3 +111,42 @@ def test_noise_is_rarely_a_protocol_on_its_port(noise: Noise) -> None:
     by_chance = sum(count for protocol, count in hits.items() if protocol not in BELIEVED)
     assert len(made) > 20_000
     assert by_chance <= CHANCE_IN_ALL * len(made), hits
+
+
+CONTRADICTED = {
+    ("nDPI--netbios_wildcard_dns_query.pcap", "dns", "nbns"): "a name service's query to port 53",
+    ("zeek--http-single-conn-22.pcap", "ssh", "http"): "HTTP on port 22",
+    ("zeek--mapi.pcap", "ansi-c12.22", "dcerpc"): "DCE/RPC on a port that C12.22 has",
+    ("zeek--mysql-on-port-5432.pcap", "postgresql", "mysql"): "MySQL on port 5432",
+    ("zeek--pop3-starttls.pcap", "tls", "pop3"): "POP3 that goes on in TLS, which is not followed",
+    ("zeek--ssh-on-port-80.pcap", "http", "ssh"): "SSH on port 80",
+}
+"""Where tshark and Otic name one pair's conversations differently, and what the bytes are."""
+
+
+@needs_shared
+def test_captures_are_no_other_protocol() -> None:
+    """Where tshark knows what two addresses speak and Otic does not, Otic names nothing else.
+
+    A tenth of the captures, all of them with OTIC_FULL.
+    """
+    wrong = set()
+    looked_at = 0
+    for path in sample(tenth=not os.environ.get("OTIC_FULL")):
+        truth = SHARED / "captures" / "truth" / f"{path.name}.json"
+        if not truth.exists() or path.stat().st_size > LARGEST:
+            continue
+        looked_at += 1
+        spoken: defaultdict[Pair, set[str]] = defaultdict(set)
+        for protocol, entry in json.loads(truth.read_text())["protocols"].items():
+            for pair in entry["pairs"]:
+                spoken[frozenset(address.lower() for address in pair)].add(protocol)
+        named: defaultdict[Pair, set[str]] = defaultdict(set)
+        for row in document(path)["connections"]:
+            named[frozenset((row["client"].lower(), row["server"].lower()))].add(row["protocol"])
+        for pair, protocols in spoken.items():
+            others = named[pair] - protocols - {"unknown"}
+            missed = protocols - named[pair]
+            wrong |= {(path.name, miss, other) for miss in missed for other in others}
+    assert looked_at > 50
+    assert wrong <= set(CONTRADICTED)

@@ -85,3 +85,19 @@ def test_quic() -> None:
     operations, claims = said("zeek--quicv2-http3-443.pcap", "quic")
     assert operations == {("client-hello", None, "ok"): 1}
     assert claims["tls_client_ja4"] == {"q13i0310h3_55b375c5d22e_df5b9e597968"}
+
+
+def test_dtls() -> None:
+    """Hellos in frames 1 and 4, each of two fragments; version 1.3 is told by an extension."""
+    operations, claims = said("zeek--dtls1_2.pcap", "dtls")
+    assert operations == {("client-hello", None, "ok"): 2}
+    assert claims["dtls_version"] == {"1.2"}
+    operations, claims = said("zeek--dtls13-wolfssl.pcap", "dtls")
+    assert operations == {("client-hello", None, "ok"): 2}
+    assert claims["dtls_version"] == {"1.3"}
+
+
+def test_slp() -> None:
+    """Frames 77, 81, 92 and 95 ask all service agents; the ICMP errors after them only quote it."""
+    operations, _ = said("ICS-Pcaps--Misc_NetBIOS_Traffic.pcap", "slp")
+    assert operations == {("service-request", "service:service-agent", "unseen"): 4}

@@ -51,6 +51,9 @@ const CONFIRMABLE: u8 = 0;
 const NON_CONFIRMABLE: u8 = 1;
 const RESET: u8 = 3;
 
+/// Letters of a path that say by themselves that it is one.
+const PATH_BYTES: usize = 4;
+
 /// Start of the payload.
 const PAYLOAD: u8 = 0xff;
 
@@ -163,10 +166,10 @@ fn probe(input: &Input<'_>) -> Probe {
     if !message.can_be() {
         return Probe::No;
     }
-    let mut has_path = false;
+    let mut path = 0;
     for option in message.options() {
         match option {
-            Ok((URI_PATH, name)) if text::is_printable(name) => has_path = true,
+            Ok((URI_PATH, name)) if text::is_printable(name) => path += name.len(),
             Ok((number, _)) if KNOWN.contains(&number) => {}
             // A request with broken options is still told to be CoAP where CoAP is spoken: drafts
             // had other ones.
@@ -174,7 +177,8 @@ fn probe(input: &Input<'_>) -> Probe {
             Ok(_) | Err(_) => return Probe::Weak,
         }
     }
-    if has_path && !message.is_response() { Probe::Likely } else { Probe::Weak }
+    // A letter or two may be chance.
+    if path >= PATH_BYTES && !message.is_response() { Probe::Likely } else { Probe::Weak }
 }
 
 /// A flow that carries CoAP.

@@ -1,10 +1,13 @@
-"""Events that only the whole shows: addresses of several machines, takeovers, interfaces without
-link.
+"""Events that only the whole shows: addresses of several machines, takeovers, devices that are
+other than expected, interfaces without link.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from otic.facts import Event, derived_id, own_event
+from otic.inventory.expectations import Mismatch
 from otic.inventory.merge import Contest
 from otic.inventory.moves import SwitchOver
 from otic.journal.fold import State
@@ -14,6 +17,8 @@ INTERFACE_DOWN = "interface-down"
 SWITCH_OVER = "switch-over"
 """Kind of the event; that of groups with a protocol of their own comes from the core."""
 
+OTHER_DEVICE = "other-device"
+
 SPLIT_HINT = {
     "vlan": "map the VLANs to address spaces",
     "interface": "map the interfaces to address spaces",
@@ -21,9 +26,43 @@ SPLIT_HINT = {
 }
 
 
-def notices(state: State, contests: list[Contest], switch_overs: list[SwitchOver]) -> list[Event]:
+def notices(
+    state: State,
+    contests: list[Contest],
+    switch_overs: list[SwitchOver],
+    mismatches: Iterable[Mismatch] = (),
+) -> list[Event]:
     """What the whole of a sensor's facts shows."""
-    return [*_contests(state, contests), *_switch_overs(state, switch_overs), *_downs(state)]
+    return [
+        *_contests(state, contests),
+        *_switch_overs(state, switch_overs),
+        *_others(state, mismatches),
+        *_downs(state),
+    ]
+
+
+def _others(state: State, mismatches: Iterable[Mismatch]) -> list[Event]:
+    """One event for each thing that a device is other than what others expect of it."""
+    found = []
+    for one in mismatches:
+        expected, told = one.expected, one.found
+        device = state.endpoints[told.endpoint]
+        found.append(
+            Event(
+                derived_id("event", OTHER_DEVICE, expected.id, told.id),
+                OTHER_DEVICE,
+                device.space,
+                device.id,
+                device.id,
+                device.address,
+                device.address,
+                expected.protocol,
+                one.values | {"at": f"{device.address} {device.child}".strip()},
+                max(expected.ts_ns, told.ts_ns),
+                expected.evidence.spans + told.evidence.spans,
+            )
+        )
+    return found
 
 
 def _switch_overs(state: State, switch_overs: list[SwitchOver]) -> list[Event]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Protocol
 
 import msgspec
@@ -164,7 +165,12 @@ class Analysis:
 
     def _notices(self) -> list[Event]:
         inventory = self.inventory
-        found = notices(self.state, inventory.contests, inventory.switch_overs)
+        found = notices(
+            self.state,
+            inventory.contests,
+            inventory.switch_overs,
+            chain.from_iterable(inventory.mismatches[id_] for id_ in sorted(inventory.mismatches)),
+        )
         return [*found, *self.own]
 
     def _spoken_for(self, endpoint: bytes) -> bool:

@@ -16,9 +16,16 @@ from otic.facts import Claim, Endpoint, derived_id
 from otic.inventory import addresses, nat
 from otic.inventory.activity import NOTHING_DONE, Activities, Activity
 from otic.inventory.attributes import resolve
+<<<<<<< HEAD
 from otic.inventory.merge import UNIQUE, Contest, Group, Merger
 from otic.inventory.moves import Place, SwitchOver, Turn
 from otic.inventory.payloads import CA_CERTIFICATE, PayloadReader
+=======
+from otic.inventory.expectations import Mismatch, mismatches
+from otic.inventory.merge import Contest, Group, Merger
+from otic.inventory.moves import Place, SwitchOver
+from otic.inventory.payloads import PayloadReader
+>>>>>>> p6a
 from otic.inventory.protocols import is_industrial, protocol
 from otic.inventory.several import Several
 from otic.inventory.types import SAFETY_RATED, classify, safety_class
@@ -144,6 +151,7 @@ class Inventory:
         self.device_of: dict[bytes, bytes] = {}
         self.contests: list[Contest] = []
         self.switch_overs: list[SwitchOver] = []
+        self.mismatches: dict[bytes, list[Mismatch]] = {}
         self.settings = settings
         self._networks = [network for network, _ in settings.networks()]
         self._merger = Merger()
@@ -277,6 +285,7 @@ class Inventory:
             for made in self._built.pop(id_):
                 if made in self.devices:
                     old[made] = self.devices.pop(made)
+                    self.mismatches.pop(made, None)
         for device in old.values():
             for endpoint in device.endpoints:
                 self.device_of.pop(endpoint, None)
@@ -286,6 +295,8 @@ class Inventory:
         for device in work.devices.values():
             for id_ in work.made_of[device.id]:
                 self._built.add(id_, device.id)
+            if found := mismatches(device.claims):
+                self.mismatches[device.id] = found
         self.devices |= work.devices
         self.device_of |= work.device_of
         changed = {

@@ -1,14 +1,21 @@
-"""Events that only the whole shows: addresses of several machines, takeovers, interfaces without
-link.
+"""Events that only the whole shows: addresses of several machines, takeovers, devices that are
+other than expected, interfaces without link.
 """
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections.abc import Sequence
 
 from otic.facts import Event, derived_id, own_event
 from otic.inventory.addresses import sort_key
 from otic.inventory.devices import Shared
+=======
+from collections.abc import Iterable
+
+from otic.facts import Event, derived_id, own_event
+from otic.inventory.expectations import Mismatch
+>>>>>>> p6a
 from otic.inventory.merge import Contest
 from otic.inventory.moves import SwitchOver
 from otic.journal.fold import State
@@ -19,6 +26,8 @@ SHARED_IDENTITY = "shared-identity"
 
 SWITCH_OVER = "switch-over"
 """Kind of the event; that of groups with a protocol of their own comes from the core."""
+
+OTHER_DEVICE = "other-device"
 
 SPLIT_HINT = {
     "vlan": "map the VLANs to address spaces",
@@ -31,17 +40,26 @@ def notices(
     state: State,
     contests: list[Contest],
     switch_overs: list[SwitchOver],
+<<<<<<< HEAD
     shared: Sequence[Shared] = (),
+=======
+    mismatches: Iterable[Mismatch] = (),
+>>>>>>> p6a
 ) -> list[Event]:
     """What the whole of a sensor's facts shows."""
     return [
         *_contests(state, contests),
         *_switch_overs(state, switch_overs),
+<<<<<<< HEAD
         *_shared(state, shared),
+=======
+        *_others(state, mismatches),
+>>>>>>> p6a
         *_downs(state),
     ]
 
 
+<<<<<<< HEAD
 def _shared(state: State, shared: Sequence[Shared]) -> list[Event]:
     """One event for each certificate, GUID or engine id that several devices tell: cloned images,
     or the maker's default.
@@ -68,6 +86,27 @@ def _shared(state: State, shared: Sequence[Shared]) -> list[Event]:
                 values,
                 one.claims[1].ts_ns,
                 one.claims[0].evidence.spans + one.claims[1].evidence.spans,
+=======
+def _others(state: State, mismatches: Iterable[Mismatch]) -> list[Event]:
+    """One event for each thing that a device is other than what others expect of it."""
+    found = []
+    for one in mismatches:
+        expected, told = one.expected, one.found
+        device = state.endpoints[told.endpoint]
+        found.append(
+            Event(
+                derived_id("event", OTHER_DEVICE, expected.id, told.id),
+                OTHER_DEVICE,
+                device.space,
+                device.id,
+                device.id,
+                device.address,
+                device.address,
+                expected.protocol,
+                one.values | {"at": f"{device.address} {device.child}".strip()},
+                max(expected.ts_ns, told.ts_ns),
+                expected.evidence.spans + told.evidence.spans,
+>>>>>>> p6a
             )
         )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Protocol
 
 import msgspec
@@ -168,7 +169,11 @@ class Analysis:
             self.state,
             inventory.contests,
             inventory.switch_overs,
+<<<<<<< HEAD
             inventory.shared(self.state),
+=======
+            chain.from_iterable(inventory.mismatches[id_] for id_ in sorted(inventory.mismatches)),
+>>>>>>> p6a
         )
         return [*found, *self.own]
 

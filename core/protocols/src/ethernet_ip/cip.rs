@@ -681,11 +681,15 @@ fn electronic_key(input: &Input<'_>, out: &mut Out, key: &[u8], child: &Child) {
     }
     if let Ok(part) = cursor.take(2)
         && let [major, minor] = *part
-        && major & 0x7f != 0
-        && minor != 0
     {
         // The top bit says "or a compatible one" and is no part of the revision.
-        let decode = if major & 0x80 == 0 { Decode::Dotted } else { Decode::Derived };
+        let exact = major & 0x80 == 0;
+        let match_by = if exact { "exact" } else { "compatible" };
+        claim("electronic_key", match_by.into(), part, Decode::Derived);
+        if major & 0x7f == 0 || minor == 0 {
+            return;
+        }
+        let decode = if exact { Decode::Dotted } else { Decode::Derived };
         let value = compact_str::format_compact!("{}.{minor}", major & 0x7f);
         claim("firmware", value, part, decode);
     }

@@ -724,6 +724,7 @@ mod tests {
                 ("vendor_id", "1"),
                 ("device_type_id", "14"),
                 ("product_code", "55"),
+                ("electronic_key", "compatible"),
                 ("firmware", "20.3")
             ],
             expected

@@ -16,16 +16,10 @@ from otic.facts import Claim, Endpoint, derived_id
 from otic.inventory import addresses, nat
 from otic.inventory.activity import NOTHING_DONE, Activities, Activity
 from otic.inventory.attributes import resolve
-<<<<<<< HEAD
+from otic.inventory.expectations import Mismatch, mismatches
 from otic.inventory.merge import UNIQUE, Contest, Group, Merger
 from otic.inventory.moves import Place, SwitchOver, Turn
 from otic.inventory.payloads import CA_CERTIFICATE, PayloadReader
-=======
-from otic.inventory.expectations import Mismatch, mismatches
-from otic.inventory.merge import Contest, Group, Merger
-from otic.inventory.moves import Place, SwitchOver
-from otic.inventory.payloads import PayloadReader
->>>>>>> p6a
 from otic.inventory.protocols import is_industrial, protocol
 from otic.inventory.several import Several
 from otic.inventory.types import SAFETY_RATED, classify, safety_class

@@ -4,18 +4,12 @@ other than expected, interfaces without link.
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from otic.facts import Event, derived_id, own_event
 from otic.inventory.addresses import sort_key
 from otic.inventory.devices import Shared
-=======
-from collections.abc import Iterable
-
-from otic.facts import Event, derived_id, own_event
 from otic.inventory.expectations import Mismatch
->>>>>>> p6a
 from otic.inventory.merge import Contest
 from otic.inventory.moves import SwitchOver
 from otic.journal.fold import State
@@ -40,26 +34,19 @@ def notices(
     state: State,
     contests: list[Contest],
     switch_overs: list[SwitchOver],
-<<<<<<< HEAD
     shared: Sequence[Shared] = (),
-=======
     mismatches: Iterable[Mismatch] = (),
->>>>>>> p6a
 ) -> list[Event]:
     """What the whole of a sensor's facts shows."""
     return [
         *_contests(state, contests),
         *_switch_overs(state, switch_overs),
-<<<<<<< HEAD
         *_shared(state, shared),
-=======
         *_others(state, mismatches),
->>>>>>> p6a
         *_downs(state),
     ]
 
 
-<<<<<<< HEAD
 def _shared(state: State, shared: Sequence[Shared]) -> list[Event]:
     """One event for each certificate, GUID or engine id that several devices tell: cloned images,
     or the maker's default.
@@ -86,7 +73,11 @@ def _shared(state: State, shared: Sequence[Shared]) -> list[Event]:
                 values,
                 one.claims[1].ts_ns,
                 one.claims[0].evidence.spans + one.claims[1].evidence.spans,
-=======
+            )
+        )
+    return found
+
+
 def _others(state: State, mismatches: Iterable[Mismatch]) -> list[Event]:
     """One event for each thing that a device is other than what others expect of it."""
     found = []
@@ -106,7 +97,6 @@ def _others(state: State, mismatches: Iterable[Mismatch]) -> list[Event]:
                 one.values | {"at": f"{device.address} {device.child}".strip()},
                 max(expected.ts_ns, told.ts_ns),
                 expected.evidence.spans + told.evidence.spans,
->>>>>>> p6a
             )
         )
     return found

@@ -169,11 +169,8 @@ class Analysis:
             self.state,
             inventory.contests,
             inventory.switch_overs,
-<<<<<<< HEAD
             inventory.shared(self.state),
-=======
             chain.from_iterable(inventory.mismatches[id_] for id_ in sorted(inventory.mismatches)),
->>>>>>> p6a
         )
         return [*found, *self.own]
 

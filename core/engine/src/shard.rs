@@ -964,12 +964,9 @@ impl Shard {
             trace.note(flow, side, (at.frame.file, at.frame.number), &out.items);
         }
         for (side, item) in std::mem::take(&mut out.earlier) {
-            match &item {
-                // This frame is not one of those.
-                Item::Layer { protocol, sender, source_child, destination_child } => {
-                    self.layer_row(flow, protocol, *sender, [source_child, destination_child], at);
-                }
-                _ => self.item(flow, side, at, &item),
+            // This frame is not one of those that carried it.
+            if !matches!(item, Item::Layer { .. }) {
+                self.item(flow, side, at, &item);
             }
         }
         for item in &out.items {
@@ -1025,25 +1022,15 @@ impl Shard {
         destination_child: &Child,
         at: &Place<'_>,
     ) {
-        let children = [source_child, destination_child];
-        if let Some(index) = self.layer_row(flow, protocol, sender, children, at) {
+        let client = flow.decide_client(None);
+        let (client_child, server_child) = if sender == client {
+            (source_child, destination_child)
+        } else {
+            (destination_child, source_child)
+        };
+        if let Some(index) = self.connection(flow, protocol, client_child, server_child, at) {
             self.count(index, flow, sender, at);
         }
-    }
-
-    /// The connection row of a layer that `sender` sent between these children.
-    fn layer_row(
-        &mut self,
-        flow: &mut Flow,
-        protocol: &'static str,
-        sender: Side,
-        [source, destination]: [&Child; 2],
-        at: &Place<'_>,
-    ) -> Option<u32> {
-        let is_client = sender == flow.decide_client(None);
-        let (client, server) =
-            if is_client { (source, destination) } else { (destination, source) };
-        self.connection(flow, protocol, client, server, at)
     }
 
     fn count(&mut self, index: u32, flow: &Flow, sender: Side, at: &Place<'_>) {

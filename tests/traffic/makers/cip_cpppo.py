@@ -48,7 +48,7 @@ try:
         made.call("get-attributes-all", "class 0x01/1")
     for _ in range(3):
         made.call("register-session", protocol=ENIP)
-    made.tell()
 finally:
     server.terminate()
     server.wait()
+made.tell()

@@ -7,9 +7,11 @@ JSON. The words are Otic's, chosen by the one who made the calls and not read fr
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import time
+from typing import NoReturn
 
 SERVER = "10.77.0.1"
 """Where every server listens."""
@@ -76,6 +78,7 @@ class Made:
         """A rule of the protocol that the stack is known to break."""
         self._said["violations"].append([rule])
 
-    def tell(self) -> None:
-        """Prints it all."""
+    def tell(self) -> NoReturn:
+        """Prints it all and ends the process at once: threads of some stacks never end."""
         print(json.dumps(self._said), flush=True)
+        os._exit(0)

@@ -7,7 +7,6 @@ export type SessionInfo = Schemas['SessionInfo'];
 export type DeviceRow = Schemas['DeviceRow'];
 export type DeviceDetail = Schemas['DeviceDetail'];
 export type Attribute = Schemas['Attribute'];
-export type ClaimRow = Schemas['ClaimRow'];
 export type Cited = Schemas['Cited'];
 export type Ref = Schemas['Ref'];
 export type Party = Schemas['Party'];

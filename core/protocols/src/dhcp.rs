@@ -1,13 +1,14 @@
 //! DHCP for IPv4, and BOOTP that it grew from.
 //!
 //! Sources: RFC 951 and RFC 2131 §2 (message format), RFC 2132 (options; §9.3 option overload, §9.6
-//! message types), RFC 3396 (long options in several parts), RFC 3203/4388/6926/7724 (message types
-//! above 8). Option 55, the list of options a client asks for, is taken as its fingerprint in
+//! message types, §9.14 client identifier), RFC 3396 (long options in several parts), RFC 3046
+//! (relay agent), RFC 4702 (full name), RFC 3203/4388/6926/7724 (message types above 8). Option 55, the list of options a client asks for, is taken as its fingerprint in
 //! decimal as the client sent it.
 //!
 //! Violations: `dhcp-header` (fewer than 236 bytes, operation not 1 or 2, hardware address longer
 //! than 16), `dhcp-option` (an option runs over its field).
 
+use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use compact_str::{CompactString, format_compact};
@@ -38,6 +39,12 @@ const OPTION_OVERLOAD: u8 = 52;
 const OPTION_MESSAGE_TYPE: u8 = 53;
 const OPTION_PARAMETERS: u8 = 55;
 const OPTION_VENDOR_CLASS: u8 = 60;
+const OPTION_CLIENT_ID: u8 = 61;
+const OPTION_FULL_NAME: u8 = 81;
+const OPTION_RELAY: u8 = 82;
+
+/// Flag E of option 81: the name is in DNS's form, not text.
+const FULL_NAME_ENCODED: u8 = 4;
 
 /// The message type's name, its class, and whether the client sends it (RFC 2132 §9.6 and later).
 const fn operation_of(kind: u8) -> (&'static str, Action, bool) {
@@ -122,6 +129,9 @@ struct Options<'a> {
     host_name: &'a [u8],
     vendor_class: &'a [u8],
     parameters: &'a [u8],
+    full_name: &'a [u8],
+    client_id: &'a [u8],
+    relay: &'a [u8],
 }
 
 impl<'a> Options<'a> {
@@ -143,6 +153,9 @@ impl<'a> Options<'a> {
                 OPTION_HOST_NAME => self.host_name = value,
                 OPTION_VENDOR_CLASS => self.vendor_class = value,
                 OPTION_PARAMETERS => self.parameters = value,
+                OPTION_FULL_NAME => self.full_name = value,
+                OPTION_CLIENT_ID => self.client_id = value,
+                OPTION_RELAY => self.relay = value,
                 _ => {}
             }
         }
@@ -288,6 +301,36 @@ fn claims(
         dotted.push_str(&format_compact!("{parameter}"));
     }
     claim("dhcp_fingerprint", dotted, options.parameters, Decode::Dotted);
+    // Flags and two codes of old, then the name as text or, with flag E, in DNS's form (RFC 4702 §2).
+    if let [flags, _, _, full_name @ ..] = options.full_name
+        && flags & FULL_NAME_ENCODED == 0
+    {
+        let full_name = text::trim(full_name);
+        claim("dns_name", text::utf8(full_name), full_name, Decode::Utf8);
+    }
+    claim("dhcp_client_id", hex(options.client_id), options.client_id, Decode::Hex);
+    // What a relay adds: the port that the client is at, and the relay's name for it (RFC 3046 §2.0).
+    let mut relay = Cursor::new(options.relay);
+    while let (Ok(code), Ok(length)) = (relay.u8(), relay.u8()) {
+        let Ok(value) = relay.take(usize::from(length)) else { break };
+        let attribute = match code {
+            1 => "dhcp_circuit_id",
+            2 => "dhcp_remote_id",
+            _ => continue,
+        };
+        if text::is_printable(value) {
+            claim(attribute, text::utf8(value), value, Decode::Utf8);
+        } else {
+            claim(attribute, hex(value), value, Decode::Hex);
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> CompactString {
+    bytes.iter().fold(CompactString::default(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The hardware address and the IP it was given, or says it holds.
@@ -379,7 +422,13 @@ mod tests {
         options.extend(b"plc-7"); // host name
         options.extend([60, 8]);
         options.extend(b"udhcp 1\0"); // vendor class
-        options.extend([55, 3, 1, 3, 6, 255]); // asks for mask, router, name server
+        options.extend([55, 3, 1, 3, 6]); // asks for mask, router, name server
+        options.extend([61, 7, 1, 2, 0, 0, 0, 0, 1]); // client id
+        options.extend([81, 14, 0, 0, 0]); // full name
+        options.extend(b"plc-7.plant");
+        options.extend([82, 12, 1, 5]); // relay: circuit, remote
+        options.extend(b"Gi0/5");
+        options.extend([2, 3, 0, 6, 2, 255]);
         message(1, [192, 0, 2, 1], [0; 4], &options)
     }
 
@@ -411,7 +460,11 @@ mod tests {
             vec![
                 ("name", "plc-7"),
                 ("dhcp_vendor_class", "udhcp 1"),
-                ("dhcp_fingerprint", "1.3.6")
+                ("dhcp_fingerprint", "1.3.6"),
+                ("dns_name", "plc-7.plant"),
+                ("dhcp_client_id", "01020000000001"),
+                ("dhcp_circuit_id", "Gi0/5"),
+                ("dhcp_remote_id", "000602")
             ],
             claims
         );

@@ -1,6 +1,6 @@
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
-import type { Attribute, ClaimRow } from '../../api/client';
+import type { Attribute } from '../../api/client';
 import { EvidenceLink } from '../../components/EvidenceLink';
 import { formatTime, visible } from '../../lib/format';
 
@@ -37,7 +37,7 @@ export function IdentityTable({ attributes }: { attributes: Attribute[] }): Reac
                 <Why row={row} />
               </td>
               <td>
-                <Claims claims={row.claims} attribute={row.attribute} named={named} />
+                <Claims row={row} named={named} />
               </td>
             </tr>
           ))}
@@ -66,16 +66,17 @@ function Why({ row }: { row: Attribute }): ReactNode {
 }
 
 interface ClaimsProps {
-  claims: ClaimRow[];
-  attribute: string;
+  row: Attribute;
   named: (attribute: string) => string;
 }
 
-function Claims({ claims, attribute, named }: ClaimsProps): ReactNode {
+/** What was told about an attribute; where that contradicts, also about whom and when. */
+function Claims({ row, named }: ClaimsProps): ReactNode {
   const { t } = useTranslation();
+  const { attribute } = row;
   return (
     <ul className="claims">
-      {claims.map((claim) => (
+      {row.claims.map((claim) => (
         <li
           className="claim"
           key={`${claim.endpoint} ${claim.attribute} ${claim.value} ${claim.protocol} ${claim.message}`}
@@ -91,6 +92,8 @@ function Claims({ claims, attribute, named }: ClaimsProps): ReactNode {
           </span>
           <span className="quiet" title={`${t('device.seenAt')} ${formatTime(claim.seen)}`}>
             {claim.protocol}, {claim.message}, {t(`confidence.${claim.confidence}`)}
+            {row.contradicted &&
+              ` · ${t('device.toldOf', { endpoint: visible(claim.endpoint), time: formatTime(claim.seen) })}`}
             {claim.ended !== null && `, ${t('device.until')} ${formatTime(claim.ended)}`}
           </span>
           <EvidenceLink

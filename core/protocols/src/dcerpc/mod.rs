@@ -783,8 +783,8 @@ mod tests {
 
     #[test]
     fn the_contexts_of_a_session_can_be_restored() {
-        let mut known = Association::default();
-        known.contexts = vec![(0, "svcctl".into()), (7, "".into()), (300, "epm".into())];
+        let contexts = vec![(0, "svcctl".into()), (7, "".into()), (300, "epm".into())];
+        let known = Association { contexts, ..Association::default() };
         let bytes = known.context().unwrap();
         let mut restored = Association::default();
         restored.restore(&bytes);

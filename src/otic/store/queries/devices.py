@@ -8,6 +8,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
 from otic.facts import Claim
+from otic.inventory.attributes import rank
+from otic.inventory.attributes import source as source_of
 from otic.inventory.payloads import PayloadReader
 from otic.journal.fold import State
 from otic.store import tables
@@ -335,6 +337,9 @@ def _attributes(body: Body, row: Any, claims: list[tuple[Claim, ClaimRow]]) -> l
     for name in order:
         value = resolved.get(name)
         reason = body.reasons.get(name, {})
+        if name in ONE_VALUED and value is None:
+            best = max((claim for claim, _ in told[name]), key=rank)
+            value, reason = best.value, {"rule": "claim"} | source_of(best)
         source = reason.get("attribute", name)
         lines: list[ClaimRow] = []
         contradicted = False
@@ -383,6 +388,9 @@ SHOWN_FIRST = (
     "description",
     "location",
 )
+ONE_VALUED = frozenset({"device_type_id", "product_code", "vendor_id"})
+"""Attributes that are not resolved, but of which a device has one: others contradict."""
+
 STANDINGS: tuple[Standing, ...] = ("used", "agrees", "contradicts", "other")
 
 

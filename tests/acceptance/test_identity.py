@@ -1,7 +1,7 @@
 """Identity in the sample captures: the values that the bytes say, and the types of known devices.
 
-The values are those of public, byte-checked vectors; captures named there that are not at hand
-(umas, beckhoff_ads, modbus_example, omron_test, profinet_io_cm_mixed_1) have tests from frames.
+The values are those of public, byte-checked vectors. Captures named there that are not at hand are
+umas, beckhoff_ads, modbus_example, omron_test and profinet_io_cm_mixed_1.
 """
 
 from __future__ import annotations

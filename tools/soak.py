@@ -74,7 +74,17 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--fuzz-seconds", type=int, default=3600)
     parser.add_argument(
-        "--only", choices=["score", "bench", "live", "memory", "acceptance", "packages", "fuzz"]
+        "--only",
+        choices=[
+            "score",
+            "bench",
+            "definitions",
+            "live",
+            "memory",
+            "acceptance",
+            "packages",
+            "fuzz",
+        ],
     )
     options = parser.parse_args()
     python = sys.executable
@@ -84,6 +94,7 @@ def main() -> int:
             [python, "tools/check_score.py", "--shared", str(options.shared)],
         ),
         "bench": ("Speed", [python, "bench/run.py"]),
+        "definitions": ("Speed of a definition", [python, "bench/definitions.py"]),
         "live": ("A live sensor under load", [python, "bench/live.py"]),
         "memory": ("Memory of a live sensor with a large plant", [python, "bench/memory.py"]),
         "acceptance": (

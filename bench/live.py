@@ -26,7 +26,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
 import traffic  # noqa: E402
-
 from support.cable import PLANT, Cable  # noqa: E402
 from support.frames import arp  # noqa: E402
 from support.sensor import Sensor  # noqa: E402

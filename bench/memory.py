@@ -25,7 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
 import traffic  # noqa: E402
-
 from support.sensor import Sensor  # noqa: E402
 
 BUDGET_MB = 500

@@ -18,7 +18,7 @@ from support.frames import (
     modbus,
     write_pcap,
 )
-from support.messages import dnp3_frame
+from support.messages import dnp3_frame, reflected_crc
 from support.program import SHARED, document, needs_shared
 
 IAC, WILL, DO, SB, SE, COM_PORT = 255, 251, 253, 250, 240, 44
@@ -26,12 +26,7 @@ IAC, WILL, DO, SB, SE, COM_PORT = 255, 251, 253, 250, 240, 44
 
 def crc(data: bytes) -> bytes:
     """CRC-16 of Modbus over Serial Line V1.02 §6.2.2."""
-    value = 0xFFFF
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ 0xA001 if value & 1 else value >> 1
-    return value.to_bytes(2, "little")
+    return reflected_crc(data, 0xA001, 0xFFFF).to_bytes(2, "little")
 
 
 def rtu(unit: int, pdu: bytes) -> bytes:

@@ -213,14 +213,19 @@ def cip_io(connection: int, data: bytes = b"\x01\0\xaa\xbb") -> bytes:
 MASTER, OUTSTATION = 1, 10
 
 
-def _dnp3_crc(data: bytes) -> bytes:
-    """The CRC of IEEE 1815-2012 clause 9: polynomial 0x3D65, reflected and inverted."""
-    crc = 0
+def reflected_crc(data: bytes, polynomial: int, start: int) -> int:
+    """A CRC of 16 bits whose lowest bit comes first; so does the polynomial's."""
+    crc = start
     for byte in data:
         crc ^= byte
         for _ in range(8):
-            crc = crc >> 1 ^ (0xA6BC if crc & 1 else 0)
-    return struct.pack("<H", ~crc & 0xFFFF)
+            crc = crc >> 1 ^ (polynomial if crc & 1 else 0)
+    return crc
+
+
+def _dnp3_crc(data: bytes) -> bytes:
+    """The CRC of IEEE 1815-2012 clause 9: polynomial 0x3D65, reflected and inverted."""
+    return struct.pack("<H", ~reflected_crc(data, 0xA6BC, 0) & 0xFFFF)
 
 
 def dnp3_frame(control: int, destination: int, source: int, data: bytes = b"") -> bytes:

@@ -347,7 +347,7 @@ impl Reader {
     }
 
     /// Whether the protocol is still looked for: also when definitions came since nobody knew it.
-    fn is_searching(&mut self) -> bool {
+    pub fn is_searching(&mut self) -> bool {
         if matches!(self, Self::Unknown(asked) if *asked != generation()) {
             *self = Self::searching();
         }

@@ -542,7 +542,7 @@ impl Engine {
         }
     }
 
-    /// Keeps what connections agreed, where it changed; what cannot be written is tried again later.
+    /// Keeps what connections agreed; what cannot be written is tried again later.
     fn keep_contexts(&mut self) {
         self.kept_at = Instant::now();
         let found = self.run.contexts();

@@ -597,7 +597,7 @@ impl Shard {
         let input = at.input(side, &flow.ends, flow.transport, bytes, spans);
         let mut out = std::mem::take(&mut self.out);
         let on_trial = flow.reader.on_trial();
-        let searching = flow.reader.protocol().is_none();
+        let searching = flow.reader.is_searching();
         let served = if searching { self.served(flow) } else { None };
         flow.reader.read(&carrier, &input, bytes.len(), served, &mut out);
         let attempt = attempt_of(&out, &carrier, bytes);

@@ -218,8 +218,8 @@ pub trait Session: Send {
     fn restore(&mut self, _context: &[u8]) {}
 
     /// Whether what was read proves the protocol. A probe that says [`Probe::More`](crate::Probe)
-    /// to a datagram starts a session on trial: until it is proven, what it says is dropped and
-    /// other protocols may still take the flow.
+    /// to a datagram starts a session on trial: what it says is believed once it is proven, and
+    /// until then other protocols may still take the flow.
     fn is_proven(&self) -> bool {
         true
     }
